@@ -1,0 +1,11 @@
+"""What flows: streaming nodes and their items. Importing this package registers every gadget by its name."""
+
+from gadgets import (  # noqa: F401
+    acquisition_buffer,
+    buffer_intake,
+    coil_compression,
+    coil_sensitivities,
+    grappa_recon,
+    sense_recon,
+    stock,
+)

@@ -1,0 +1,133 @@
+"""Group lines by their counters into k-space; calibration goes ahead, each image leaves when it is complete."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Annotated, ClassVar
+
+import ismrmrd
+from torch import Tensor
+
+from gadgets import flags
+from gadgets.errors import ScanError
+from gadgets.gadget import Gadget, field
+from gadgets.image_lines import ImageKey, ImageLines
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.kspace_lines import misfit
+from gadgets.scan import Encoding, Scan, require_cartesian
+from kband_core.device import choose_device
+
+log = logging.getLogger(__name__)
+
+AWAITED = ("embedded", "separate", "interleaved")  # modes in which calibration lines belong to the stream
+
+
+@dataclass
+class AcquisitionBuffer(Gadget):
+    """Buffer lines by their counters; emit a slice's `Calibration` when its calibration lines are in, then its images.
+
+    An image leaves when the lines that the header lets expect are in, when the next repetition of its slice begins, or
+    at the end. The scanner's last-line flags only hurry it where the header leaves open how many lines to expect.
+    A line that has no place is set aside and named in the log and in the image's comment.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
+    emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+
+    acs_lines: Annotated[
+        int, field(ge=4, le=512, description="central lines that calibrate where the scanner flags none")
+    ] = 24
+    device: Annotated[str, field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = "auto"
+
+    def open(self, scan: Scan) -> None:
+        """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
+        require_cartesian(scan, "AcquisitionBuffer")
+        self._scan = scan
+        self._device = choose_device(self.device)
+
+    def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer]:
+        """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
+        images: dict[ImageKey, ImageLines] = {}
+        sent: set[ImageKey] = set()
+        calibrating: dict[int, ImageLines] = {}  # by slice: calibration lines still arriving
+        calibrated: dict[int, Tensor] = {}  # by slice: the ACS that images without calibration lines of their own use
+        set_aside: Counter[str] = Counter()
+        shape: tuple[int, int] | None = None
+
+        def calibrate(slice_: int, acs: Tensor, encoding: Encoding) -> Calibration:
+            calibrated[slice_] = acs
+            return Calibration(acs, (encoding.encoded_matrix[1], shape[1]), encoding, slice_).to(self._device)
+
+        def send(key: ImageKey) -> Iterator[ReconBuffer]:
+            image = images.pop(key)
+            own = image.acs(self.acs_lines) if image.calibration or key.slice not in calibrated else None
+            if own and image.calibration:
+                calibrated[key.slice] = own[0]
+            if image.begun:
+                sent.add(key)
+                shared = calibrated.get(key.slice)
+                yield image.buffer(*(own or (shared, None))).to(self._device)
+
+        for number, line in enumerate(acquisitions):
+            if flags.is_never_image(line):
+                continue
+            encoding = self._scan.encoding(line.encoding_space_ref)
+            key = ImageKey.of(line)
+            shape = shape or (line.active_channels, line.number_of_samples)
+            reason = _unusable(encoding, line, shape) or ("it came after its image had left" if key in sent else None)
+            if reason:
+                log.warning("AcquisitionBuffer: line %d (%s) set aside: %s", number, key, reason)
+                set_aside[reason] += 1
+                if key in images:
+                    images[key].problems.append(f"a line was set aside: {reason}")
+                continue
+            image = images.get(key) or images.setdefault(key, ImageLines(encoding, *shape))
+            image.add(line)
+            if flags.is_calibration(line):
+                calibrating[key.slice] = image
+            elif key.slice in calibrating:
+                if acs := calibrating.pop(key.slice).acs(self.acs_lines):
+                    yield calibrate(key.slice, acs[0], encoding)
+            elif key.slice not in calibrated and image.centre_just_completed(line, self.acs_lines):
+                yield calibrate(key.slice, image.acs(self.acs_lines)[0], encoding)
+            if flags.is_calibration_only(line):
+                continue
+            for earlier in [other for other in images if other[:-1] == key[:-1] and other < key]:
+                yield from send(earlier)
+            awaits_acs = encoding.acceleration[0] > 1 and encoding.calibration_mode in AWAITED
+            if image.is_complete() and key.slice not in calibrating and (key.slice in calibrated or not awaits_acs):
+                yield from send(key)
+        for key in sorted(images, key=lambda key: images[key].begun):
+            yield from send(key)
+        self._account(sent, set_aside)
+
+    def _account(self, sent: set[ImageKey], set_aside: Counter[str]) -> None:
+        problems = [f"{n} line{'s' * (n > 1)} set aside: {reason}" for reason, n in set_aside.items()]
+        if not sent:
+            problems.append("no imaging lines arrived, so there is no image")
+        for index in {key.encoding for key in sent}:
+            encoding = self._scan.encoding(index)
+            limits = [encoding.counters[name] for name in ImageKey._fields[1:]]
+            known = [range(limit.minimum, limit.maximum + 1) if limit else (0,) for limit in limits]
+            n_expected, n_sent = prod(map(len, known)), sum(key.encoding == index for key in sent)
+            if n_sent < n_expected:
+                first = next(key for key in (ImageKey(index, *c) for c in product(*known)) if key not in sent)
+                problems.append(f"{n_sent} of {n_expected} images received lines; the first without any is {first}")
+        if problems:
+            raise ScanError("AcquisitionBuffer: " + "; ".join(problems))
+
+
+def _unusable(encoding: Encoding, line: ismrmrd.Acquisition, shape: tuple[int, int]) -> str | None:
+    n_coils, n_samples = shape
+    if line.active_channels != n_coils:
+        return f"it has {line.active_channels} coils, the lines before have {n_coils}"
+    if line.number_of_samples != n_samples:
+        return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
+    if flags.is_reversed(line):
+        return "it was read in reverse (flag 22), which only an EPI reconstruction can use"
+    return misfit(encoding, line)

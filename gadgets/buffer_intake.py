@@ -1,0 +1,47 @@
+"""The second way in: buffers that Gadgetron's BucketToBuffer has made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from gadgets.gadget import Gadget, field
+from gadgets.items import LineCount, ReconBuffer
+from gadgets.scan import Scan, require_cartesian
+from kband_core.device import choose_device
+
+
+@dataclass
+class BufferIntake(Gadget):
+    """Take buffers whose N axis is the average, merge the averages, and move them to the computing device."""
+
+    accepts: ClassVar[tuple[type, ...]] = (ReconBuffer,)
+    emits: ClassVar[tuple[type, ...]] = (ReconBuffer,)
+
+    device: Annotated[str, field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = "auto"
+
+    def open(self, scan: Scan) -> None:
+        """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
+        require_cartesian(scan, "BufferIntake")
+        self._device = choose_device(self.device)
+
+    def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
+        """Emit each buffer with N = 1."""
+        for buffer in buffers:
+            yield _merge_averages(buffer).to(self._device)
+
+
+def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:
+    """Average each line over the N entries that hold it."""
+    times = buffer.mask.sum(2, keepdim=True)
+    kspace = buffer.kspace.sum(2, keepdim=True) / times.clamp(min=1)[:, :, :, None, :, :, None]
+    headers, counts = (np.empty((*buffer.headers.shape[:2], 1), object) for _ in range(2))
+    for index in np.ndindex(headers.shape[:2]):
+        headers[index][0] = next((header for header in buffer.headers[index] if header is not None), None)
+        parts = [count for count in buffer.counts[index] if count is not None]
+        expected = None if any(part.expected is None for part in parts) else max(part.expected for part in parts)
+        counts[index][0] = LineCount(sum(part.received for part in parts), expected)
+    return replace(buffer, kspace=kspace, mask=times > 0, headers=headers, counts=counts)

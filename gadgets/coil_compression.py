@@ -1,0 +1,48 @@
+"""Fewer, virtual coils: less work for everything that follows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from gadgets.gadget import Gadget, field
+from gadgets.items import Calibration, ReconBuffer
+from kband_core.coils import compress, compression_matrix
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class CoilCompression(Gadget):
+    """Combine the coils to `n_coils` virtual ones that hold most of the calibration signal, slice by slice.
+
+    Scans with no more coils than that, or without calibration lines, pass as they are.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+
+    n_coils: Annotated[int, field(ge=1, le=1024, description="virtual coils to keep")] = 12
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
+        """Compress each item with the matrix of its own calibration lines."""
+        for item in items:
+            if item.acs is None or item.acs.shape[-3] <= self.n_coils:
+                yield item
+                continue
+            matrix = self._matrix(item.acs)
+            if isinstance(item, Calibration):
+                yield replace(item, acs=compress(item.acs, matrix))
+                continue
+            kspace = torch.einsum("lvc,lsnczyx->lsnvzyx", matrix.squeeze(-3), item.kspace)
+            yield replace(item, kspace=kspace, acs=compress(item.acs, matrix))
+
+    def _matrix(self, acs: Tensor) -> Tensor:
+        """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""
+        together = acs.movedim(-3, -4).flatten(-3, -2)  # (..., coil, z·ky, kx)
+        return compression_matrix(together, self.n_coils).unsqueeze(-3)

@@ -1,0 +1,111 @@
+"""The contract of every node: declared properties, what it accepts and emits, `open`, `process`."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import pydantic
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from gadgets.errors import PipelineError
+from gadgets.scan import Scan
+
+REGISTRY: dict[str, type[Gadget]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Property:
+    """One declared property of a gadget, as people read it."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+
+
+@dataclasses.dataclass
+class Gadget:
+    """A node of the chain. Subclasses are dataclasses whose fields are the XML properties.
+
+    `accepts` and `emits` name item types; neighbours are checked when a pipeline is read. A twin of a stock Gadgetron
+    gadget names it in `twin_of` and lists in `stock_only` the stock's properties that it cannot honour off Gadgetron.
+    """
+
+    accepts: ClassVar[tuple[type, ...]]
+    emits: ClassVar[tuple[type, ...]]
+    twin_of: ClassVar[str | None] = None
+    stock_only: ClassVar[frozenset[str]] = frozenset()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def __init_subclass__(cls) -> None:
+        for name in {cls.__name__, cls.twin_of or cls.__name__}:
+            REGISTRY[name] = cls
+
+    def open(self, scan: Scan) -> None:
+        """Resolve everything that can fail before the first line. Raises `PipelineError`."""
+
+    def process(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Turn accepted items into emitted ones; the code after the loop is the flush at the end of the scan."""
+        raise NotImplementedError
+
+    @classmethod
+    def label(cls) -> str:
+        """The name used in XML and in messages."""
+        return cls.twin_of or cls.__name__
+
+    @classmethod
+    def properties(cls) -> list[Property]:
+        """List the declared properties in order."""
+        hints = typing.get_type_hints(cls, include_extras=True)
+        return [_property(field, hints[field.name]) for field in dataclasses.fields(cls)]
+
+    @classmethod
+    def from_properties(cls, values: Mapping[str, str]) -> Gadget:
+        """Build the gadget from XML texts. Raises `PipelineError` naming the property, its value and what is right."""
+        for name in sorted(cls.stock_only & values.keys()):
+            raise PipelineError(f"{cls.label()}.{name}: honoured only by Gadgetron's own gadget, not by its twin here")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                have = ", ".join(sorted(known)) or "none"
+                raise PipelineError(f"{cls.label()}.{name}: no such property; properties are {have}")
+        try:
+            return TypeAdapter(cls).validate_python(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (cls.label(), *first["loc"][:1])))
+            problem = first["msg"][0].lower() + first["msg"][1:]
+            raise PipelineError(f"{where}: {problem}, got '{first['input']}'") from error
+
+
+def gadget_class(name: str) -> type[Gadget]:
+    """Look up a gadget by class name or by the stock name it is a twin of. Raises `PipelineError`."""
+    if name not in REGISTRY:
+        raise PipelineError(f"no gadget '{name}'; gadgets are {', '.join(sorted(REGISTRY))}")
+    return REGISTRY[name]
+
+
+def _property(field: dataclasses.Field, hint: Any) -> Property:
+    info = FieldInfo.from_annotation(hint)
+    bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+    if typing.get_origin(bare) is typing.Literal:
+        kind = " or ".join(map(str, typing.get_args(bare)))
+    else:
+        kind = getattr(bare, "__name__", str(bare))
+    bounds = [f"{sign} {value}" for sign, value in _bounds(info)]
+    return Property(field.name, " ".join([kind, *bounds]), str(field.default).lower()
+                    if isinstance(field.default, bool) else str(field.default), info.description or "")
+
+
+def _bounds(info: FieldInfo) -> Iterator[tuple[str, Any]]:
+    for constraint in info.metadata:
+        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt")):
+            if hasattr(constraint, name):
+                yield sign, getattr(constraint, name)
+
+
+field = pydantic.Field

@@ -1,0 +1,59 @@
+"""GRAPPA with kernels calibrated while the scan still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from torch import Tensor
+
+from gadgets.gadget import Gadget, field
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.per_slice import PerSlice
+from gadgets.reconstruction import OnFailure, Reconstruction
+from gadgets.scan import Encoding
+from kband_core.grappa import GrappaKernel, calibrate_grappa
+from kband_core.reconstruct import grappa, zero_filled
+
+
+@dataclass
+class GrappaRecon(Gadget):
+    """Fill the missing lines by GRAPPA and combine the coils, by maps where `CoilSensitivities` stands before it.
+
+    The kernel is calibrated at the `Calibration` item. Needs lines on an R-fold grid; R=1 passes through.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (ImageArray,)
+
+    kernel_lines: Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")] = 4
+    kernel_samples: Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")] = 5
+    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to the mean energy")] = 1e-4
+    on_failure: Annotated[OnFailure, field(description="fallback: a zero-filled image, marked; raise: end the scan")] = (
+        "fallback"
+    )
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        """Emit one image array for each buffer."""
+        reconstruction = Reconstruction("GrappaRecon", "GRAPPA", self.on_failure)
+        kernels = PerSlice("GrappaRecon", self._calibrate)
+        for item in items:
+            if isinstance(item, ReconBuffer):
+                yield reconstruction.images(item, lambda buffer: self._reconstruct(buffer, kernels))
+            elif item.encoding.acceleration[0] > 1:
+                kernels.prepare(item)
+
+    def _calibrate(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
+        """Fit the weights; fewer source lines where the calibration lines do not span the kernel."""
+        acceleration = encoding.acceleration[0]
+        n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
+        kernel = (n_lines, self.kernel_samples)
+        return calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation).weights
+
+    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice) -> Tensor:
+        kspace, mask = buffer.planes()
+        csm = None if buffer.csm is None else buffer.csm[0]
+        if buffer.encoding.acceleration[0] == 1:
+            return zero_filled(kspace, csm)
+        return grappa(kspace, mask.any(-1).flatten(0, -2).any(0), GrappaKernel(kernels.of(buffer)[0]), csm)

@@ -1,0 +1,103 @@
+"""Lines of one image put where they belong in k-space, repeated ones averaged."""
+
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.scan import Encoding
+from kband_core.fourier import to_image
+
+
+class KSpaceLines:
+    """K-space under construction, by matrix row and partition of one encoding.
+
+    kspace  complex64 [coil kz ky kx], sums over repeated lines
+    counts  int [kz ky], how often each line came
+    header  of the line nearest the k-space centre
+    readout first and last+1 measured sample along kx
+    """
+
+    def __init__(self, encoding: Encoding, n_coils: int, n_samples: int) -> None:
+        _, ky, kz = encoding.encoded_matrix
+        self.encoding = encoding
+        self.kspace = np.zeros((n_coils, kz, ky, n_samples), np.complex64)
+        self.counts = np.zeros((kz, ky), np.int64)
+        self.header: ismrmrd.AcquisitionHeader | None = None
+        self.readout = (n_samples, 0)
+        self._nearest = ky + kz
+
+    def add(self, acquisition: ismrmrd.Acquisition) -> None:
+        """Add one line; it must have passed `misfit`."""
+        row, partition = position(self.encoding, acquisition)
+        before, after = acquisition.discard_pre, acquisition.number_of_samples - acquisition.discard_post
+        shift = self.kspace.shape[-1] // 2 - acquisition.center_sample
+        start, stop = before + shift, after + shift
+        self.kspace[:, partition, row, start:stop] += acquisition.data[:, before:after]
+        self.counts[partition, row] += 1
+        self.readout = (min(self.readout[0], start), max(self.readout[1], stop))
+        kz, ky = self.counts.shape
+        distance = abs(row - ky // 2) + abs(partition - kz // 2)
+        if distance < self._nearest:
+            self._nearest, self.header = distance, acquisition.getHead()
+
+    def averaged(self) -> Tensor:
+        """K-space [coil kz ky kx] with each line divided by how often it came."""
+        if self.counts.max(initial=0) <= 1:
+            return torch.from_numpy(self.kspace)
+        return torch.from_numpy(self.kspace / np.maximum(self.counts, 1)[..., None])
+
+    def rows(self) -> np.ndarray:
+        """Rows that hold a line in some partition, bool [ky]."""
+        return self.counts.any(0)
+
+
+def position(encoding: Encoding, acquisition: ismrmrd.Acquisition) -> tuple[int, int]:
+    """Row and partition of the k-space matrix that a line fills."""
+    index = acquisition.idx
+    return encoding.row(index.kspace_encode_step_1), encoding.partition(index.kspace_encode_step_2)
+
+
+def misfit(encoding: Encoding, acquisition: ismrmrd.Acquisition) -> str | None:
+    """Say why a line has no place in its encoding, or None if it has."""
+    index = acquisition.idx
+    for name, value, limit in (
+        ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
+        ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
+        *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
+    ):
+        if limit is not None and not limit.minimum <= value <= limit.maximum:
+            return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+    row, partition = position(encoding, acquisition)
+    _, ky, kz = encoding.encoded_matrix
+    if not (0 <= row < ky and 0 <= partition < kz):
+        return f"row {row}, partition {partition} is outside the {ky} × {kz} matrix"
+    samples = acquisition.number_of_samples
+    allowed = {encoding.readout_samples, encoding.encoded_matrix[0]}
+    if samples not in allowed:
+        return f"{samples} samples, {' or '.join(map(str, sorted(allowed)))} expected; asymmetric echoes need \
+AsymmetricEchoAdjustROGadget before"
+    shift = samples // 2 - acquisition.center_sample
+    if shift < -acquisition.discard_pre or shift > acquisition.discard_post:
+        return f"centre sample is {acquisition.center_sample} of {samples}, {samples // 2} expected"
+    if not np.isfinite(acquisition.data.view(np.float32)).all():
+        return f"{np.count_nonzero(~np.isfinite(acquisition.data))} samples are not finite numbers"
+    return None
+
+
+def acs_block(rows: np.ndarray) -> slice:
+    """Contiguous block of rows, bool [ky], that holds the centre; the longest block if the centre was not acquired."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], rows.view(np.int8), [0]))))
+    blocks = edges.reshape(-1, 2)
+    if not len(blocks):
+        return slice(0, 0)
+    centre = len(rows) // 2
+    first, last = max(blocks, key=lambda block: (block[0] <= centre < block[1], block[1] - block[0]))
+    return slice(int(first), int(last))
+
+
+def calibration_block(lines: Tensor, rows: slice) -> Tensor:
+    """Cut the ACS out of k-space [coil kz ky kx]: [z coil ky kx], transformed to image space along z."""
+    return to_image(lines[:, :, rows], dims=(-3,)).movedim(-3, -4).contiguous()

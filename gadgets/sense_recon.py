@@ -1,0 +1,41 @@
+"""CG-SENSE, and what it falls back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from torch import Tensor
+
+from gadgets.gadget import Gadget, field
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.reconstruction import OnFailure, Reconstruction
+from kband_core.reconstruct import sense
+
+
+@dataclass
+class SenseRecon(Gadget):
+    """Reconstruct each buffer by CG-SENSE with the maps it carries, any line pattern, one or two sets of maps."""
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (ImageArray,)
+
+    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.005
+    n_iterations: Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")] = 20
+    on_failure: Annotated[OnFailure, field(description="fallback: a zero-filled image, marked; raise: end the scan")] = (
+        "fallback"
+    )
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        """Emit one image array for each buffer."""
+        reconstruction = Reconstruction("SenseRecon", "SENSE", self.on_failure)
+        for item in items:
+            if isinstance(item, ReconBuffer):
+                yield reconstruction.images(item, self._reconstruct)
+
+    def _reconstruct(self, buffer: ReconBuffer) -> Tensor:
+        if buffer.csm is None:
+            raise ValueError(buffer.problems[-1] if buffer.problems else "no coil maps; put CoilSensitivities before")
+        kspace, mask = buffer.planes()
+        return sense(kspace, mask, buffer.csm[0], regularisation=self.regularisation, n_iterations=self.n_iterations)

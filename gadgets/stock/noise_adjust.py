@@ -1,0 +1,124 @@
+"""Whitening of the lines by the scan's own noise readouts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf, sqrt
+from typing import Annotated, ClassVar
+
+import ismrmrd
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.errors import PipelineError, ScanError
+from gadgets.flags import is_never_image, is_noise
+from gadgets.gadget import Gadget, field
+from gadgets.scan import Scan
+from kband_core.whitening import noise_covariance, whiten, whitening_matrix
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class NoiseAdjust(Gadget):
+    """Whiten every line by the noise readouts that came before the first image or calibration line, which end here.
+
+    Noise is then uncorrelated between coils with SD 1 per real and imaginary component. The scale is that of the first
+    image or calibration line, for all lines, so that lines of different dwell time keep their relation. Lines pass
+    unchanged where there is no noise readout; the stock gadget would also look for one of an earlier measurement.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
+    emits: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
+    twin_of: ClassVar[str] = "NoiseAdjustGadget"
+    stock_only: ClassVar[frozenset[str]] = frozenset({
+        "noise_dependency_prefix", "noise_dependency_folder", "noise_dwell_time_us_preset",
+        "scale_only_channels_by_name",
+    })  # fmt: skip
+
+    perform_noise_adjust: Annotated[bool, field(description="whiten; if not, noise readouts still end here")] = True
+    pass_nonconformant_data: Annotated[
+        bool, field(description="let navigators and other non-image lines with another number of coils pass unwhitened")
+    ] = True
+
+    def open(self, scan: Scan) -> None:
+        """Take the receiver's relative noise bandwidth from the header."""
+        self._bandwidth = scan.noise_bandwidth
+        if not 0 < self._bandwidth < inf:
+            raise PipelineError(
+                f"NoiseAdjustGadget: relativeReceiverNoiseBandwidth is {self._bandwidth}, expected above 0"
+            )
+
+    def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
+        noise = _NoiseScan()
+        matrix: Tensor | None = None
+        settled = not self.perform_noise_adjust
+        for number, line in enumerate(lines):
+            if is_noise(line):
+                if not settled:
+                    noise.add(line, number)
+                continue
+            if not settled:
+                matrix = noise.whitening(line.sample_time_us, self._bandwidth)
+                settled = not is_never_image(line)
+                if settled and matrix is None:
+                    log.warning("NoiseAdjustGadget: no noise before the first image line; lines pass unwhitened")
+            yield line if matrix is None else self._whitened(line, matrix, number)
+
+    def _whitened(self, line: ismrmrd.Acquisition, matrix: Tensor, number: int) -> ismrmrd.Acquisition:
+        if line.active_channels != len(matrix):
+            if is_never_image(line) and self.pass_nonconformant_data:
+                return line
+            raise ScanError(
+                f"NoiseAdjustGadget: line {number} has {line.active_channels} coils, the noise scan had {len(matrix)}"
+            )
+        whitened = whiten(torch.tensor(line.data), matrix, dim=-2)
+        return ismrmrd.Acquisition(line.getHead(), whitened.numpy(), line.traj)
+
+
+class _NoiseScan:
+    """The noise readouts so far, and the dwell time of the first of them that has one."""
+
+    def __init__(self) -> None:
+        self.readouts: list[np.ndarray] = []
+        self.dwell_us = 0.0
+
+    def add(self, line: ismrmrd.Acquisition, number: int) -> None:
+        """Keep a readout, unless a receiver spoiled it."""
+        if not np.isfinite(line.data).all():
+            log.warning("NoiseAdjustGadget: noise readout in line %d set aside: it holds non-finite samples", number)
+            return
+        if self.readouts and len(self.readouts[0]) != line.active_channels:
+            raise ScanError(
+                f"NoiseAdjustGadget: the noise readout in line {number} has {line.active_channels} coils, "
+                f"the one before had {len(self.readouts[0])}"
+            )
+        self.readouts.append(line.data)
+        self.dwell_us = self.dwell_us or line.sample_time_us
+
+    def whitening(self, dwell_us: float, bandwidth: float) -> Tensor | None:
+        """Return the matrix that whitens lines of this dwell time, or None if there was no noise readout."""
+        if not self.readouts:
+            return None
+        noise = torch.from_numpy(np.concatenate(self.readouts, axis=-1))
+        try:
+            covariance = noise_covariance(noise)
+            return whitening_matrix(covariance, noise_scale(dwell_us, self.dwell_us, bandwidth))
+        except ValueError as error:
+            raise ScanError(f"NoiseAdjustGadget: {error}") from error
+
+
+def noise_scale(dwell_us: float, noise_dwell_us: float, bandwidth: float) -> float:
+    """Scale √(2·dwell/noise dwell·bandwidth): noise SD 1 per component, for lines sampled at another rate than noise.
+
+    The receiver filter passes only the part `bandwidth` of the noise band. Where a header lacks one of the dwell times
+    the scale is 1, as in the stock gadget: noise SD is then not 1, but the coils are still whitened.
+    """
+    if not (0 < dwell_us < inf and 0 < noise_dwell_us < inf):
+        log.warning("NoiseAdjustGadget: dwell times of line and noise are %g and %g us, expected above 0; "
+                    "noise is whitened, but not scaled", dwell_us, noise_dwell_us)  # fmt: skip
+        return 1.0
+    return sqrt(2 * dwell_us / noise_dwell_us * bandwidth)

@@ -1,0 +1,1 @@
+"""What is true of MRI: pure functions of tensors."""

@@ -1,0 +1,47 @@
+"""Centred orthonormal Fourier transform along named axes, and the resizing that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def to_image(kspace: Tensor, dims: Sequence[int] = (-2, -1)) -> Tensor:
+    """Transform k-space to image space: centred, orthonormal, kernel e^{+ik·r}; the origin is at N//2, for any N."""
+    return _centred(torch.fft.ifftn, kspace, dims)
+
+
+def to_kspace(image: Tensor, dims: Sequence[int] = (-2, -1)) -> Tensor:
+    """Transform an image to k-space: the inverse, and the adjoint, of `to_image`."""
+    return _centred(torch.fft.fftn, image, dims)
+
+
+def resize(array: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, -1)) -> Tensor:
+    """Crop or zero-pad `array` to `shape` along `dims`, keeping the origin at N//2.
+
+    In image space this changes the field of view, in k-space the resolution.
+    """
+    pads = [0] * (2 * array.ndim)
+    for dim, length in zip(dims, shape, strict=True):
+        before = length // 2 - array.shape[dim] // 2
+        after = length - array.shape[dim] - before
+        from_the_end = array.ndim - 1 - dim % array.ndim
+        pads[2 * from_the_end : 2 * from_the_end + 2] = [before, after]
+    return torch.nn.functional.pad(array, pads)
+
+
+def interpolate(image: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, -1)) -> Tensor:
+    """Resample an image to `shape` over the same field of view by zero-padding or cropping its k-space.
+
+    Pixel values keep their size: a constant image stays the same constant.
+    """
+    old = [image.shape[dim] for dim in dims]
+    gain = torch.tensor(list(shape)).prod().item() / torch.tensor(old).prod().item()
+    return to_image(resize(to_kspace(image, dims), shape, dims), dims) * gain**0.5
+
+
+def _centred(transform, array: Tensor, dims: Sequence[int]) -> Tensor:
+    dims = tuple(dims)
+    return torch.fft.fftshift(transform(torch.fft.ifftshift(array, dims), dim=dims, norm="ortho"), dims)

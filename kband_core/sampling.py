@@ -1,0 +1,99 @@
+"""Choose which k-space lines or samples are acquired; True is acquired.
+
+Lines are masks along ky, `(ky,)`; `mask[:, None]` makes them `(ky, 1)`, which broadcasts over the readout. The ACS
+block is centred like `resize`: it starts at N//2 - acs//2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def equispaced_lines(n_lines: int, acceleration: int, *, acs_lines: int = 0, offset: int = 0) -> Tensor:
+    """Acquire every `acceleration`-th line from line `offset` on, and all lines of the ACS block; `(ky,)`.
+
+    The ACS lines come on top: the scan is shortened by less than `acceleration`.
+    """
+    _check_acceleration("equispaced_lines", acceleration)
+    if not 0 <= offset < acceleration:
+        raise ValueError(f"equispaced_lines: offset {offset}, but 0 to {acceleration - 1} are distinct")
+    mask = _acs_block(n_lines, acs_lines)
+    mask[offset::acceleration] = True
+    return mask
+
+
+def variable_density_lines(
+    n_lines: int, acceleration: float, *, acs_lines: int, rng: torch.Generator, power: float = 2.0
+) -> Tensor:
+    """Acquire the ACS block and random other lines, denser towards the centre of k-space; `(ky,)`.
+
+    Exactly round(n_lines / acceleration) distinct lines, ACS included. A line at distance d from the centre is
+    drawn with weight (1 - d/d_max)^`power`; since no line is drawn twice, the density is flatter than that near
+    the centre when many are drawn. `power` 0 is uniform.
+
+    Lustig, Donoho and Pauly, Sparse MRI, MRM 58:1182 (2007).
+    """
+    _check_acceleration("variable_density_lines", acceleration)
+    mask = _acs_block(n_lines, acs_lines)
+    n_random = round(n_lines / acceleration) - acs_lines
+    if n_random < 0:
+        raise ValueError(
+            f"variable_density_lines: {acs_lines} ACS lines, but acceleration {acceleration:g} of {n_lines} lines "
+            f"leaves {acs_lines + n_random}"
+        )
+    if n_random > 0:
+        distance = (torch.arange(n_lines, dtype=torch.float64) - n_lines // 2).abs()
+        density = (1 - distance / (n_lines // 2 + 1)) ** power
+        mask[torch.multinomial(density * ~mask, n_random, generator=rng)] = True
+    return mask
+
+
+def poisson_disc(
+    shape: tuple[int, int], acceleration: float, *, acs: tuple[int, int] = (24, 24), rng: torch.Generator
+) -> Tensor:
+    """Acquire a variable-density Poisson disc: random, but no two samples close together; `(ky, kx)`.
+
+    The distance between neighbours grows with |k| outside the ACS block. On a scanner both axes are phase encoding
+    directions. SigPy draws the pattern and searches until its net acceleration, ACS and corners of k-space
+    included, is within 5 % of `acceleration`. An odd ACS length is rounded up.
+
+    Bridson, Fast Poisson disk sampling in arbitrary dimensions, SIGGRAPH sketches (2007).
+    """
+    _check_acceleration("poisson_disc", acceleration)
+    if acs[0] >= shape[0] or acs[1] >= shape[1]:
+        raise ValueError(f"poisson_disc: ACS of {acs[0]} x {acs[1]}, but k-space has {shape[0]} x {shape[1]}")
+    n_acs, n_samples = acs[0] * acs[1], shape[0] * shape[1]
+    if n_acs > n_samples / acceleration:
+        raise ValueError(
+            f"poisson_disc: {n_acs} ACS samples, but acceleration {acceleration:g} of {n_samples} samples leaves "
+            f"{n_samples / acceleration:.0f}"
+        )
+    try:
+        from sigpy.mri import poisson
+    except ImportError as error:
+        raise ImportError("poisson_disc: SigPy draws the pattern and is missing; pip install kband[train]") from error
+    seed = int(torch.randint(2**31, (), generator=rng))
+    even = tuple(length + length % 2 for length in acs)  # SigPy puts an odd block beside the centre
+    try:
+        pattern = poisson(shape, acceleration, calib=even, crop_corner=False, tol=0.05 * acceleration, seed=seed)
+    except ValueError as error:
+        raise ValueError(
+            f"poisson_disc: SigPy finds no pattern of {shape[0]} x {shape[1]} with {acs[0]} x {acs[1]} ACS within 5 % "
+            f"of acceleration {acceleration:g}; ask for another acceleration or a smaller ACS"
+        ) from error
+    return torch.from_numpy(pattern.real > 0)
+
+
+def _check_acceleration(name: str, acceleration: float) -> None:
+    if acceleration < 1:
+        raise ValueError(f"{name}: acceleration is {acceleration:g}, at least 1 needed")
+
+
+def _acs_block(n_lines: int, acs_lines: int) -> Tensor:
+    if not 0 <= acs_lines <= n_lines:
+        raise ValueError(f"{acs_lines} ACS lines, but k-space has {n_lines}")
+    mask = torch.zeros(n_lines, dtype=torch.bool)
+    start = n_lines // 2 - acs_lines // 2
+    mask[start : start + acs_lines] = True
+    return mask

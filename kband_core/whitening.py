@@ -1,0 +1,54 @@
+"""Noise whitening: linear combinations of the coils in which noise is uncorrelated and of known size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+
+SMALLEST_SHARE = 1e-12  # of a coil's noise power that the coils before it must leave unexplained
+
+
+def noise_covariance(noise: Tensor) -> Tensor:
+    """Estimate how the noise of the coils is correlated: C = XXᴴ/(N−1) over the N samples of X.
+
+    The mean is not removed: thermal noise has none, and what looks like one is noise too. `noise` is `(coil, sample)`;
+    returns `(coil, coil)` in complex128, because raw values of 1e-7 have a power of 1e-14.
+    """
+    n_samples = check_axes(noise=(noise, "coil sample"))["sample"]
+    if n_samples < 2:
+        raise ValueError(f"noise has {n_samples} samples, at least 2 needed")
+    noise = noise.to(torch.complex128)
+    return noise @ noise.mH / (n_samples - 1)
+
+
+def whitening_matrix(covariance: Tensor, scale: float = 1.0) -> Tensor:
+    """Return s·L⁻¹ with C = LLᴴ: coils combined by it have noise of covariance s²·1.
+
+    `covariance` is `(coil, coil)`; returns complex64 of the same shape. Raises `ValueError` where C has no inverse.
+    """
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise ValueError(f"noise covariance has shape {tuple(covariance.shape)}, expected (coil, coil)")
+    n_coils = len(covariance)
+    covariance = covariance.to(torch.complex128)
+    if not covariance.isfinite().all():
+        raise ValueError(f"noise covariance of {n_coils} coils holds values that are not finite")
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    share = factor.diagonal().abs() ** 2 / covariance.diagonal().abs()
+    singular = torch.nonzero(~(share > SMALLEST_SHARE)).flatten().tolist()
+    if failed or singular:
+        coil = int(failed) - 1 if failed else singular[0]
+        raise ValueError(
+            f"noise covariance of {n_coils} coils is singular: coil {coil} has no noise of its own, "
+            "as a dead or doubled channel, or fewer noise samples than coils"
+        )
+    identity = torch.eye(n_coils, dtype=factor.dtype, device=factor.device)
+    return (scale * torch.linalg.solve_triangular(factor, identity, upper=False)).to(torch.complex64)
+
+
+def whiten(kspace: Tensor, matrix: Tensor, *, dim: int = -3) -> Tensor:
+    """Combine the coils of `kspace`, which lie along `dim`, by `matrix` `(coil, coil)`."""
+    if kspace.shape[dim] != matrix.shape[1]:
+        raise ValueError(f"kspace has {kspace.shape[dim]} coils, but the whitening matrix has {matrix.shape[1]}")
+    return torch.tensordot(matrix, kspace, dims=([1], [dim])).movedim(0, dim)

@@ -1,0 +1,1 @@
+"""Who runs it: XML chains, the runner, hosts and the command line."""

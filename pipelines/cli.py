@@ -1,0 +1,39 @@
+"""The `kband` command."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+
+import click
+
+COMMANDS = {
+    "simulate": "make a multi-coil raw file of a head phantom",
+    "replay": "reconstruct raw files through a pipeline",
+    "view": "draw the images of an MRD file as PNG",
+    "check": "find what is wrong with a pipeline's XML",
+    "doctor": "tell versions, device, pipelines, and what is amiss",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is called, so that `kband --help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("-v", "--verbose", is_flag=True, help="Tell what the gadgets tell, not only warnings.")
+def main(verbose: bool) -> None:
+    """MRI reconstruction in the scanner's own chain: simulate, replay, look, check."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,44 @@
+"""`kband view`: a picture of the images in an MRD file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path), metavar="IMAGES.h5")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT.png",
+              help="The picture; IMAGES.png beside the file if not given.")
+@click.option("--reference", type=click.Path(path_type=Path), metavar="SCAN.h5",
+              help="A simulated scan: show its reference images and five-fold differences below the images.")
+def view(images: Path, output: Path | None, reference: Path | None) -> None:
+    """Draw the images of an MRD file into a PNG.
+
+    Each panel is windowed by the image's own WindowCenter and WindowWidth, or else from its smallest value to its
+    99.5th percentile. Letters name the patient's sides, the bar is in mm, and what is wrong with an image is red.
+    At most 64 panels are drawn.
+
+    With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
+    """
+    from pipelines.montage import comparison, montage  # matplotlib is slow to import; other commands need none
+    from pipelines.mrd_file import FileProblem, RawFile, read_images
+
+    output = output or images.with_suffix(".png")
+    try:
+        shown = read_images(images)
+        if reference is None:
+            figure = montage(shown, images.name)
+        else:
+            with RawFile(reference) as scan:
+                references = scan.reference()
+            if not references:
+                raise click.ClickException(f"{reference}: no reference images; only simulated scans have them")
+            figure = comparison(shown, references, f"{images.name} against {reference.name}")
+        figure.savefig(output, format="png")
+    except (FileProblem, ValueError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    except OSError as error:
+        raise click.ClickException(f"{output}: cannot be written ({error.strerror})") from error
+    click.echo(f"{output}: {len(shown)} images" if len(shown) > 1 else f"{output}: 1 image")

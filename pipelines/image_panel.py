@@ -1,0 +1,130 @@
+"""What is shown of one MRD image: pixels, window, and lines of text; what is wrong with it is said in red."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
+    import ismrmrd
+
+from kband_core.metrics import nrmse, ssim
+
+TEXT, QUIET, AMBER, RED = "#f0f0f0", "#a8aeb4", "#ffc04d", "#ff5a52"
+DIFFERENCE_GAIN = 5
+LARGEST_WHOLE_PHASE = 4095  # phase images converted to whole numbers
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture ready to be drawn: pixels (y, x), the values of black and white, lines of text with their colours."""
+
+    pixels: np.ndarray
+    window: tuple[float, float]
+    label: tuple[tuple[str, str], ...]
+    header: ismrmrd.ImageHeader
+    cmap: str = "gray"
+
+
+def image_panel(image: ismrmrd.Image) -> Panel:
+    """Window and label one image; complex images are shown as magnitude, phase on a cyclic map."""
+    pixels, part = _pixels(image)
+    is_phase = image.image_type == ismrmrd.IMTYPE_PHASE
+    window, how = _phase_window(pixels) if is_phase else _window(image, pixels)
+    label = (_counters(image, part), (f"{_method(image)} · window {how}", QUIET), *_verdict(image, pixels))
+    return Panel(pixels, window, label, image.getHead(), "twilight" if is_phase else "gray")
+
+
+def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[Panel, Panel, Panel]:
+    """Set the magnitude of an image against its reference: image, reference, difference, all in one window.
+
+    The image is first multiplied by the one factor that fits the reference best, since scanners scale freely.
+    """
+    own, part = _pixels(image)
+    target, _ = _pixels(reference)
+    if own.shape != target.shape:
+        ours, theirs = (" x ".join(map(str, pixels.shape)) for pixels in (own, target))
+        raise ValueError(f"slice {image.slice}: the image has {ours} pixels (y, x), but its reference {theirs}")
+    own, target = (np.abs(pixels.astype(np.float32)) for pixels in (own, target))
+    energy = float(np.vdot(own, own))
+    factor = float(np.vdot(own, target)) / energy if energy else 0.0
+    own *= np.float32(factor)
+    window = _percentiles(target)
+    tensors = torch.from_numpy(own), torch.from_numpy(target)
+    scores = f"NRMSE {float(nrmse(*tensors)):.3f} · SSIM {float(ssim(*tensors)):.3f}"
+    head = image.getHead()
+    own_label = (_counters(image, part), (f"{_method(image)} · window of the reference", QUIET))
+    target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5 %", QUIET))
+    difference_label = (
+        (f"|difference| × {DIFFERENCE_GAIN} · {scores}", TEXT),
+        (f"after one least-squares scale factor, {factor:.4g}", QUIET),
+    )
+    return (
+        Panel(own, window, own_label + _verdict(image, own), head),
+        Panel(target, window, target_label, head),
+        Panel(DIFFERENCE_GAIN * np.abs(own - target), window, difference_label, head),
+    )
+
+
+def _pixels(image: ismrmrd.Image) -> tuple[np.ndarray, str]:
+    """Return `(y, x)` of the first channel and middle partition, and a text that says so where there are more."""
+    n_channels, n_partitions = image.data.shape[:2]
+    part = f" · channel 1 of {n_channels}" if n_channels > 1 else ""
+    if n_partitions > 1:
+        part += f" · partition {n_partitions // 2 + 1} of {n_partitions}"
+    pixels = image.data[0, n_partitions // 2]
+    if np.iscomplexobj(pixels):
+        return (np.angle(pixels) if image.image_type == ismrmrd.IMTYPE_PHASE else np.abs(pixels)), part
+    return pixels, part
+
+
+def _window(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[float, float], str]:
+    try:
+        centre, width = float(image.meta["WindowCenter"]), float(image.meta["WindowWidth"])
+    except (KeyError, TypeError, ValueError):
+        return _percentiles(pixels), "0–99.5 %"
+    return (centre - width / 2, centre + width / 2), f"centre {centre:g}, width {width:g} (meta)"
+
+
+def _percentiles(pixels: np.ndarray) -> tuple[float, float]:
+    finite = pixels[np.isfinite(pixels)]
+    black, white = np.percentile(finite, (0, 99.5)) if finite.size else (0.0, 1.0)
+    return float(black), float(white)
+
+
+def _phase_window(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
+    if np.issubdtype(pixels.dtype, np.integer):
+        return (0.0, LARGEST_WHOLE_PHASE), f"0 to {LARGEST_WHOLE_PHASE}, cyclic"
+    return (-np.pi, np.pi), "±π, cyclic"
+
+
+def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
+    counters = f"slice {image.slice} · contrast {image.contrast} · repetition {image.repetition}"
+    return f"series {image.image_series_index} · {counters}{part}", TEXT
+
+
+def _method(image: ismrmrd.Image) -> str:
+    lines = _meta(image, "kband_lines")
+    return (_meta(image, "kband_method") or "method not given") + (f" · {lines} lines" if lines else "")
+
+
+def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str], ...]:
+    verdict = []
+    fallback, complete = _meta(image, "kband_fallback"), _meta(image, "kband_complete")
+    if fallback not in ("", "no"):
+        verdict.append((f"FALLBACK: {fallback}", RED))
+    if complete == "no":
+        verdict.append((f"INCOMPLETE: {_meta(image, 'kband_lines') or 'not all'} lines", RED))
+    if complete == "unknown":
+        verdict.append(("not known whether all lines arrived", AMBER))
+    if n_bad := int(np.count_nonzero(~np.isfinite(pixels))):
+        verdict.append((f"{n_bad:,} pixels are not numbers", RED))
+    return tuple(verdict)
+
+
+def _meta(image: ismrmrd.Image, key: str) -> str:
+    value = image.meta.get(key) or ""
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

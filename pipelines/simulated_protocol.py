@@ -1,0 +1,216 @@
+"""What a simulated scanner is told to do: the protocol, its MRD header, and the order of its lines."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
+    import ismrmrd
+    from ismrmrd import xsd
+
+FOV_MM = 230.0
+SLICE_SPACING_MM = 5.0
+NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver filter passes
+TR_MS = 5.0
+
+# Each loop's first and last flag, and the counters that stand still within the loop.
+_LOOPS = (
+    (ismrmrd.ACQ_FIRST_IN_ENCODE_STEP1, ismrmrd.ACQ_LAST_IN_ENCODE_STEP1, ("repetition", "slice", "average")),
+    (ismrmrd.ACQ_FIRST_IN_AVERAGE, ismrmrd.ACQ_LAST_IN_AVERAGE, ("repetition", "slice", "average")),
+    (ismrmrd.ACQ_FIRST_IN_SLICE, ismrmrd.ACQ_LAST_IN_SLICE, ("repetition", "slice")),
+    (ismrmrd.ACQ_FIRST_IN_REPETITION, ismrmrd.ACQ_LAST_IN_REPETITION, ("repetition",)),
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A 2-D Cartesian scan of the head, seen by a ring of coils. `matrix` pixels along y and x.
+
+    The lines `acceleration` apart run through the k-space centre; `calibration` lines only exist when it exceeds 1.
+    `partial_fourier` is the fraction of the rows that are scanned; the first ones are left out. `snr` is that of the
+    fully sampled image of one average: white matter, as the root of the sum over coils sees it in the centre of the
+    head, over the noise SD of the real part of one coil. `interleaved`: each line of all slices before the next line.
+    """
+
+    matrix: int = 256
+    n_coils: int = 8
+    n_slices: int = 3
+    n_repetitions: int = 1
+    n_averages: int = 1
+    acceleration: int = 3
+    acs_lines: int = 24
+    calibration: Literal["embedded", "separate", "none"] = "embedded"
+    oversampling: int = 2
+    partial_fourier: float = 1.0
+    snr: float = 40.0
+    noise_scan: bool = True
+    interleaved: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.partial_fourier <= 1:
+            raise ValueError(f"partial Fourier is {self.partial_fourier:g}, expected more than 0.5 and at most 1")
+        if not 1 <= self.acceleration <= self.matrix // 2:
+            raise ValueError(f"acceleration is {self.acceleration}, expected 1 to {self.matrix // 2}")
+        most_slices = 1 + int(FOV_MM / SLICE_SPACING_MM)
+        if not 1 <= self.n_slices <= most_slices:
+            raise ValueError(f"{self.n_slices} slices of {SLICE_SPACING_MM:g} mm, but 1 to {most_slices} cut the head")
+        if self.snr <= 0:
+            raise ValueError(f"SNR is {self.snr:g}, expected more than 0")
+        rows = self.acs_rows
+        if self.calibrates and not (len(rows) > 0 and rows[0] >= self.first_row and rows[-1] < self.matrix):
+            most = 2 * (self.matrix // 2 - self.first_row)
+            raise ValueError(f"{self.acs_lines} calibration lines, but 1 to {most} fit around the centre of k-space")
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per line, oversampling included."""
+        return self.matrix * self.oversampling
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether calibration lines are acquired."""
+        return self.acceleration > 1 and self.calibration != "none"
+
+    @property
+    def first_row(self) -> int:
+        """The row of the k-space matrix where encoding step 1 starts to count."""
+        return self.matrix - round(self.partial_fourier * self.matrix)
+
+    @property
+    def image_rows(self) -> range:
+        """Rows acquired for the image, calibration lines aside."""
+        offset = (self.matrix // 2 - self.first_row) % self.acceleration
+        return range(self.first_row + offset, self.matrix, self.acceleration)
+
+    @property
+    def acs_rows(self) -> range:
+        """Rows of the ACS block."""
+        start = self.matrix // 2 - self.acs_lines // 2
+        return range(start, start + self.acs_lines)
+
+    @property
+    def uid(self) -> int:
+        """A number that tells this measurement from others."""
+        return zlib.crc32(repr(self).encode())
+
+
+@dataclass
+class Line:
+    """One readout: its row in k-space, its counters, its flags as bits."""
+
+    row: int
+    slice: int
+    average: int = 0
+    repetition: int = 0
+    flags: int = 0
+
+
+def plan_lines(protocol: Protocol) -> list[Line]:
+    """List the lines in the order of their acquisition, noise lines aside. Odd slices follow the even ones."""
+    slices = [*range(0, protocol.n_slices, 2), *range(1, protocol.n_slices, 2)]
+    rows = _rows_with_flags(protocol)
+    repetitions, averages = range(protocol.n_repetitions), range(protocol.n_averages)
+    if protocol.interleaved:
+        loop = [Line(row, s, a, r, rows[row]) for r, a, row, s in product(repetitions, averages, rows, slices)]
+    else:
+        loop = [Line(row, s, a, r, rows[row]) for r, s, a, row in product(repetitions, slices, averages, rows)]
+    for first_flag, last_flag, counters in _LOOPS:
+        for lines, flag in ((loop, last_flag), (loop[::-1], first_flag)):
+            ends = {tuple(getattr(line, name) for name in counters): line for line in lines}
+            for line in ends.values():
+                line.flags |= bit(flag)
+    loop[-1].flags |= bit(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
+    if protocol.calibrates and protocol.calibration == "separate":
+        only = bit(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+        return [Line(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
+    return loop
+
+
+def bit(flag: int) -> int:
+    """Turn the number of an MRD flag into its bit."""
+    return 1 << (flag - 1)
+
+
+def header_xml(protocol: Protocol) -> str:
+    """Write the MRD header of the scan."""
+    system = xsd.acquisitionSystemInformationType(
+        systemVendor="simulation",
+        relativeReceiverNoiseBandwidth=NOISE_BANDWIDTH,
+        receiverChannels=protocol.n_coils,
+        coilLabel=[xsd.coilLabelType(coilNumber=n, coilName=f"Head_{n + 1}") for n in range(protocol.n_coils)],
+    )
+    measurement = xsd.measurementInformationType(
+        measurementID=f"simulated_{protocol.uid}",
+        patientPosition=xsd.patientPositionType.HFS,
+        protocolName="simulated_head",
+    )
+    header = xsd.ismrmrdHeader(
+        measurementInformation=measurement,
+        acquisitionSystemInformation=system,
+        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=123_250_000),
+        encoding=[_encoding(protocol)],
+        sequenceParameters=xsd.sequenceParametersType(TR=[TR_MS]),
+    )
+    if protocol.calibrates and protocol.calibration == "embedded":
+        embedded = xsd.userParameterLongType(name="EmbeddedRefLinesE1", value=protocol.acs_lines)
+        header.userParameters = xsd.userParametersType(userParameterLong=[embedded])
+    return xsd.ToXML(header)
+
+
+def _rows_with_flags(protocol: Protocol) -> dict[int, int]:
+    rows = dict.fromkeys(protocol.image_rows, 0)
+    if protocol.calibrates and protocol.calibration == "embedded":
+        for row in protocol.acs_rows:
+            both = row in rows
+            rows[row] = bit(
+                ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING if both else ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
+            )
+    return dict(sorted(rows.items()))
+
+
+def _encoding(protocol: Protocol) -> xsd.encodingType:
+    rows = {*protocol.image_rows, *(protocol.acs_rows if protocol.calibrates else ())}
+    limits = xsd.encodingLimitsType(
+        kspace_encoding_step_1=xsd.limitType(
+            minimum=min(rows) - protocol.first_row,
+            maximum=max(rows) - protocol.first_row,
+            center=protocol.matrix // 2 - protocol.first_row,
+        ),
+        kspace_encoding_step_2=_counter(1),
+        average=_counter(protocol.n_averages),
+        slice=_counter(protocol.n_slices),
+        contrast=_counter(1),
+        phase=_counter(1),
+        repetition=_counter(protocol.n_repetitions),
+        set=_counter(1),
+        segment=_counter(1),
+    )
+    encoding = xsd.encodingType(
+        encodedSpace=_space(protocol, protocol.oversampling),
+        reconSpace=_space(protocol, 1),
+        encodingLimits=limits,
+        trajectory=xsd.trajectoryType.CARTESIAN,
+    )
+    if protocol.acceleration > 1:
+        factor = xsd.accelerationFactorType(
+            kspace_encoding_step_1=protocol.acceleration, kspace_encoding_step_2=1
+        )
+        mode = xsd.calibrationModeType(protocol.calibration) if protocol.calibrates else None
+        encoding.parallelImaging = xsd.parallelImagingType(accelerationFactor=factor, calibrationMode=mode)
+    return encoding
+
+
+def _counter(n: int) -> xsd.limitType:
+    return xsd.limitType(minimum=0, maximum=n - 1, center=0)
+
+
+def _space(protocol: Protocol, oversampling: int) -> xsd.encodingSpaceType:
+    return xsd.encodingSpaceType(
+        matrixSize=xsd.matrixSizeType(x=protocol.matrix * oversampling, y=protocol.matrix, z=1),
+        fieldOfView_mm=xsd.fieldOfViewMm(x=FOV_MM * oversampling, y=FOV_MM, z=SLICE_SPACING_MM),
+    )
