@@ -31,8 +31,8 @@ AWAITED = ("embedded", "separate", "interleaved")  # modes in which calibration 
 class AcquisitionBuffer(Gadget):
     """Buffer lines by their counters; emit a slice's `Calibration` when its calibration lines are in, then its images.
 
-    An image leaves when the lines that the header lets expect are in, when the next repetition of its slice begins, or
-    at the end. The scanner's last-line flags only hurry it where the header leaves open how many lines to expect.
+    An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves open
+    how many lines there are, the scanner's last-line flags, or the next repetition of the slice, send it earlier.
     A line that has no place is set aside and named in the log and in the image's comment.
     """
 
@@ -76,17 +76,23 @@ class AcquisitionBuffer(Gadget):
         for number, line in enumerate(acquisitions):
             if flags.is_never_image(line):
                 continue
-            encoding = self._scan.encoding(line.encoding_space_ref)
             key = ImageKey.of(line)
             shape = shape or (line.active_channels, line.number_of_samples)
-            reason = _unusable(encoding, line, shape) or ("it came after its image had left" if key in sent else None)
+            reason = "it came after its image had left" if key in sent else self._unusable(line, shape)
             if reason:
                 log.warning("AcquisitionBuffer: line %d (%s) set aside: %s", number, key, reason)
                 set_aside[reason] += 1
                 if key in images:
                     images[key].problems.append(f"a line was set aside: {reason}")
                 continue
-            image = images.get(key) or images.setdefault(key, ImageLines(encoding, *shape))
+            encoding = self._scan.encodings[key.encoding]
+            if key not in images:
+                images[key] = ImageLines(encoding, *shape)
+                earlier = [other for other in images if other[:-1] == key[:-1] and other < key]
+                for other in earlier:
+                    if images[other].count().expected is None:
+                        yield from send(other)
+            image = images[key]
             image.add(line)
             if flags.is_calibration(line):
                 calibrating[key.slice] = image
@@ -97,8 +103,6 @@ class AcquisitionBuffer(Gadget):
                 yield calibrate(key.slice, image.acs(self.acs_lines)[0], encoding)
             if flags.is_calibration_only(line):
                 continue
-            for earlier in [other for other in images if other[:-1] == key[:-1] and other < key]:
-                yield from send(earlier)
             awaits_acs = encoding.acceleration[0] > 1 and encoding.calibration_mode in AWAITED
             if image.is_complete() and key.slice not in calibrating and (key.slice in calibrated or not awaits_acs):
                 yield from send(key)
@@ -111,7 +115,7 @@ class AcquisitionBuffer(Gadget):
         if not sent:
             problems.append("no imaging lines arrived, so there is no image")
         for index in {key.encoding for key in sent}:
-            encoding = self._scan.encoding(index)
+            encoding = self._scan.encodings[index]
             limits = [encoding.counters[name] for name in ImageKey._fields[1:]]
             known = [range(limit.minimum, limit.maximum + 1) if limit else (0,) for limit in limits]
             n_expected, n_sent = prod(map(len, known)), sum(key.encoding == index for key in sent)
@@ -121,13 +125,16 @@ class AcquisitionBuffer(Gadget):
         if problems:
             raise ScanError("AcquisitionBuffer: " + "; ".join(problems))
 
-
-def _unusable(encoding: Encoding, line: ismrmrd.Acquisition, shape: tuple[int, int]) -> str | None:
-    n_coils, n_samples = shape
-    if line.active_channels != n_coils:
-        return f"it has {line.active_channels} coils, the lines before have {n_coils}"
-    if line.number_of_samples != n_samples:
-        return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
-    if flags.is_reversed(line):
-        return "it was read in reverse (flag 22), which only an EPI reconstruction can use"
-    return misfit(encoding, line)
+    def _unusable(self, line: ismrmrd.Acquisition, shape: tuple[int, int]) -> str | None:
+        n_coils, n_samples = shape
+        try:
+            encoding = self._scan.encoding(line.encoding_space_ref)
+        except ScanError as error:
+            return str(error)
+        if line.active_channels != n_coils:
+            return f"it has {line.active_channels} coils, the lines before have {n_coils}"
+        if line.number_of_samples != n_samples:
+            return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
+        if flags.is_reversed(line):
+            return "it was read in reverse (flag 22), which only an EPI reconstruction can use"
+        return misfit(encoding, line)

@@ -106,9 +106,12 @@ class ImageLines:
         if self.encoding.calibration_mode != "embedded":
             block = acs_block(rows)
             return calibration_block(kspace, block), None
-        only_imaging = self.imaging.rows() & ~rows  # a scanner may flag only the extra lines
-        kspace = torch.where(torch.from_numpy(only_imaging)[:, None], self.imaging.averaged(), kspace)
-        block = acs_block(rows | self.imaging.rows())
+        flagged = np.flatnonzero(rows)
+        between = np.zeros_like(rows)
+        between[flagged[0] : flagged[-1]] = True
+        unflagged = self.imaging.rows() & between & ~rows  # a scanner may flag only the extra lines
+        kspace = torch.where(torch.from_numpy(unflagged)[:, None], self.imaging.averaged(), kspace)
+        block = acs_block(rows | unflagged)
         return calibration_block(kspace, block), block.start
 
     def centre_just_completed(self, line: ismrmrd.Acquisition, n_lines: int) -> bool:

@@ -47,7 +47,7 @@ class KSpaceLines:
         """K-space [coil kz ky kx] with each line divided by how often it came."""
         if self.counts.max(initial=0) <= 1:
             return torch.from_numpy(self.kspace)
-        return torch.from_numpy(self.kspace / np.maximum(self.counts, 1)[..., None])
+        return torch.from_numpy(self.kspace / np.maximum(self.counts, 1).astype(np.float32)[..., None])
 
     def rows(self) -> np.ndarray:
         """Rows that hold a line in some partition, bool [ky]."""

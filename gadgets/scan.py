@@ -16,7 +16,7 @@ with warnings.catch_warnings():  # the import puts a global warnings filter in f
     import ismrmrd
     import ismrmrd.xsd
 
-from gadgets.errors import PipelineError
+from gadgets.errors import PipelineError, ScanError
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,9 @@ class Scan:
         return cls(text, header, encodings, 0.793 if bandwidth is None else float(bandwidth))
 
     def encoding(self, index: int) -> Encoding:
-        """Return the encoding a line refers to. Raises `PipelineError` if the header has no such encoding."""
+        """Return the encoding a line refers to. Raises `ScanError` if the header has no such encoding."""
         if index >= len(self.encodings):
-            raise PipelineError(f"a line names encoding {index}, but the header has {len(self.encodings)}")
+            raise ScanError(f"a line names encoding {index}, the header has {len(self.encodings)}")
         return self.encodings[index]
 
 

@@ -57,7 +57,7 @@ def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[P
     scores = f"NRMSE {float(nrmse(*tensors)):.3f} · SSIM {float(ssim(*tensors)):.3f}"
     head = image.getHead()
     own_label = (_counters(image, part), (f"{_method(image)} · window of the reference", QUIET))
-    target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5 %", QUIET))
+    target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5\u00a0%", QUIET))
     difference_label = (
         (f"|difference| × {DIFFERENCE_GAIN} · {scores}", TEXT),
         (f"after one least-squares scale factor, {factor:.4g}", QUIET),
@@ -85,7 +85,7 @@ def _window(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[float, floa
     try:
         centre, width = float(image.meta["WindowCenter"]), float(image.meta["WindowWidth"])
     except (KeyError, TypeError, ValueError):
-        return _percentiles(pixels), "0–99.5 %"
+        return _percentiles(pixels), "0–99.5\u00a0%"
     return (centre - width / 2, centre + width / 2), f"centre {centre:g}, width {width:g} (meta)"
 
 
@@ -102,8 +102,9 @@ def _phase_window(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
 
 
 def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
-    counters = f"slice {image.slice} · contrast {image.contrast} · repetition {image.repetition}"
-    return f"series {image.image_series_index} · {counters}{part}", TEXT
+    numbers = {"series": image.image_series_index, "slice": image.slice, "contrast": image.contrast}
+    numbers["repetition"] = image.repetition
+    return " · ".join(f"{name}\u00a0{number}" for name, number in numbers.items()) + part, TEXT
 
 
 def _method(image: ismrmrd.Image) -> str:

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
     import ismrmrd
 
-from pipelines.image_panel import TEXT, Panel, comparison_panels, image_panel
+from pipelines.image_panel import RED, TEXT, Panel, comparison_panels, image_panel
 
 MOST_PANELS = 64
 COMPARED_ABREAST = 6
 BACKGROUND, MARKS = "#101214", "#ffe08a"
 FONT_POINTS = 7.5
-LINE_INCHES, CHARACTER_INCHES = 0.15, 0.062  # of that font
+LINE_INCHES, CHARACTER_INCHES, BOLD_INCHES = 0.15, 0.057, 0.066  # of that font
 GAP_INCHES, TITLE_INCHES = 0.12, 0.4
 DPI = 150
 
@@ -87,7 +88,7 @@ def _draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     figure_width = n_columns * (width + GAP_INCHES) + GAP_INCHES
     figure_height = TITLE_INCHES + sum(text_heights) + sum(image_heights) + len(rows) * GAP_INCHES
     figure = Figure(figsize=(figure_width, figure_height), dpi=DPI, facecolor=BACKGROUND)
-    title_lines = textwrap.wrap(title, int(figure_width / CHARACTER_INCHES / 1.3), max_lines=2, placeholder=" …")
+    title_lines = textwrap.wrap(title, int(figure_width / BOLD_INCHES / 1.2), max_lines=2, placeholder=" …")
     figure.text(GAP_INCHES / figure_width, 1 - 0.06 / figure_height, "\n".join(title_lines), color=TEXT,
                 fontsize=FONT_POINTS * 1.2, va="top", weight="bold")
     top = figure_height - TITLE_INCHES
@@ -96,7 +97,8 @@ def _draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
             left = GAP_INCHES + column * (width + GAP_INCHES)
             for n, (line, colour) in enumerate(lines):
                 y = top - n * LINE_INCHES
-                figure.text(left / figure_width, y / figure_height, line, color=colour, fontsize=FONT_POINTS, va="top")
+                figure.text(left / figure_width, y / figure_height, line, color=colour, fontsize=FONT_POINTS, va="top",
+                            weight="bold" if colour == RED else "normal")
             bottom = top - text_height - image_height
             box = left / figure_width, bottom / figure_height, width / figure_width, image_height / figure_height
             _draw_panel(figure.add_axes(box, anchor="N"), panel)
@@ -105,12 +107,11 @@ def _draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
 
 
 def _wrapped(panel: Panel, width: float) -> list[tuple[str, str]]:
-    n_characters = int(width / CHARACTER_INCHES)
-    return [
-        (line, colour)
-        for text, colour in panel.label
-        for line in textwrap.wrap(text, n_characters, max_lines=3, placeholder=" …")
-    ]
+    lines = []
+    for text, colour in panel.label:
+        n_characters = int(width / (BOLD_INCHES if colour == RED else CHARACTER_INCHES))
+        lines += [(line, colour) for line in textwrap.wrap(text, n_characters, max_lines=3, placeholder=" …")]
+    return lines
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
@@ -118,6 +119,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     black, white = panel.window
     axes.set_axis_off()
     axes.imshow(panel.pixels, cmap=panel.cmap, vmin=black, vmax=white, extent=(0, fov_x, fov_y, 0), aspect="equal")
+    if any(colour == RED for _, colour in panel.label):
+        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=RED, linewidth=3))
     marks = {"color": MARKS, "transform": axes.transAxes, "path_effects": [withStroke(linewidth=2, foreground="black")]}
     letters = edge_letters(panel.header.read_dir, panel.header.phase_dir)
     places = {"left": (0.02, 0.5), "right": (0.98, 0.5), "top": (0.5, 0.98), "bottom": (0.5, 0.02)}

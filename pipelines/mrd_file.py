@@ -132,6 +132,12 @@ def write_raw(
             images.append(image)
 
 
+def refuse_existing(path: Path | str, overwrite: bool) -> None:
+    """Raise `FileProblem` if the file exists and may not be overwritten."""
+    if Path(path).exists() and not overwrite:
+        raise FileProblem(f"{path}: exists already; give another name, or allow to overwrite it")
+
+
 class ImageFile:
     """An MRD file of images being written: under its name it stands complete or not at all.
 
@@ -180,9 +186,8 @@ def _write_header(group: h5py.Group, xml: str) -> None:
 @contextmanager
 def _finished_or_absent(path: Path | str, overwrite: bool) -> Iterator[h5py.File]:
     """Write to a file beside `path` that takes its name only at the end."""
+    refuse_existing(path, overwrite)
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise FileProblem(f"{path}: exists already; give another name, or allow to overwrite it")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
     with _writing(path):
         file = h5py.File(unfinished, "w")

@@ -52,6 +52,9 @@ class Protocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, at least 1 expected")
         if not 0.5 < self.partial_fourier <= 1:
             raise ValueError(f"partial Fourier is {self.partial_fourier:g}, expected more than 0.5 and at most 1")
         if not 1 <= self.acceleration <= self.matrix // 2:

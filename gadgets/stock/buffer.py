@@ -61,7 +61,7 @@ class BucketToBuffer(Gadget):
         return (line.encoding_space_ref, line.idx.slice if self.split_slices else 0, *counters)
 
     def _buffer(self, lines: list[ismrmrd.Acquisition]) -> ReconBuffer:
-        encoding = self._scan.encoding(lines[0].encoding_space_ref)
+        encoding = self._scan.encodings[lines[0].encoding_space_ref]
         shape = lines[0].active_channels, lines[0].number_of_samples
         images: dict[tuple[int, int, int], ImageLines] = {}
         for line in lines:

@@ -48,13 +48,12 @@ def simulate(output: Path, overwrite: bool, **options: Any) -> None:
     between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
     --reference.
     """
-    from pipelines.mrd_file import FileProblem, write_raw
+    from pipelines.mrd_file import FileProblem, refuse_existing, write_raw
     from pipelines.simulated_protocol import Protocol
     from pipelines.simulated_scan import simulate_scan
 
     try:
-        if output.exists() and not overwrite:
-            raise FileProblem(f"{output}: exists already; give another name, or allow to overwrite it")
+        refuse_existing(output, overwrite)
         header_xml, acquisitions, reference = simulate_scan(Protocol(**options), progress=True)
         write_raw(output, header_xml, acquisitions, reference=reference, overwrite=overwrite)
     except (FileProblem, ValueError) as problem:

@@ -26,6 +26,8 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
     from pipelines.mrd_file import FileProblem, RawFile, read_images
 
     output = output or images.with_suffix(".png")
+    if output.suffix.lower() != ".png":
+        raise click.ClickException(f"{output}: the picture is a PNG; give it a name that ends in .png")
     try:
         shown = read_images(images)
         if reference is None:

@@ -151,7 +151,7 @@ def test_unusable_noise_is_an_error(run, noise_line, make_acquisition):
         run([noise_line(n_samples=1), image])
 
 
-def test_header_without_noise_bandwidth_left_is_refused(minimal_scan):
+def test_zero_noise_bandwidth_is_refused(minimal_scan):
     """A bandwidth of 0 would make every image black."""
     with pytest.raises(PipelineError, match=r"relativeReceiverNoiseBandwidth is 0.0, expected above 0"):
         NoiseAdjust().open(minimal_scan(noise_bandwidth=0.0))

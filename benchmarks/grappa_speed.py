@@ -1,0 +1,101 @@
+"""GRAPPA: time and error of ours and of pygrappa's mdgrappa, calibration included.
+
+    python benchmarks/grappa_speed.py [--data FOLDER] [--repeats 5] [--threads 2]
+
+A simulated head by default; with a folder also every fully sampled two-dimensional Cartesian scan (`.h5`, ISMRMRD)
+in it whose name starts with `brain`. Lines are left out, 24 calibration lines kept, and the error is taken to the
+full k-space.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+import torch
+from timing import describe_machine, interleave, print_times
+from torch import Tensor
+
+from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from kband_core.sampling import equispaced_lines
+
+ACS_LINES, ACCELERATIONS, NOISE = 24, (2, 3, 4), 0.02
+
+
+def simulated_head() -> Tensor:
+    kspace = coil_kspace(head_phantom(), loop_coils(8, object_phase=1.0), (256, 256), oversampling=1)
+    noise = torch.randn(kspace.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    return kspace + NOISE * kspace.abs().square().mean().sqrt() * noise
+
+
+def read_scan(path: Path) -> Tensor | None:
+    """Read `(coil, ky, kx)`; None if the scan is not one fully sampled slice of at least three coils."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ismrmrd
+
+        with ismrmrd.File(str(path), "r") as file:
+            acquisitions = file["dataset"].acquisitions[:]
+    lines = {a.idx.kspace_encode_step_1: torch.from_numpy(a.data.copy()) for a in acquisitions}
+    n_coils, _ = acquisitions[0].data.shape
+    if len(lines) != len(acquisitions) or len(lines) != max(lines) + 1 or n_coils < 3:
+        return None
+    return torch.stack([lines[line] for line in sorted(lines)], dim=1)
+
+
+def nrmse(kspace: Tensor, reference: Tensor) -> float:
+    return ((kspace - reference).norm() / reference.norm()).item()
+
+
+def compare(name: str, kspace: Tensor, repeats: int) -> None:
+    """Print one table per acceleration."""
+    try:
+        from pygrappa import mdgrappa
+    except ImportError:
+        mdgrappa = None
+        print("pygrappa is not installed")
+    n_lines = kspace.shape[-2]
+    start = n_lines // 2 - ACS_LINES // 2
+    acs = kspace[:, start : start + ACS_LINES].contiguous()
+    for acceleration in ACCELERATIONS:
+        mask = equispaced_lines(n_lines, acceleration, acs_lines=ACS_LINES)
+        sampled = kspace * mask[:, None]
+        filled: dict[str, Tensor] = {}
+
+        def ours(sampled=sampled, mask=mask, acceleration=acceleration, filled=filled):
+            filled["ours"] = apply_grappa(calibrate_grappa(acs, acceleration), sampled, mask)
+
+        def theirs(sampled=sampled, filled=filled):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")                              # 0/0 where a window is empty
+                result = mdgrappa(sampled.numpy(), acs.numpy(), kernel_size=(5, 5), coil_axis=0)
+            filled["pygrappa mdgrappa 5×5"] = torch.from_numpy(result)
+
+        contestants = {"ours": ours}
+        if mdgrappa is not None:
+            contestants["pygrappa mdgrappa 5×5"] = theirs
+        seconds = interleave(contestants, repeats)
+        empty = nrmse(sampled, kspace)
+        print(f"\n{name} {tuple(kspace.shape)}, R={acceleration}, {ACS_LINES} ACS lines; unfilled NRMSE {empty:.4f}")
+        print_times(seconds, "ours", {name: f"NRMSE {nrmse(result, kspace):.4f}" for name, result in filled.items()})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(describe_machine())
+    compare("simulated head", simulated_head(), options.repeats)
+    for path in sorted(options.data.glob("brain*.h5")) if options.data else []:
+        scan = read_scan(path)
+        if scan is not None:
+            compare(path.stem, scan, options.repeats)
+
+
+if __name__ == "__main__":
+    main()

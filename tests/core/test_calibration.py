@@ -1,0 +1,140 @@
+"""Coil maps from calibration lines: they span the true coils, and only where there is signal."""
+
+import math
+
+import pytest
+import torch
+
+from kband_core.calibration import espirit_maps, find_acs, walsh_maps
+from kband_core.operators import Sense
+from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from kband_core.sampling import equispaced_lines
+from kband_core.solvers import conjugate_gradient
+from tests.laws import nmse
+
+
+def head(shape, n_coils=8, fov=(1.0, 1.0)):
+    """Head phantom: 24 calibration lines of its k-space, the whole of it, true maps and where the object is."""
+    coils, phantom = loop_coils(n_coils, object_phase=1.0), head_phantom()
+    kspace = coil_kspace(phantom, coils, shape, fov=fov, oversampling=1)
+    start = shape[0] // 2 - 12
+    return kspace[:, start : start + 24], kspace, coils.maps(shape), phantom.image(shape) > 0.05
+
+
+def subspace_error(csm, reference, where):
+    """RMS sine of the angle between coil vectors, free of phase and length; coil is dim -3."""
+    csm, reference = (torch.nn.functional.normalize(c, dim=-3) for c in (csm, reference))
+    cosine = (csm.conj() * reference).sum(-3).abs().clamp(max=1)
+    return (1 - cosine[where].square()).mean().sqrt()
+
+
+@pytest.mark.parametrize(
+    ("acquired", "expected"),
+    [("0011100", (2, 5)), ("101111010", (2, 6)), ("11111111", (0, 8)), ("0101010", (3, 4)), ("11101111", (4, 8))],
+)
+def test_acs_is_the_block_around_the_centre(acquired, expected):
+    """Centre is line N//2, for even and odd N; regular lines that touch the block belong to it."""
+    assert find_acs(torch.tensor([line == "1" for line in acquired])) == slice(*expected)
+
+
+def test_acs_is_empty_if_the_centre_is_missing():
+    """An R = 2 scan of odd lines with separate calibration has no block."""
+    odd_lines = torch.arange(32) % 2 == 1
+    assert not odd_lines[find_acs(odd_lines)].numel()
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (63, 49), (90, 115)])
+def test_espirit_spans_the_true_coils(shape):
+    """Six samples of kernel describe the field of a loop to half a percent in the object."""
+    acs, _, csm, inside = head(shape)
+    maps = espirit_maps(acs, shape)
+    assert maps.shape == (1, 8, *shape)
+    assert maps.dtype == torch.complex64
+    assert subspace_error(maps[0], csm, inside) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (63, 49)])
+def test_walsh_spans_the_true_coils(shape):
+    """The local average assumes constant coils over three points: 2 to 3 % in the object."""
+    acs, _, csm, inside = head(shape)
+    maps = walsh_maps(acs, shape)
+    assert maps.shape == (1, 8, *shape)
+    assert subspace_error(maps[0], csm, inside) < 0.03
+    assert (maps.abs().square().sum(-3) - 1).abs().max() < 1e-5
+
+
+def test_maps_have_unit_norm_or_vanish():
+    """Σ_c |S_c|² = 1 makes the SENSE image the one that an ideal receiver would see."""
+    acs, _, _, inside = head((64, 48))
+    energy = espirit_maps(acs, (64, 48), n_sets=2).abs().square().sum(-3)
+    assert ((energy - 1).abs().minimum(energy) < 1e-5).all()
+    assert (energy[0][inside] > 0.9).all()
+    assert (energy[1] <= energy[0] + 1e-5).all()
+
+
+@pytest.mark.parametrize("n_sets", [1, 2])
+def test_coarse_grid_agrees_with_every_pixel(n_sets):
+    """H(r) has 11 Fourier coefficients per axis: its eigenvectors on 64 points interpolate to 1 %."""
+    acs, _, _, inside = head((100, 90))
+    coarse = espirit_maps(acs, (100, 90), n_sets=n_sets)
+    full = espirit_maps(acs, (100, 90), n_sets=n_sets, eigen_grid=None)
+    assert subspace_error(coarse[0], full[0], inside) < 0.01
+
+
+def test_wrapped_object_needs_two_sets():
+    """Where head folds onto head two coil vectors share a pixel: one set cannot describe them, two can."""
+    shape = (57, 65)
+    acs, kspace, _, _ = head(shape, n_coils=12, fov=(0.6, 1.0))
+    mask = equispaced_lines(shape[0], 2, acs_lines=24).unsqueeze(-1)
+    error = []
+    for n_sets in (1, 2):
+        csm = espirit_maps(acs, shape, n_sets=n_sets)
+        model = Sense(csm, mask)
+        image = conjugate_gradient(lambda x, a=model: a.normal(x) + 1e-3 * x, model.adjoint(kspace), 30)
+        error.append(nmse(Sense(csm, torch.ones_like(mask)).forward(image), kspace))
+    assert error[0] > 0.05
+    assert error[1] < 0.002
+
+
+def test_second_set_is_empty_without_wrapping():
+    """One coil vector per pixel in the head: the second eigenvalue stays below the crop."""
+    acs, _, _, inside = head((64, 48))
+    second = espirit_maps(acs, (64, 48), n_sets=2)[1].abs().sum(0) > 0
+    assert second[inside].float().mean() < 0.02
+
+
+@pytest.mark.parametrize("maps", [espirit_maps, walsh_maps])
+def test_slices_do_not_mix(maps):
+    """A batch of two slices equals each slice alone (rounding only)."""
+    acs = head((64, 48))[0]
+    other = head((64, 48), fov=(1.2, 1.1))[0]
+    together = maps(torch.stack([acs, other]), (40, 39))
+    assert nmse(together[0], maps(acs, (40, 39))) < 1e-6
+    assert nmse(together[1], maps(other, (40, 39))) < 1e-6
+
+
+def test_maps_need_only_the_centre_of_the_readout():
+    """Full readouts and their central 24 samples give the same maps."""
+    acs = head((64, 48))[0]
+    assert torch.equal(espirit_maps(acs, (64, 48)), espirit_maps(acs[..., 12:36], (64, 48)))
+
+
+@pytest.mark.parametrize("maps", [espirit_maps, walsh_maps])
+def test_unusable_calibration_is_refused(maps):
+    """Each refusal names the number that is wrong."""
+    acs = head((64, 48))[0]
+    with pytest.raises(ValueError, match="1 of 1 slices have only zeros"):
+        maps(torch.zeros_like(acs), (64, 48))
+    acs = acs.clone()
+    acs[0, 3, 24] = math.nan
+    with pytest.raises(ValueError, match="1 of 4608 calibration samples are not finite"):
+        maps(acs, (64, 48))
+
+
+def test_too_few_lines_are_refused():
+    """A kernel of 6 needs 6 lines and 6 samples."""
+    acs = head((64, 48))[0]
+    with pytest.raises(ValueError, match="5 calibration lines of 48 samples, 6 of each needed"):
+        espirit_maps(acs[:, :5], (64, 48))
+    with pytest.raises(ValueError, match="3 sets of maps asked for"):
+        espirit_maps(acs, (64, 48), n_sets=3)

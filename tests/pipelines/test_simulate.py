@@ -1,0 +1,176 @@
+"""The simulated scanner: what its header promises is what its lines hold."""
+
+from collections import Counter
+
+import ismrmrd
+import ismrmrd.xsd
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from kband_core.fourier import resize, to_image
+from pipelines.commands.simulate import simulate
+from pipelines.mrd_file import RawFile
+from pipelines.simulated_protocol import Protocol
+from pipelines.simulated_scan import NOISE_LINES, simulate_scan
+
+SMALL = {"matrix": 48, "n_coils": 4, "n_slices": 3, "acs_lines": 12}
+
+
+def flagged(acquisitions, flag):
+    return [line for line in acquisitions if line.is_flag_set(flag)]
+
+
+def image_lines(acquisitions):
+    """Lines that belong to the image: neither noise nor calibration only."""
+    never = ismrmrd.ACQ_IS_NOISE_MEASUREMENT, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
+    return [line for line in acquisitions if not any(line.is_flag_set(flag) for flag in never)]
+
+
+@pytest.mark.parametrize("calibration", ["embedded", "separate", "none"])
+def test_header_tells_the_truth_about_the_lines(calibration):
+    """Limits, matrix, coils and calibration mode of the header are those of the lines, or buffers are misread."""
+    xml, acquisitions, _ = simulate_scan(Protocol(**SMALL, calibration=calibration, partial_fourier=0.75))
+    header = ismrmrd.xsd.CreateFromDocument(xml)
+    encoding, system = header.encoding[0], header.acquisitionSystemInformation
+    limit = encoding.encodingLimits.kspace_encoding_step_1
+    steps = [line.idx.kspace_encode_step_1 for line in acquisitions[NOISE_LINES:]]
+    assert (limit.minimum, limit.maximum, limit.center) == (min(steps), max(steps), 12)
+    assert encoding.parallelImaging.accelerationFactor.kspace_encoding_step_1 == 3
+    mode = encoding.parallelImaging.calibrationMode
+    assert (mode.value if mode else "none") == calibration
+    assert {line.data.shape for line in acquisitions} == {(system.receiverChannels, encoding.encodedSpace.matrixSize.x)}
+    assert encoding.encodedSpace.fieldOfView_mm.x == 2 * encoding.reconSpace.fieldOfView_mm.x
+    assert {line.measurement_uid for line in acquisitions} == {acquisitions[0].measurement_uid}
+
+
+@pytest.mark.parametrize(
+    ("calibration", "only", "both", "plain"), [("embedded", 8, 4, 12), ("separate", 12, 0, 16), ("none", 0, 0, 16)]
+)
+def test_each_kind_of_line_is_counted(calibration, only, both, plain):
+    """48 rows at R=3 are 16 lines; 12 calibration rows hold 4 of them, and 8 that are not of the image."""
+    _, acquisitions, _ = simulate_scan(Protocol(**SMALL, calibration=calibration))
+    noise = flagged(acquisitions, ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    assert noise == acquisitions[:NOISE_LINES]
+    assert len(flagged(acquisitions, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)) == 3 * only
+    assert len(flagged(acquisitions, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)) == 3 * both
+    assert len(acquisitions) == NOISE_LINES + 3 * (only + both + plain)
+    rows = {line.idx.kspace_encode_step_1 for line in image_lines(acquisitions)}
+    assert rows == set(range(0, 48, 3))
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_first_and_last_flags_enclose_their_loops(interleaved):
+    """The scanner marks each loop's first and last line, once each, whatever the order of the loops."""
+    protocol = Protocol(**SMALL, n_repetitions=2, n_averages=2, noise_scan=False, interleaved=interleaved)
+    _, acquisitions, _ = simulate_scan(protocol)
+    loops = {
+        (ismrmrd.ACQ_FIRST_IN_ENCODE_STEP1, ismrmrd.ACQ_LAST_IN_ENCODE_STEP1): ("repetition", "slice", "average"),
+        (ismrmrd.ACQ_FIRST_IN_SLICE, ismrmrd.ACQ_LAST_IN_SLICE): ("repetition", "slice"),
+        (ismrmrd.ACQ_FIRST_IN_REPETITION, ismrmrd.ACQ_LAST_IN_REPETITION): ("repetition",),
+    }
+    for flags, counters in loops.items():
+        of_loop = [tuple(getattr(line.idx, name) for name in counters) for line in acquisitions]
+        for flag, order in zip(flags, (1, -1), strict=True):
+            ends = [n for n, line in enumerate(acquisitions) if line.is_flag_set(flag)]
+            expected = {of_loop[::order].index(loop) for loop in set(of_loop)}
+            assert sorted(ends if order == 1 else (len(of_loop) - 1 - n for n in ends)) == sorted(expected)
+    assert flagged(acquisitions, ismrmrd.ACQ_LAST_IN_MEASUREMENT) == acquisitions[-1:]
+    slices = [line.idx.slice for line in acquisitions]
+    assert slices[:3] == ([0, 2, 1] if interleaved else [0, 0, 0])
+    assert list(dict.fromkeys(slices)) == [0, 2, 1]
+
+
+def test_noise_lines_obey_the_dwell_rule():
+    """SD(noise line) = SD(image line) √(dwell ratio · 0.793): whitening relies on it (1,536 samples a coil: ±1.3 %)."""
+    protocol = {**SMALL, "acceleration": 1, "n_slices": 1, "n_averages": 4}
+    _, noisy, _ = simulate_scan(Protocol(**protocol, snr=1.0))
+    _, clean, _ = simulate_scan(Protocol(**protocol, snr=1e6))
+    noise_scan, image = noisy[:NOISE_LINES], noisy[NOISE_LINES:]
+    of_noise = np.stack([line.data for line in noise_scan]).std(axis=(0, 2))
+    of_image = np.stack([a.data - b.data for a, b in zip(image, clean[NOISE_LINES:], strict=True)]).std(axis=(0, 2))
+    dwell_ratio = image[0].sample_time_us / noise_scan[0].sample_time_us
+    assert dwell_ratio != 1
+    np.testing.assert_allclose(of_noise / of_image, np.sqrt(dwell_ratio * 0.793), rtol=0.05)
+
+
+@pytest.mark.parametrize("partial_fourier", [1.0, 0.75])
+def test_lines_of_a_full_scan_transform_to_the_reference(partial_fourier):
+    """Row = step + N/2 - centre, then one inverse DFT: the convention of the scanner and ours are the same."""
+    protocol = Protocol(**SMALL, acceleration=1, partial_fourier=partial_fourier, snr=1e6)
+    xml, acquisitions, reference = simulate_scan(protocol)
+    centre = ismrmrd.xsd.CreateFromDocument(xml).encoding[0].encodingLimits.kspace_encoding_step_1.center
+    kspace = torch.zeros(3, 4, 48, 96, dtype=torch.complex64)
+    for line in image_lines(acquisitions):
+        kspace[line.idx.slice, :, line.idx.kspace_encode_step_1 + 24 - centre] = torch.from_numpy(line.data)
+    images = resize(to_image(kspace), (48,), dims=(-1,)).abs().square().sum(1).sqrt()
+    expected = torch.stack([torch.from_numpy(image.data[0, 0]) for image in reference])
+    error = float((images - expected).norm() / expected.norm())
+    assert error < 1e-4 if partial_fourier == 1 else 0.02 < error < 0.3
+
+
+def test_slices_lie_5_mm_apart_along_their_normal():
+    """Position is the slice centre; directions are orthonormal and right-handed in patient coordinates."""
+    _, acquisitions, reference = simulate_scan(Protocol(**SMALL))
+    centres = {line.idx.slice: np.array(line.position[:]) for line in acquisitions[NOISE_LINES:]}
+    line = acquisitions[-1]
+    np.testing.assert_allclose(np.cross(line.read_dir, line.phase_dir), line.slice_dir, atol=1e-6)
+    np.testing.assert_allclose(centres[1] - centres[0], 5 * np.array(line.slice_dir[:]), atol=1e-5)
+    np.testing.assert_allclose(sum(centres.values()), 0, atol=1e-5)
+    for image in reference:
+        np.testing.assert_array_equal(image.position, centres[image.slice])
+
+
+def test_lines_are_counted_and_timed():
+    """One line per TR of 5 ms, in ticks of 2.5 ms; counters run without a gap."""
+    _, acquisitions, _ = simulate_scan(Protocol(**SMALL))
+    assert [line.scan_counter for line in acquisitions] == list(range(1, len(acquisitions) + 1))
+    assert set(np.diff([line.acquisition_time_stamp for line in acquisitions])) == {2}
+    assert Counter(line.center_sample for line in acquisitions[NOISE_LINES:]) == {48: len(acquisitions) - NOISE_LINES}
+
+
+def test_same_seed_same_scan():
+    """A scan can be told again from its options alone."""
+    first, again, other = (simulate_scan(Protocol(**SMALL, seed=seed))[1] for seed in (1, 1, 2))
+    assert first == again
+    assert not np.array_equal(first[0].data, other[0].data)
+
+
+def test_snr_is_white_matter_over_noise():
+    """Twice the SNR is half the noise; white matter is 0.8 (variances differ by ±30 % between coils)."""
+    _, acquisitions, _ = simulate_scan(Protocol(**{**SMALL, "n_coils": 16}, snr=10.0, acceleration=1))
+    corners = np.stack([line.data[:, :4] for line in acquisitions[NOISE_LINES:][:4]])
+    assert 0.8 / corners.real.std() == pytest.approx(10, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"partial_fourier": 0.5}, "partial Fourier is 0.5, expected more than 0.5 and at most 1"),
+        ({"acceleration": 25}, "acceleration is 25, expected 1 to 24"),
+        ({"n_slices": 48}, "48 slices of 5 mm, but 1 to 47 cut the head"),
+        ({"acs_lines": 50}, "50 calibration lines, but 1 to 48 fit around the centre of k-space"),
+        ({"snr": 0.0}, "SNR is 0, expected more than 0"),
+        ({"n_averages": 0}, "n_averages is 0, at least 1 expected"),
+    ],
+)
+def test_impossible_protocols_are_refused(options, sentence):
+    """A scanner refuses a protocol before it scans."""
+    with pytest.raises(ValueError) as problem:  # noqa: PT011
+        Protocol(**{**SMALL, **options})
+    assert str(problem.value) == sentence
+
+
+def test_command_writes_a_scan_and_refuses_to_overwrite_it(tmp_path):
+    """`kband simulate` says what it wrote; a scan is never lost to a second one."""
+    scan = tmp_path / "scan.h5"
+    options = ["-o", str(scan), "--matrix", "48", "--coils", "4", "--acs-lines", "12"]
+    first, second = (CliRunner().invoke(simulate, options) for _ in range(2))
+    assert first.exit_code == 0, first.output
+    assert first.output.startswith(f"{scan}: 88 lines of 4 coils")
+    assert second.exit_code == 1
+    assert f"Error: {scan}: exists already; give another name, or allow to overwrite it\n" in second.output
+    with RawFile(scan) as raw:
+        assert len(raw) == 88
+        assert [image.slice for image in raw.reference()] == [0, 1, 2]
