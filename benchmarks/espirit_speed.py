@@ -15,28 +15,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from timing import describe_machine, interleave, print_times
+from measure import interleave, print_conditions, print_times
+from peers import read_cfl, write_cfl
 from torch import Tensor
 
 from kband_core.calibration import espirit_maps, walsh_maps
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 
 SHAPE, N_COILS, ACS_LINES, NOISE = (256, 256), 16, 24, 0.02
-
-
-def write_cfl(path: Path, kspace: Tensor) -> None:
-    """Write `(coil, ky, kx)` in BART's order, column-major (kx, ky, kz, coil)."""
-    n_coils, n_y, n_x = kspace.shape
-    path.with_suffix(".hdr").write_text(f"# Dimensions\n{n_x} {n_y} 1 {n_coils}" + " 1" * 12 + "\n")
-    kspace.numpy().astype(np.complex64).tofile(path.with_suffix(".cfl"))
-
-
-def read_cfl(path: Path, n_sets: int) -> Tensor:
-    """Read coil maps as `(set, coil, y, x)`."""
-    values = np.fromfile(path.with_suffix(".cfl"), dtype=np.complex64)
-    return torch.from_numpy(values.reshape(n_sets, N_COILS, *SHAPE))
 
 
 def subspace_error(csm: Tensor, reference: Tensor, where: Tensor) -> float:
@@ -85,7 +72,7 @@ def main() -> None:
             def ecalib(n_sets):
                 name = f"bart ecalib -m {n_sets}"
                 bart("ecalib", "-r", str(ACS_LINES), "-m", str(n_sets), "kspace", "maps")
-                maps[name] = read_cfl(files / "maps", n_sets)
+                maps[name] = read_cfl(files / "maps")
 
             contestants["bart ecalib -m 1"] = lambda: ecalib(1)
             contestants["bart ecalib -m 2"] = lambda: ecalib(2)
@@ -105,9 +92,10 @@ def main() -> None:
         seconds = interleave(contestants, options.repeats)
 
     truth, inside = coils.maps(SHAPE), phantom.image(SHAPE) > 0.05
-    print(describe_machine())
-    print(f"{SHAPE[0]}×{SHAPE[1]}, {N_COILS} coils, {ACS_LINES} ACS lines, {NOISE:.0%} noise, {options.repeats} repeats")
-    print("Errors: rms angle between coil vectors inside the head, to ours at every pixel and to the true coils.")
+    print_conditions(
+        f"{SHAPE[0]}×{SHAPE[1]}, {N_COILS} coils, {ACS_LINES} ACS lines, {NOISE:.0%} noise, {options.repeats} repeats.\n"
+        "Errors: rms angle between coil vectors inside the head, to ours at every pixel and to the true coils."
+    )
     notes = {}
     for name, csm in maps.items():
         to_ours, to_truth = (subspace_error(csm[0], other, inside) for other in (maps["ours, every pixel"][0], truth))

@@ -13,6 +13,7 @@ from torch import Tensor
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.coils import compress, compression_matrix
+from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)
 
@@ -45,4 +46,5 @@ class CoilCompression(Gadget):
     def _matrix(self, acs: Tensor) -> Tensor:
         """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""
         together = acs.movedim(-3, -4).flatten(-3, -2)  # (..., coil, z·ky, kx)
-        return compression_matrix(together, self.n_coils).unsqueeze(-3)
+        with single_thread():
+            return compression_matrix(together, self.n_coils).unsqueeze(-3)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
+from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class PerSlice:
     def prepare(self, item: Calibration) -> None:
         """Compute ahead of the image. A failure is only logged: the image will meet it again, and say so."""
         try:
-            result = self._compute(item.acs.unsqueeze(0), item.encoding, item.matrix)
+            with single_thread():
+                result = self._compute(item.acs.unsqueeze(0), item.encoding, item.matrix)
         except ValueError as error:
             log.warning("%s, slice %d: %s", self._who, item.slice, error)
             return
@@ -36,7 +38,8 @@ class PerSlice:
             raise ValueError("no calibration lines arrived for this slice")
         keys = [(buffer.encoding.index, number) for number in buffer.slice_counters()]
         if not all(self._is_ready(key, acs) for key, acs in zip(keys, buffer.acs, strict=True)):
-            results = self._compute(buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
+            with single_thread():
+                results = self._compute(buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
             self._ready.update(zip(keys, zip(buffer.acs, results, strict=True), strict=True))
         return torch.stack([self._ready[key][1] for key in keys])
 

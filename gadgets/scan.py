@@ -55,8 +55,8 @@ class Encoding:
 
     @property
     def readout_samples(self) -> int:
-        """Samples along the readout once its oversampling is removed."""
-        return int(self.encoded_matrix[0] / (self.encoded_fov[0] / self.recon_fov[0]))
+        """Samples along the readout once its oversampling is removed; counted in single precision, as Gadgetron does."""
+        return int(self.encoded_matrix[0] / (np.float32(self.encoded_fov[0]) / np.float32(self.recon_fov[0])))
 
     def row(self, step1: int) -> int:
         """Row of the k-space matrix that encoding step 1 fills: the centre line stands at N//2."""

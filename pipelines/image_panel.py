@@ -6,12 +6,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
     import ismrmrd
 
-from kband_core.metrics import nrmse, ssim
+from pipelines.comparison import compare, part_shown, shown_pixels
 
 TEXT, QUIET, AMBER, RED = "#f0f0f0", "#a8aeb4", "#ffc04d", "#ff5a52"
 DIFFERENCE_GAIN = 5
@@ -31,7 +30,7 @@ class Panel:
 
 def image_panel(image: ismrmrd.Image) -> Panel:
     """Window and label one image; complex images are shown as magnitude, phase on a cyclic map."""
-    pixels, part = _pixels(image)
+    pixels, part = shown_pixels(image), part_shown(image)
     is_phase = image.image_type == ismrmrd.IMTYPE_PHASE
     window, how = _phase_window(pixels) if is_phase else _window(image, pixels)
     label = (_counters(image, part), (f"{_method(image)} · window {how}", QUIET), *_verdict(image, pixels))
@@ -43,42 +42,20 @@ def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[P
 
     The image is first multiplied by the one factor that fits the reference best, since scanners scale freely.
     """
-    own, part = _pixels(image)
-    target, _ = _pixels(reference)
-    if own.shape != target.shape:
-        ours, theirs = (" x ".join(map(str, pixels.shape)) for pixels in (own, target))
-        raise ValueError(f"slice {image.slice}: the image has {ours} pixels (y, x), but its reference {theirs}")
-    own, target = (np.abs(pixels.astype(np.float32)) for pixels in (own, target))
-    energy = float(np.vdot(own, own))
-    factor = float(np.vdot(own, target)) / energy if energy else 0.0
-    own *= np.float32(factor)
+    own, target, agreement = compare(image, reference)
     window = _percentiles(target)
-    tensors = torch.from_numpy(own), torch.from_numpy(target)
-    scores = f"NRMSE {float(nrmse(*tensors)):.3f} · SSIM {float(ssim(*tensors)):.3f}"
     head = image.getHead()
-    own_label = (_counters(image, part), (f"{_method(image)} · window of the reference", QUIET))
+    own_label = (_counters(image, part_shown(image)), (f"{_method(image)} · window of the reference", QUIET))
     target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5\u00a0%", QUIET))
     difference_label = (
-        (f"|difference| × {DIFFERENCE_GAIN} · {scores}", TEXT),
-        (f"after one least-squares scale factor, {factor:.4g}", QUIET),
+        (f"|difference| × {DIFFERENCE_GAIN} · {agreement}", TEXT),
+        (f"after one least-squares scale factor, {agreement.factor:.4g}", QUIET),
     )
     return (
         Panel(own, window, own_label + _verdict(image, own), head),
         Panel(target, window, target_label, head),
         Panel(DIFFERENCE_GAIN * np.abs(own - target), window, difference_label, head),
     )
-
-
-def _pixels(image: ismrmrd.Image) -> tuple[np.ndarray, str]:
-    """Return `(y, x)` of the first channel and middle partition, and a text that says so where there are more."""
-    n_channels, n_partitions = image.data.shape[:2]
-    part = f" · channel 1 of {n_channels}" if n_channels > 1 else ""
-    if n_partitions > 1:
-        part += f" · partition {n_partitions // 2 + 1} of {n_partitions}"
-    pixels = image.data[0, n_partitions // 2]
-    if np.iscomplexobj(pixels):
-        return (np.angle(pixels) if image.image_type == ismrmrd.IMTYPE_PHASE else np.abs(pixels)), part
-    return pixels, part
 
 
 def _window(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[float, float], str]:

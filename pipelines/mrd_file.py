@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 import h5py
 import numpy as np
@@ -142,7 +143,8 @@ class ImageFile:
     """An MRD file of images being written: under its name it stands complete or not at all.
 
     Images go to one variable `image_<series>` per series. An image whose size or type differs from the others of its
-    series goes to `image_<series>_1`, and so on. If the `with` block ends by an exception, no file is left.
+    series goes to `image_<series>_1`, and so on. If the `with` block ends by an exception, or without an image, no file
+    is left.
     """
 
     def __init__(self, path: Path | str, header_xml: str, *, overwrite: bool = False) -> None:
@@ -155,8 +157,10 @@ class ImageFile:
         self._images = ImageGroup(group)
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._unfinished.__exit__(*exception)
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and not self._images:
+            kind, error = EOFError, EOFError("no image came")  # makes the unfinished file go; not raised from here
+        self._unfinished.__exit__(kind, error, trace)
 
     def append(self, image: ismrmrd.Image) -> None:
         """Add one image."""

@@ -56,9 +56,22 @@ def resolve(node: Node, nodes: Iterable[Node]) -> dict[str, str]:
             continue
         wanted, _, at = value.partition("@")
         if at not in named or wanted not in named[at].properties:
-            raise PipelineError(f"{node.classname}.{name}: '{value}' refers to nothing; no gadget is named '{at}' with it")
+            raise PipelineError(
+                f"{node.classname}.{name}: '{value}' refers to nothing; no gadget is named '{at}' with '{wanted}'"
+            )
         resolved[name] = named[at].properties[wanted]
     return resolved
+
+
+def load_xml(pipeline: str) -> str | bytes:
+    """XML of a file whose name ends in `.xml`, or else of an installed pipeline. Raises `PipelineError`."""
+    path = Path(pipeline)
+    if path.suffix != ".xml" or not path.is_file():
+        return installed_xml(pipeline)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PipelineError(f"{pipeline}: cannot be read ({error.strerror})") from error
 
 
 def installed_pipelines() -> dict[str, Path]:

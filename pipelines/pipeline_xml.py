@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
@@ -12,11 +12,14 @@ from gadgets.errors import PipelineError
 
 LARGEST_XML = 1_000_000  # bytes; the largest that Gadgetron ships has 30,000
 BRANCHES = ("parallel", "distributed", "parallelprocess", "puredistributed", "purestream", "branch", "merge")
+IGNORED = {"version 2": (), "legacy": ("reader", "writer"), "bare": ("version",)}
+
+Dialect = Literal["version 2", "legacy", "bare"]
 
 
 @dataclass(frozen=True)
 class Node:
-    """One gadget as written. `is_external`: it stands inside an `<external>` node, which Gadgetron does not look into."""
+    """One gadget as written. `is_external`: it stands inside `<external>`, which Gadgetron does not look into."""
 
     classname: str
     properties: dict[str, str]
@@ -26,86 +29,118 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A chain as written, `<external>` flattened in place. `remarks` are flaws of the XML that do not stop it."""
+class External:
+    """Attributes of `<execute>`, by which Gadgetron starts a module, and of `<connect>`, by which it finds one."""
 
+    execute: dict[str, str] | None
+    connect: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain as written, `<external>` flattened in place.
+
+    `absent` names the sections that version 2 should have and that are missing or empty; `remarks` are other flaws of
+    the XML that do not stop it.
+    """
+
+    dialect: Dialect
     nodes: tuple[Node, ...]
-    remarks: tuple[str, ...] = field(default=())
+    externals: tuple[External, ...] = ()
+    absent: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def read_chain(text: str | bytes) -> Chain:
     """Read a chain. Raises `PipelineError` if it is not XML, not a known dialect, or branches."""
-    size = len(text)
-    if size > LARGEST_XML:
-        raise PipelineError(f"pipeline XML has {size:,} bytes, at most {LARGEST_XML:,} are accepted")
-    try:
-        root = defusedxml.ElementTree.fromstring(text.encode() if isinstance(text, str) else text, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise PipelineError("pipeline XML: document types and entities are not accepted") from error
-    except (defusedxml.ElementTree.ParseError, ValueError) as error:
-        raise PipelineError(f"pipeline XML: {error}") from error
+    root = _parse(text.encode() if isinstance(text, str) else text)
     tag = _tag(root)
     if tag == "gadgetronStreamConfiguration":
-        return _chain(root, ignored=("reader", "writer"))
+        return _Found("legacy").chain(root)
     if tag != "configuration":
-        raise PipelineError(f"pipeline XML: root is <{tag}>, expected <configuration> or <gadgetronStreamConfiguration>")
+        raise PipelineError(
+            f"pipeline XML: root is <{tag}>, expected <configuration> or <gadgetronStreamConfiguration>"
+        )
     stream = _child(root, "stream")
     if stream is None:
-        return _chain(root, ignored=("version",), is_external=True)
-    version = (root.findtext("{*}version") or root.findtext("version") or "").strip()
+        return _Found("bare").chain(root)
+    version = _text(root, "version")
     if version != "2":
         raise PipelineError(f"pipeline XML: version is '{version}', expected 2")
-    return _chain(stream)
+    sections = {name: _child(root, name) for name in ("readers", "writers")}
+    absent = tuple(name for name, section in sections.items() if section is None or len(section) == 0)
+    return replace(_Found("version 2").chain(stream), absent=absent)
 
 
-def _chain(parent: Any, ignored: tuple[str, ...] = (), is_external: bool = False) -> Chain:
-    nodes: list[Node] = []
-    remarks: list[str] = []
-    for element in parent:
-        tag = _tag(element)
-        if tag == "gadget":
-            nodes.append(_node(element, is_external, remarks))
-        elif tag == "external":
-            nodes.extend(_external(element, remarks))
-        elif tag in BRANCHES:
-            raise PipelineError(f"<{tag}> is not supported: a chain must be one line of gadgets")
-        elif tag not in ignored:
-            remarks.append(f"<{tag}> is not known here and is ignored")
-    if not nodes:
-        raise PipelineError(f"<{_tag(parent)}> holds 0 gadgets, at least 1 expected")
-    return Chain(tuple(nodes), tuple(remarks))
+def _parse(text: bytes) -> Any:
+    if len(text) > LARGEST_XML:
+        raise PipelineError(f"pipeline XML has {len(text):,} bytes, at most {LARGEST_XML:,} are accepted")
+    try:
+        return defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise PipelineError("pipeline XML: document types and entities are not accepted") from error
+    except (defusedxml.ElementTree.ParseError, ValueError, LookupError) as error:
+        raise PipelineError(f"pipeline XML: {error}") from error
 
 
-def _external(element: Any, remarks: list[str]) -> list[Node]:
-    execute, connect = _child(element, "execute"), _child(element, "connect")
-    if execute is None and connect is None:
-        remarks.append("<external> has neither <execute> nor <connect>: Gadgetron cannot start it")
-    if execute is not None and not execute.get("target"):
-        remarks.append("<execute> has no target: Gadgetron will not know which function to call")
-    configuration = _child(element, "configuration")
-    if configuration is None:
-        raise PipelineError("<external> has no <configuration>: our host would receive no gadgets")
-    inner = _chain(configuration, is_external=True)
-    remarks.extend(inner.remarks)
-    return list(inner.nodes)
+@dataclass
+class _Found:
+    """What has been read so far."""
 
+    dialect: Dialect
+    nodes: list[Node] = field(default_factory=list)
+    externals: list[External] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
-def _node(element: Any, is_external: bool, remarks: list[str]) -> Node:
-    classname = _text(element, "classname")
-    if not classname:
-        raise PipelineError("a <gadget> has no <classname>")
-    properties: dict[str, str] = {}
-    for item in element:
-        if _tag(item) != "property":
-            continue
-        name = item.get("name") or _text(item, "name")
-        value = item.get("value") if item.get("value") is not None else _text(item, "value")
-        if not name:
-            raise PipelineError(f"{classname}: a <property> has no name")
-        if name in properties:
-            remarks.append(f"{classname}.{name} is given twice; the last one counts")
-        properties[name] = value or ""
-    return Node(classname, properties, _text(element, "name") or None, _text(element, "dll") or None, is_external)
+    def chain(self, parent: Any) -> Chain:
+        self._line(parent, IGNORED[self.dialect], is_external=self.dialect == "bare")
+        return Chain(self.dialect, tuple(self.nodes), tuple(self.externals), remarks=tuple(self.remarks))
+
+    def _line(self, parent: Any, ignored: tuple[str, ...], is_external: bool) -> None:
+        n_before = len(self.nodes)
+        for element in parent:
+            tag = _tag(element)
+            if tag == "gadget":
+                self.nodes.append(self._node(element, is_external))
+            elif tag == "external":
+                self._external(element)
+            elif tag in BRANCHES:
+                raise PipelineError(f"<{tag}> is not supported: a chain must be one line of gadgets")
+            elif tag not in ignored:
+                self.remarks.append(f"<{tag}> is not known here and is ignored")
+        if len(self.nodes) == n_before:
+            raise PipelineError(f"<{_tag(parent)}> holds 0 gadgets, at least 1 expected")
+
+    def _external(self, element: Any) -> None:
+        if self.dialect == "legacy":
+            self.remarks.append("<external> is not read by Gadgetron in the legacy dialect; write version 2")
+        how = {tag: _child(element, tag) for tag in ("execute", "connect")}
+        self.externals.append(External(**{tag: None if e is None else dict(e.attrib) for tag, e in how.items()}))
+        configuration = _child(element, "configuration")
+        if configuration is None:
+            raise PipelineError("<external> has no <configuration>: our host would receive no gadgets")
+        self._line(configuration, (), is_external=True)
+
+    def _node(self, element: Any, is_external: bool) -> Node:
+        classname = _text(element, "classname")
+        if not classname:
+            raise PipelineError("a <gadget> has no <classname>")
+        properties: dict[str, str] = {}
+        for item in element:
+            if _tag(item) != "property":
+                continue
+            name = item.get("name") or _text(item, "name")
+            value = item.get("value") if item.get("value") is not None else _text(item, "value")
+            if not name:
+                raise PipelineError(f"{classname}: a <property> has no name")
+            if name in properties:
+                self.remarks.append(f"{classname}.{name} is given twice; the last one counts")
+            if self.dialect == "legacy" and item.attrib:
+                self.remarks.append(f"{classname}.{name} is written as attributes, which Gadgetron does not read in "
+                                    "the legacy dialect; write <name> and <value>")  # fmt: skip
+            properties[name] = value
+        name, dll = _text(element, "name") or None, _text(element, "dll") or None
+        return Node(classname, properties, name, dll, is_external)
 
 
 def _tag(element: Any) -> str:

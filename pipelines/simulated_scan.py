@@ -20,6 +20,7 @@ with warnings.catch_warnings():  # the import puts a global warnings filter in f
 
 from kband_core.fourier import resize, to_image
 from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.whitening import whiten, whitening_matrix
 from pipelines.simulated_protocol import (
     FOV_MM,
     NOISE_BANDWIDTH,
@@ -53,8 +54,8 @@ def simulate_scan(
     """Return MRD header, acquisitions and reference images of a scan of the head phantom.
 
     The reference, one image per slice, is what a perfect scan would show: the root of the sum of squares over coils
-    of the noise-free, fully sampled image on the recon matrix. It depends on the coils, but not on acceleration,
-    averages, partial Fourier or SNR. The same protocol, seed included, gives the same scan.
+    of the noise-free, fully sampled image on the recon matrix, whitened if there is a noise scan. It does not depend on
+    acceleration, averages or partial Fourier. The same protocol, seed included, gives the same scan.
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
@@ -65,6 +66,9 @@ def simulate_scan(
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
         data = kspace[line.slice][:, line.row] + noise
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
+    if protocol.noise_scan:
+        whitening = whitening_matrix(covariance, 1.0)
+        kspace = [whiten(slice_kspace, whitening) for slice_kspace in kspace]
     return header_xml(protocol), acquisitions, _reference(protocol, kspace, acquisitions)
 
 

@@ -4,7 +4,26 @@ import os
 from pathlib import Path
 
 import pytest
+
+import pipelines.cli  # noqa: F401, I001 - how torch's threads wait is settled before torch is loaded
 import torch
+
+from pipelines.mrd_file import write_raw
+from pipelines.simulated_protocol import Protocol
+from pipelines.simulated_scan import simulate_scan
+
+
+@pytest.fixture(scope="session")
+def scan() -> tuple:
+    """A simulated scan: header, lines, reference images. 64², 4 coils, 2 slices, R=2, 20 ACS lines, SNR 200."""
+    return simulate_scan(Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=2, acs_lines=20, snr=200.0))
+
+
+@pytest.fixture
+def raw(tmp_path, scan) -> Path:
+    """That scan as a raw file."""
+    write_raw(tmp_path / "scan.h5", scan[0], scan[1], reference=scan[2])
+    return tmp_path / "scan.h5"
 
 
 @pytest.fixture

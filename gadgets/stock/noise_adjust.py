@@ -17,6 +17,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.flags import is_never_image, is_noise
 from gadgets.gadget import Gadget, field
 from gadgets.scan import Scan
+from kband_core.threads import single_thread
 from kband_core.whitening import noise_covariance, whiten, whitening_matrix
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class NoiseAdjust(Gadget):
             raise ScanError(
                 f"NoiseAdjustGadget: line {number} has {line.active_channels} coils, the noise scan had {len(matrix)}"
             )
-        whitened = whiten(torch.tensor(line.data), matrix, dim=-2)
+        with single_thread():
+            whitened = whiten(torch.tensor(line.data), matrix, dim=-2)
         return ismrmrd.Acquisition(line.getHead(), whitened.numpy(), line.traj)
 
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import torch
 from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
-from kband_core.metrics import nrmse, ssim
+from pipelines.comparison import compare
 from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
 from pipelines.pipeline import Pipeline, installed_xml
 from pipelines.run import Verdict, pump, run
@@ -66,8 +65,10 @@ def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | No
         seconds = time.perf_counter() - started
         click.echo(f"{path}: {verdict.n_lines} lines, {verdict.n_images} images in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
-        if reference:
-            click.echo(_compare(read_images(target), reference))
+        for image in read_images(target) if reference else ():
+            of_slice = [other for other in reference if other.slice == image.slice]
+            if of_slice:
+                click.echo(f"  slice {image.slice}: {compare(image, of_slice[0])[2]} against the reference in {path.name}")
     return problem or verdict.flaw
 
 

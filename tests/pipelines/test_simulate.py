@@ -98,7 +98,7 @@ def test_noise_lines_obey_the_dwell_rule():
 @pytest.mark.parametrize("partial_fourier", [1.0, 0.75])
 def test_lines_of_a_full_scan_transform_to_the_reference(partial_fourier):
     """Row = step + N/2 - centre, then one inverse DFT: the convention of the scanner and ours are the same."""
-    protocol = Protocol(**SMALL, acceleration=1, partial_fourier=partial_fourier, snr=1e6)
+    protocol = Protocol(**SMALL, acceleration=1, partial_fourier=partial_fourier, snr=1e6, noise_scan=False)
     xml, acquisitions, reference = simulate_scan(protocol)
     centre = ismrmrd.xsd.CreateFromDocument(xml).encoding[0].encodingLimits.kspace_encoding_step_1.center
     kspace = torch.zeros(3, 4, 48, 96, dtype=torch.complex64)

@@ -1,0 +1,56 @@
+"""How far an image is from its reference, whatever scale the scanner chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ismrmrd
+import numpy as np
+import torch
+
+from kband_core.metrics import nrmse, ssim
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """NRMSE and SSIM (7 × 7, range: the reference's maximum) of magnitudes after one least-squares `factor`."""
+
+    nrmse: float
+    ssim: float
+    factor: float
+
+    def __str__(self) -> str:
+        return f"NRMSE {self.nrmse:.3f} · SSIM {self.ssim:.3f}"
+
+
+def compare(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[np.ndarray, np.ndarray, Agreement]:
+    """Return the scaled magnitude of `image`, that of `reference`, and how they agree.
+
+    The image is multiplied by the one factor that fits the reference best, since scanners scale freely. Raises
+    `ValueError` if their sizes differ.
+    """
+    own, target = shown_pixels(image), shown_pixels(reference)
+    if own.shape != target.shape:
+        ours, theirs = (" x ".join(map(str, pixels.shape)) for pixels in (own, target))
+        raise ValueError(f"slice {image.slice}: the image has {ours} pixels (y, x), but its reference {theirs}")
+    own, target = (np.abs(pixels.astype(np.float32)) for pixels in (own, target))
+    energy = float(np.vdot(own, own))
+    factor = float(np.vdot(own, target)) / energy if energy else 0.0
+    own *= np.float32(factor)
+    tensors = torch.from_numpy(own), torch.from_numpy(target)
+    return own, target, Agreement(float(nrmse(*tensors)), float(ssim(*tensors)), factor)
+
+
+def shown_pixels(image: ismrmrd.Image) -> np.ndarray:
+    """Pixels `(y, x)` of the first channel and middle partition; complex ones as magnitude, or phase if they are one."""
+    pixels = image.data[0, image.data.shape[1] // 2]
+    if np.iscomplexobj(pixels):
+        return np.angle(pixels) if image.image_type == ismrmrd.IMTYPE_PHASE else np.abs(pixels)
+    return pixels
+
+
+def part_shown(image: ismrmrd.Image) -> str:
+    """Say which channel and partition `shown_pixels` takes, where there are more than one."""
+    n_channels, n_partitions = image.data.shape[:2]
+    part = f" · channel 1 of {n_channels}" if n_channels > 1 else ""
+    return part + (f" · partition {n_partitions // 2 + 1} of {n_partitions}" if n_partitions > 1 else "")
