@@ -93,7 +93,8 @@ def main() -> None:
 
     truth, inside = coils.maps(SHAPE), phantom.image(SHAPE) > 0.05
     print_conditions(
-        f"{SHAPE[0]}×{SHAPE[1]}, {N_COILS} coils, {ACS_LINES} ACS lines, {NOISE:.0%} noise, {options.repeats} repeats.\n"
+        f"{SHAPE[0]}×{SHAPE[1]}, {N_COILS} coils, {ACS_LINES} ACS lines, {NOISE:.0%} noise, "
+        f"{options.repeats} repeats.\n"
         "Errors: rms angle between coil vectors inside the head, to ours at every pixel and to the true coils."
     )
     notes = {}

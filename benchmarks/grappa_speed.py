@@ -54,7 +54,7 @@ def compare(name: str, kspace: Tensor, repeats: int) -> None:
 
         def theirs(sampled=sampled, filled=filled):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")                              # 0/0 where a window is empty
+                warnings.simplefilter("ignore")  # 0/0 where a window is empty
                 result = mdgrappa(sampled.numpy(), acs.numpy(), kernel_size=(5, 5), coil_axis=0)
             filled["pygrappa mdgrappa 5×5"] = torch.from_numpy(result)
 

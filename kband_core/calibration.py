@@ -54,7 +54,7 @@ def espirit_maps(
     if n_sets not in (1, 2):
         raise ValueError(f"espirit_maps: {n_sets} sets of maps asked for, 1 or 2 possible")
     acs = _central_samples("espirit_maps", acs, shortest=kernel)
-    shortest = 2 * kernel - 1                                                # below it H(r) itself is undersampled
+    shortest = 2 * kernel - 1  # below it H(r) itself is undersampled
     grid = [max(min(eigen_grid or length, length), shortest) for length in shape]
     operator = _window_projection(acs, kernel, threshold, grid)
     values, vectors = dominant_eigenvectors(operator, n_sets)
@@ -80,7 +80,7 @@ def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid
     for dim, length in zip((-2, -1), grid, strict=True):
         around = torch.arange(-(window // 2), length + (window - 1) // 2, device=acs.device) % length
         image = image.index_select(dim, around)
-    local = image.unfold(-2, window, 1).unfold(-2, window, 1).movedim(-5, -3).flatten(-2)   # (..., y, x, coil, window²)
+    local = image.unfold(-2, window, 1).unfold(-2, window, 1).movedim(-5, -3).flatten(-2)  # (..., y, x, coil, window²)
     _, vectors = interpolate_eigenvectors(*dominant_eigenvectors(local @ local.mH, n_sets=1), shape)
     return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
 
@@ -116,12 +116,12 @@ def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequenc
     if not wide:
         basis = windows @ (basis / energies.clamp(min=torch.finfo(energies.dtype).tiny).sqrt().unsqueeze(-2))
     basis = basis * is_signal.unsqueeze(-2)
-    projection = (basis @ basis.mH).unflatten(-1, (n_coils, -1)).unflatten(-3, (n_coils, -1))   # (..., c, u, c', u')
+    projection = (basis @ basis.mH).unflatten(-1, (n_coils, -1)).unflatten(-3, (n_coils, -1))  # (..., c, u, c', u')
 
     step = torch.arange(kernel, device=acs.device)
-    lag = (step.unsqueeze(-1) - step) + kernel - 1                           # (u, u'), 0 … 2·kernel − 2
+    lag = (step.unsqueeze(-1) - step) + kernel - 1  # (u, u'), 0 … 2·kernel − 2
     span = 2 * kernel - 1
-    lag = (lag[:, None, :, None] * span + lag[None, :, None, :]).flatten()   # (uy, ux, uy', ux')
+    lag = (lag[:, None, :, None] * span + lag[None, :, None, :]).flatten()  # (uy, ux, uy', ux')
     projection = torch.einsum("...cudv->...uvcd", projection).flatten(-4, -3)
     by_lag = projection.new_zeros(*projection.shape[:-3], span**2, n_coils, n_coils).index_add_(-3, lag, projection)
     spectrum = torch.einsum("...lcd->...cdl", by_lag).unflatten(-1, (span, span))

@@ -40,9 +40,9 @@ def interpolate_eigenvectors(values: Tensor, vectors: Tensor, shape: Sequence[in
         factors = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
         start = factors.index_select(dim, nearest)
         factors = factors.index_select(dim, neighbours.flatten()).unflatten(dim, neighbours.shape)
-        factors = factors.movedim(dim, -2).flatten(-2)                       # (..., y, x, coil, neighbour·set)
+        factors = factors.movedim(dim, -2).flatten(-2)  # (..., y, x, coil, neighbour·set)
         weights = weights.repeat_interleave(vectors.shape[-1], dim=-1).unsqueeze(-1)
-        weights = weights.unsqueeze(-3) if dim == -4 else weights            # (y, 1, ·, 1) or (x, ·, 1)
+        weights = weights.unsqueeze(-3) if dim == -4 else weights  # (y, 1, ·, 1) or (x, ·, 1)
         vectors = _orthonormal(factors @ (weights * (factors.mH @ start)))
         overlap = factors.mH @ vectors
         values, vectors = _ritz(vectors, overlap.mH @ (weights * overlap))
@@ -108,7 +108,7 @@ def _orthonormal(vectors: Tensor) -> Tensor:
 
 
 def _unit(column: Tensor) -> Tensor:
-    energy = (column.mH @ column).real                                       # a matrix product: torch's norm is slower
+    energy = (column.mH @ column).real  # a matrix product: torch's norm is slower
     return column * energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()
 
 

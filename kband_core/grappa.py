@@ -57,10 +57,10 @@ def calibrate_grappa(
             f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
         )
     _check_finite("calibrate_grappa", acs)
-    windows = acs.unfold(-2, span, 1).unfold(-2, n_samples, 1)              # (..., coil, ky, kx, line, sample)
+    windows = acs.unfold(-2, span, 1).unfold(-2, n_samples, 1)  # (..., coil, ky, kx, line, sample)
     gap = (_n_lines_before(n_lines) - 1) * acceleration + 1
     targets = windows[..., gap : gap + acceleration - 1, n_samples // 2]
-    targets = targets.movedim(-1, -4).flatten(-2).flatten(-3, -2)           # (..., line·coil, window)
+    targets = targets.movedim(-1, -4).flatten(-2).flatten(-3, -2)  # (..., line·coil, window)
     sources = _as_columns(windows[..., ::acceleration, :])
     energy = sources.abs().square().sum(-2, keepdim=True)
     energy = energy + 0.1 * energy.mean(-1, keepdim=True)
@@ -106,9 +106,9 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
     columns = _as_columns(sources.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1))
     filled = kernel.weights.flatten(-5, -4).flatten(-3) @ columns
     filled = filled.unflatten(-2, (acceleration - 1, n_coils)).unflatten(-1, (-1, lengths["kx"]))
-    filled = filled.movedim(-4, -2).flatten(-3, -2)                         # (..., coil, gap·target line, kx)
+    filled = filled.movedim(-4, -2).flatten(-3, -2)  # (..., coil, gap·target line, kx)
 
-    origin = first - (acceleration - 1)                                     # first line of the gap before the grid
+    origin = first - (acceleration - 1)  # first line of the gap before the grid
     lines = torch.arange(max(origin, 0), min(last + acceleration, lengths["ky"]))
     lines = lines[~mask[lines]]
     position = (lines - origin) // acceleration * (acceleration - 1) + (lines - origin) % acceleration

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from gadgets.gadget import REGISTRY
 from pipelines import checkup
-from pipelines.checkup import CONFIGURATIONS, Check, check_all, check_copies, check_names, check_pipelines, check_versions
+from pipelines.checkup import CONFIGURATIONS, Check, check_copies, check_names, check_pipelines, check_versions
 from pipelines.cli import main
 from pipelines.gadget_table import gadget_table
 from pipelines.pipeline import installed_pipelines
@@ -45,7 +45,7 @@ def test_versions_name_what_is_not_installed(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     assert amiss(check_versions()) == [("error", "gadgetron is not installed")]
-    assert list(check_all())[-1].sentence.startswith("'pipelines' is ours")
+    assert list(checkup.check_all())[-1].sentence.startswith("'pipelines' is ours")
 
 
 def test_names_are_ours(tmp_path):
@@ -68,7 +68,7 @@ def test_names_that_come_from_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(checkup, "find_spec", lambda name: other if name == "gadgets" else find_spec(name))
     expected = [("error", f"'gadgets' is imported from /elsewhere, not from {checkup.OUR_FOLDER}")]
     assert amiss(check_names(tmp_path)) == expected
-    assert amiss(check_all()) == expected
+    assert amiss(checkup.check_all()) == expected
 
 
 def test_folders_that_hide_ours_from_gadgetron(tmp_path):
