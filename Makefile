@@ -2,6 +2,9 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 
+# Torch's threads give way to other programs while they wait, as they do in `kband`.
+export OMP_WAIT_POLICY ?= passive
+
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 

@@ -29,7 +29,7 @@ AWAITED = ("embedded", "separate", "interleaved")  # modes in which calibration 
 
 @dataclass
 class AcquisitionBuffer(Gadget):
-    """Buffer lines by their counters; emit a slice's `Calibration` when its calibration lines are in, then its images.
+    """Buffer lines by counters; send a slice's `Calibration` when it is complete, then its images.
 
     An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves open
     how many lines there are, the scanner's last-line flags, or the next repetition of the slice, send it earlier.

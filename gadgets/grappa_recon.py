@@ -27,12 +27,10 @@ class GrappaRecon(Gadget):
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
-    kernel_lines: Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")] = 4
+    kernel_lines: Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")] = 2
     kernel_samples: Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")] = 5
-    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to the mean energy")] = 1e-4
-    on_failure: Annotated[OnFailure, field(description="fallback: a zero-filled image, marked; raise: end the scan")] = (
-        "fallback"
-    )
+    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to mean energy")] = 1e-4
+    on_failure: OnFailure = "fallback"
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""

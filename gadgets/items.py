@@ -112,7 +112,7 @@ class ReconBuffer:
         mask = self.mask[0, 0, 0]
         lines = mask.any(-2)
         if not torch.equal(mask, mask.any(-1, keepdim=True) & lines):
-            raise ValueError("phase-encoding lines differ from partition to partition; 2-D undersampling is not supported")
+            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
         kspace = to_image(self.kspace[0, 0, 0], dims=(-3,)).movedim(-3, -4)
         if self.acs is not None and self.acs_row is not None:
             rows = torch.arange(self.acs.shape[-2], device=lines.device) + self.acs_row

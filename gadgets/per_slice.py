@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class PerSlice:
-    """Maps or kernels by slice. `compute` takes ACS `(slice, z, coil, ky, kx)`, the encoding and the image's (ky, kx)."""
+    """Maps or kernels by slice; `compute` takes ACS `(slice, z, coil, ky, kx)`, the encoding, the image's (ky, kx)."""
 
     def __init__(self, who: str, compute: Callable[[Tensor, Encoding, tuple[int, int]], Tensor]) -> None:
         self._who, self._compute = who, compute

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
+from gadgets.gadget import field
 from gadgets.image_header import ImageNumbers, image_header, image_meta
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.scan import Encoding
@@ -20,7 +21,9 @@ from kband_core.reconstruct import check_image, zero_filled
 log = logging.getLogger(__name__)
 
 FAILURES = (ValueError, ScanError, torch.linalg.LinAlgError, torch.OutOfMemoryError)
-OnFailure = Literal["fallback", "raise"]
+OnFailure = Annotated[
+    Literal["fallback", "raise"], field(description="fallback: a zero-filled image, marked; raise: end the scan")
+]
 
 
 class Reconstruction:
@@ -70,7 +73,7 @@ def to_recon_space(image: Tensor, encoding: Encoding, n_samples: int) -> Tensor:
     The pixel size follows from zero-padding or cropping k-space, the field of view from cropping or padding the image.
     `n_samples` along the readout tells whether its oversampling was removed before.
     """
-    samples, lines, partitions = encoding.encoded_matrix
+    samples, _, partitions = encoding.encoded_matrix
     fov = (encoding.encoded_fov[0] * n_samples / samples, *encoding.encoded_fov[1:])
     for axis, dim in enumerate((-1, -2, -3)):
         if axis == 2 and partitions == 1:

@@ -55,7 +55,7 @@ class Encoding:
 
     @property
     def readout_samples(self) -> int:
-        """Samples along the readout once its oversampling is removed; counted in single precision, as Gadgetron does."""
+        """Samples along the readout without its oversampling; counted in single precision, as Gadgetron does."""
         return int(self.encoded_matrix[0] / (np.float32(self.encoded_fov[0]) / np.float32(self.recon_fov[0])))
 
     def row(self, step1: int) -> int:
@@ -70,8 +70,8 @@ class Encoding:
         """Tell which rows a complete image has, or None where the header cannot tell.
 
         `acquired`: bool (ky,), rows that hold imaging lines so far. At R=1 all rows within the limits are expected; at
-        R>1 those of the grid on which the acquired rows lie. Lines off the grid mean irregular sampling: None. Where the
-        scanner has marked both ends of the line loop (`ends_seen`), the grid ends where the acquired rows end.
+        R>1 those of the grid on which the acquired rows lie. Lines off the grid mean irregular sampling: None. Where
+        the scanner has marked both ends of the line loop (`ends_seen`), the grid ends where the acquired rows end.
         """
         limit = self.step1
         inside = np.zeros(self.encoded_matrix[1], bool)

@@ -23,9 +23,7 @@ class SenseRecon(Gadget):
 
     regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.005
     n_iterations: Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")] = 20
-    on_failure: Annotated[OnFailure, field(description="fallback: a zero-filled image, marked; raise: end the scan")] = (
-        "fallback"
-    )
+    on_failure: OnFailure = "fallback"
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""

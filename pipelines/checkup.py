@@ -100,7 +100,7 @@ def check_pipelines() -> Iterator[Check]:
 
     for name, path in installed_pipelines().items():
         findings = lint(path.read_bytes())
-        yield from (Check(found.severity, f"pipeline {name}: {found.sentence}; mend {path}") for found in findings)
+        yield from (Check(found.severity, f"pipeline {path}: {found.sentence}") for found in findings)
         if not findings:
             yield Check("ok", f"pipeline {name}: no flaws")
     yield Check("ok", f"{len(set(REGISTRY.values()))} gadgets; kband doctor --gadgets lists them")

@@ -41,4 +41,5 @@ class _Lazy(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Tell what the gadgets tell, not only warnings.")
 def main(verbose: bool) -> None:
     """MRI reconstruction in the scanner's own chain: simulate, replay, look, check."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level)

@@ -42,7 +42,7 @@ def compare(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[np.ndarray,
 
 
 def shown_pixels(image: ismrmrd.Image) -> np.ndarray:
-    """Pixels `(y, x)` of the first channel and middle partition; complex ones as magnitude, or phase if they are one."""
+    """Pixels `(y, x)` of the first channel and middle partition; complex ones as magnitude, or as phase."""
     pixels = image.data[0, image.data.shape[1] // 2]
     if np.iscomplexobj(pixels):
         return np.angle(pixels) if image.image_type == ismrmrd.IMTYPE_PHASE else np.abs(pixels)

@@ -62,7 +62,7 @@ def _put(items: queue.Queue[Any], item: Any, stopped: threading.Event) -> bool:
 
 @dataclass
 class Verdict:
-    """What came of a scan: lines in, images out, what is wrong with them, seconds from the last line to the last image."""
+    """What came of a scan: lines in, images out, what is wrong with them, seconds from last line to last image."""
 
     n_lines: int = 0
     n_images: int = 0

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
-import pipelines.cli  # noqa: F401, I001 - how torch's threads wait is settled before torch is loaded
 import torch
 
 from pipelines.mrd_file import write_raw

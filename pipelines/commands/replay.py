@@ -22,7 +22,7 @@ READ_AHEAD = 256  # lines
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
 @click.option("--pipeline", "-p", default="sense", help="Name of an installed pipeline, or an XML file.")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Image file; a folder for several.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Image file, or folder.")
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
@@ -30,7 +30,8 @@ def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: boo
     Exits with 1 if any scan failed, lacks lines, or got a fallback image; what could be made is written all the same.
     """
     try:
-        xml = Path(pipeline).read_text() if pipeline.endswith(".xml") and Path(pipeline).is_file() else installed_xml(pipeline)
+        is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
+        xml = Path(pipeline).read_text() if is_file else installed_xml(pipeline)
         Pipeline.from_xml(xml)
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
@@ -66,9 +67,10 @@ def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | No
         click.echo(f"{path}: {verdict.n_lines} lines, {verdict.n_images} images in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
         for image in read_images(target) if reference else ():
-            of_slice = [other for other in reference if other.slice == image.slice]
-            if of_slice:
-                click.echo(f"  slice {image.slice}: {compare(image, of_slice[0])[2]} against the reference in {path.name}")
+            for other in reference:
+                if other.slice == image.slice:
+                    agreement = compare(image, other)[2]
+                    click.echo(f"  slice {image.slice}: {agreement} against the reference in {path.name}")
     return problem or verdict.flaw
 
 

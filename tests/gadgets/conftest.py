@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gadgets.scan import Scan
+from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES
 
 
 @pytest.fixture
@@ -92,3 +93,15 @@ def noise():
         return sd * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
 
     return make
+
+
+@pytest.fixture
+def scan_of(minimal_scan):
+    """Scan of an 8 × 6 matrix without readout oversampling."""
+    return lambda **kwargs: minimal_scan((N_SAMPLES, N_LINES, 1), (60.0, 80.0, 5.0), oversampling=1, **kwargs)
+
+
+@pytest.fixture
+def kspace(noise):
+    """K-space [coil ky kx] of that matrix."""
+    return noise(N_COILS, N_LINES, N_SAMPLES).astype(np.complex64)

@@ -1,48 +1,11 @@
-"""Lines go where their counters say, leave when they are complete, and what is wrong is said."""
+"""Lines go where their counters say, and leave when they are complete."""
 
 import numpy as np
 import pytest
 import torch
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.errors import PipelineError, ScanError
-from gadgets.items import Calibration, ReconBuffer
-
-N_COILS, N_LINES, N_SAMPLES = 3, 8, 6
-
-
-@pytest.fixture
-def scan_of(minimal_scan):
-    """Scan of an 8 × 6 matrix without readout oversampling."""
-    return lambda **kwargs: minimal_scan((N_SAMPLES, N_LINES, 1), (60.0, 80.0, 5.0), oversampling=1, **kwargs)
-
-
-@pytest.fixture
-def kspace(noise):
-    return noise(N_COILS, N_LINES, N_SAMPLES).astype(np.complex64)
-
-
-def buffer_of(scan, **properties) -> AcquisitionBuffer:
-    gadget = AcquisitionBuffer(device="cpu", **properties)
-    gadget.open(scan)
-    return gadget
-
-
-def images(scan, lines, **properties) -> list[ReconBuffer]:
-    return [item for item in buffer_of(scan, **properties).process(lines) if isinstance(item, ReconBuffer)]
-
-
-def emitted_after(scan, lines, **properties) -> list[tuple[int, object]]:
-    """What leaves, each with the number of lines that had been read by then."""
-    n_read = 0
-
-    def counted():
-        nonlocal n_read
-        for line in lines:
-            n_read += 1
-            yield line
-
-    return [(n_read, item) for item in buffer_of(scan, **properties).process(counted())]
+from gadgets.items import ReconBuffer
+from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, emitted_after, images
 
 
 def test_lines_land_by_their_counters_in_any_order(scan_of, make_acquisition, kspace, rng):
@@ -138,64 +101,6 @@ def test_last_flag_hurries_where_lines_cannot_be_counted(scan_of, make_acquisiti
     assert left[0][1].counts[0, 0, 0] == (5, None)
 
 
-def embedded(make_acquisition, kspace, **counters):
-    """R=2 on even rows, ACS rows 2 to 5: flag 21 on the grid, 20 off it."""
-    for row in (0, 2, 3, 4, 5, 6):
-        flags = {2: [21], 4: [21], 3: [20], 5: [20]}.get(row, [])
-        yield make_acquisition(kspace[:, row], flags=flags, kspace_encode_step_1=row, **counters)
-
-
-def test_calibration_goes_ahead_when_its_last_line_is_in(scan_of, make_acquisition, kspace):
-    """The first line without calibration flag shows that calibration is over: item after line 6 of 6, before the image."""
-    lines = [*embedded(make_acquisition, kspace)]
-    first, second = emitted_after(scan_of(acceleration=2), lines)
-    assert isinstance(first[1], Calibration)
-    assert first[0] == 6
-    assert torch.equal(first[1].acs[0], torch.from_numpy(kspace[:, 2:6]))
-    assert torch.equal(first[1].acs, second[1].acs[0])
-    assert second[1].acs_row == 2
-    assert second[1].mask[0, 0, 0, 0].nonzero().flatten().tolist() == [0, 2, 4, 6]
-    assert second[1].counts[0, 0, 0] == (4, 4)
-
-
-def test_embedded_calibration_lines_serve_the_image_too(scan_of, make_acquisition, kspace):
-    """planes() fills rows 3 and 5 from the ACS; rows 1 and 7 stay empty."""
-    (buffer,) = images(scan_of(acceleration=2), embedded(make_acquisition, kspace))
-    planes, mask = buffer.planes()
-    assert mask[0, :, 0].nonzero().flatten().tolist() == [0, 2, 3, 4, 5, 6]
-    assert torch.equal(planes[0, :, 2:7], torch.from_numpy(kspace[:, 2:7]))
-
-
-def test_separate_calibration_stays_out_of_the_image(scan_of, make_acquisition, kspace):
-    """A calibration scan may have another contrast: its lines calibrate and do nothing else."""
-    calibration = [make_acquisition(5 * kspace[:, row], flags=[20], kspace_encode_step_1=row) for row in range(2, 6)]
-    imaging = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(1, 8, 2)]
-    scan = scan_of(acceleration=2, calibration_mode="separate")
-    first, second = emitted_after(scan, [*calibration, *imaging])
-    assert (first[0], second[0]) == (5, 8)
-    assert torch.equal(first[1].acs[0], torch.from_numpy(5 * kspace[:, 2:6]))
-    planes, mask = second[1].planes()
-    assert mask[0, :, 0].nonzero().flatten().tolist() == [1, 3, 5, 7]
-    assert torch.equal(planes[0, :, 1::2], torch.from_numpy(kspace[:, 1::2]))
-
-
-def test_unflagged_calibration_is_the_centre(scan_of, make_acquisition, kspace):
-    """A fully sampled scan calibrates on its own centre, as soon as those four lines are in."""
-    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(N_LINES)]
-    first, second = emitted_after(scan_of(), lines, acs_lines=4)
-    assert (first[0], second[0]) == (6, 8)
-    assert torch.equal(first[1].acs[0], torch.from_numpy(kspace[:, 2:6]))
-
-
-def test_later_repetitions_borrow_calibration_but_no_lines(scan_of, make_acquisition, kspace):
-    """Repetition 1 has no calibration lines: it gets those of repetition 0, which do not enter its k-space."""
-    first = embedded(make_acquisition, kspace)
-    second = [make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=1) for row in (0, 2, 4, 6)]
-    _, later = images(scan_of(acceleration=2, repetition=2), [*first, *second])
-    assert torch.equal(later.acs[0, 0], torch.from_numpy(kspace[:, 2:6]))
-    assert later.planes()[1].sum() == 4
-
-
 def test_incomplete_repetition_leaves_at_the_end(scan_of, make_acquisition):
     """Lines may come in any order, so only the end of the scan proves that one is missing."""
     lines = [make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row) for row in range(N_LINES - 1)]
@@ -227,75 +132,6 @@ def test_partial_echo_marks_the_samples_it_measured(scan_of, make_acquisition, k
     assert not buffer.planes()[1][..., :2].any()
 
 
-def with_nan(data):
-    data = data.copy()
-    data[0, 1] = np.nan
-    return data
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda make, k: make(with_nan(k[:, 7]), kspace_encode_step_1=7), "1 samples are not finite numbers"),
-        (lambda make, k: make(k[:2, 7], kspace_encode_step_1=7), "it has 2 coils, the lines before have 3"),
-        (lambda make, k: make(k[:, 7, :4], kspace_encode_step_1=7), "it has 4 samples, the lines before have 6"),
-        (
-            lambda make, k: make(k[:, 7], kspace_encode_step_1=8),
-            "encoding step 1 is 8, outside the header's limits 0 to 7",
-        ),
-        (
-            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, flags=[22]),
-            "it was read in reverse (flag 22), which only an EPI reconstruction can use",
-        ),
-        (
-            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, header={"encoding_space_ref": 3}),
-            "a line names encoding 3, the header has 1",
-        ),
-        (
-            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, header={"center_sample": 0}),
-            "centre sample is 0 of 6, 3 expected",
-        ),
-    ],
-)
-def test_unusable_line_is_set_aside_and_said(scan_of, make_acquisition, kspace, spoil, reason):
-    """One bad line costs one line: the image comes, counts 7 of 8, and the scan ends with the reason."""
-    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(7)]
-    stream = buffer_of(scan_of()).process([*lines, spoil(make_acquisition, kspace)])
-    received = []
-    with pytest.raises(ScanError) as error:
-        for item in stream:
-            received.append(item)  # noqa: PERF402 - what came before the error counts
-    (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
-    assert buffer.counts[0, 0, 0] == (7, 8)
-    assert str(error.value) == f"AcquisitionBuffer: 1 line set aside: {reason}"
-
-
-def test_line_after_its_image_is_said(scan_of, make_acquisition):
-    """A repeated line after the image has left cannot be used, and nobody must think it was."""
-    lines = [make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row) for row in [*range(N_LINES), 3]]
-    with pytest.raises(ScanError, match="1 line set aside: it came after its image had left"):
-        images(scan_of(), lines)
-
-
-def test_slice_that_never_came_is_an_error(scan_of, make_acquisition):
-    """The header announces three slices, two come."""
-    lines = [
-        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, slice=number)
-        for number in (0, 2)
-        for row in range(N_LINES)
-    ]
-    with pytest.raises(ScanError) as error:
-        images(scan_of(slice=3), lines)
-    expected = "AcquisitionBuffer: 2 of 3 images received lines; the first without any is slice 1"
-    assert str(error.value) == expected
-
-
-def test_no_imaging_line_is_an_error(scan_of, make_acquisition):
-    """A scan of noise lines alone has no image."""
-    with pytest.raises(ScanError, match="no imaging lines arrived"):
-        images(scan_of(), [make_acquisition(n_samples=N_SAMPLES, flags=[19])])
-
-
 def test_encodings_are_kept_apart(scan_of, make_acquisition, kspace):
     """Two encodings, line by line: two images, each with its own lines."""
     lines = [
@@ -324,15 +160,3 @@ def test_partitions_are_transformed_to_z(minimal_scan, make_acquisition, noise):
     planes, _ = buffer.planes()
     np.testing.assert_allclose(planes.numpy(), np.einsum("zk,ckyx->zcyx", dft, data), atol=1e-5)
     assert buffer.acs.shape == (1, n_kz, N_COILS, 4, N_SAMPLES)
-
-
-@pytest.mark.parametrize("trajectory", ["epi", "radial", "spiral"])
-def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory):
-    """What cannot be reconstructed is refused at open, by name."""
-    scan = minimal_scan()
-    object.__setattr__(scan.encodings[0], "trajectory", trajectory)
-    with pytest.raises(PipelineError) as error:
-        AcquisitionBuffer().open(scan)
-    assert str(error.value) == (
-        f"AcquisitionBuffer: encoding 0 has a {trajectory} trajectory; only cartesian is supported"
-    )

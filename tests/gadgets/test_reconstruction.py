@@ -108,7 +108,8 @@ def test_buffered_averages_are_averaged(scan_of, lines_of, head):
 @pytest.mark.parametrize("recon", [SenseRecon, GrappaRecon])
 def test_missing_calibration_falls_back_and_says_so(scan_of, lines_of, head, recon):
     """Without calibration lines the image is the zero-filled one, and header, meta and comment tell it apart."""
-    (array,) = reconstruct(scan_of(acceleration=2), lines_of(2, acs=()), AcquisitionBuffer(), CoilSensitivities(), recon())
+    chain = AcquisitionBuffer(), CoilSensitivities(), recon()
+    (array,) = reconstruct(scan_of(acceleration=2), lines_of(2, acs=()), *chain)
     meta, header = array.meta[0, 0, 0], array.headers[0, 0, 0]
     undersampled = head * (np.arange(N) % 2 == 0)[:, None]
     torch.testing.assert_close(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(undersampled))

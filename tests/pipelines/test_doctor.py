@@ -89,7 +89,7 @@ def test_pipelines_are_linted(monkeypatch, tmp_path):
     path.write_text("<html/>")
     monkeypatch.setattr("pipelines.pipeline.installed_pipelines", lambda: {"mine": path})
     assert amiss(check_pipelines()) == [
-        ("error", "pipeline mine: pipeline XML: root is <html>, expected <configuration> or "
+        ("error", f"pipeline {path}: pipeline XML: root is <html>, expected <configuration> or "
                   "<gadgetronStreamConfiguration>")
     ]  # fmt: skip
 

@@ -56,10 +56,16 @@ def test_a_flawless_chain_has_no_findings():
     assert lint(chain()) == []
 
 
+@pytest.mark.parametrize("name", sorted(installed_pipelines()))
+def test_shipped_pipelines_have_no_error(name):
+    """What we install must work as it is."""
+    assert [finding for finding in lint(installed_pipelines()[name].read_bytes()) if finding.severity == "error"] == []
+
+
 @pytest.mark.xfail(not has_hosts, strict=True, reason="the module that <execute> names is not written yet")
 @pytest.mark.parametrize("name", sorted(installed_pipelines()))
-def test_shipped_pipelines_are_flawless(name):
-    """What we install must work in Gadgetron as it is."""
+def test_shipped_pipelines_have_no_warning(name):
+    """Gadgetron must be able to start our part."""
     assert lint(installed_pipelines()[name].read_bytes()) == []
 
 
@@ -196,27 +202,6 @@ def test_sections_that_version_2_needs():
         "no <readers>: Gadgetron will read nothing",
         "no <writers>: Gadgetron will write nothing",
     ]
-
-
-HOW = {
-    "": ["<external> has neither <execute> nor <connect>: Gadgetron cannot start it"],
-    "<connect port='9100'/>": [],
-    "<connect address='gpu'/>": ["<connect> has no port: Gadgetron cannot reach the module"],
-    "<execute/>":
-        [f"<execute> has no {name}: Gadgetron cannot start the module" for name in ("name", "target", "type")],
-    "<execute name='pipelines.cli' target='main' type='python'/>": [],
-    "<execute name='pipelines.cli' target='mian' type='python'/>":
-        ["<execute>: 'pipelines.cli' has no 'mian'; close is main"],
-    "<execute name='gadgets.host' target='external' type='python'/>":
-        ["<execute>: 'gadgets.host' cannot be imported (No module named 'gadgets.host')"],
-    "<execute name='antigravity.x' target='fly' type='python'/>": [],  # foreign: neither judged nor imported
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("how", "sentences"), HOW.items())
-def test_how_an_external_node_is_started(how, sentences):
-    """A module that does not start leaves the exam without images, and the client without an error."""
-    assert errors(chain(how=how)) == sentences
 
 
 def test_two_external_nodes():

@@ -1,0 +1,190 @@
+"""Time from the last line to the image through the chain, against the bare reconstruction of the same k-space."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import ismrmrd
+import torch
+from measure import print_conditions, print_table
+
+from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.gadget import Gadget
+from gadgets.grappa_recon import GrappaRecon
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.scan import Scan
+from gadgets.sense_recon import SenseRecon
+from kband_core.grappa import GrappaKernel
+from kband_core.reconstruct import grappa, sense
+from pipelines.commands.replay import READ_AHEAD
+from pipelines.mrd_file import RawFile, write_raw
+from pipelines.pipeline import Pipeline, installed_xml
+from pipelines.run import Verdict, pump, run
+from pipelines.simulated_protocol import Protocol
+from pipelines.simulated_scan import simulate_scan
+
+PIPELINES = ("sense", "sense_buffered", "grappa", "grappa_buffered")
+AIM = 1.2
+
+
+@dataclass
+class Timeline:
+    """Moments of one run on `time.perf_counter`, the buffer that was reconstructed, and seconds by gadget."""
+
+    last_line: float = 0.0
+    calibration_sent: float | None = None
+    maps_ready: float | None = None
+    prepared: float | None = None
+    image: float = 0.0
+    buffer: ReconBuffer | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def watch(self, gadget: Gadget) -> None:
+        """Note when `gadget` hands on its items, and when the gadgets behind it are done with a calibration."""
+        process = gadget.process
+
+        def watched(items: Iterable[Any]) -> Iterator[Any]:
+            for item in process(items):
+                is_calibration = isinstance(item, Calibration)
+                if isinstance(gadget, CoilSensitivities):
+                    self.maps_ready = self.maps_ready or time.perf_counter()
+                    self.buffer = self.buffer if is_calibration else item
+                elif is_calibration:
+                    self.calibration_sent = time.perf_counter()
+                yield item
+                if is_calibration and isinstance(gadget, AcquisitionBuffer):
+                    self.prepared = time.perf_counter()
+
+        gadget.process = watched
+
+    def arriving(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
+        """Note when the last line came, be the chain ready for it or not."""
+        for line in lines:
+            self.last_line = time.perf_counter()
+            yield line
+
+    def ms(self, moment: float | None) -> float:
+        """Milliseconds from the last line to a moment; nan if it never came."""
+        return float("nan") if moment is None else 1000 * (moment - self.last_line)
+
+
+def paced(lines: Iterable[ismrmrd.Acquisition], tr_ms: float) -> Iterator[ismrmrd.Acquisition]:
+    """Hand out line n at n TR, as the scanner does."""
+    start = time.perf_counter()
+    for number, line in enumerate(lines, start=1):
+        time.sleep(max(start + number * tr_ms / 1000 - time.perf_counter(), 0))
+        yield line
+
+
+@click.command()
+@click.option("--tr", "tr_ms", default=5.0, show_default=True, help="Time between lines in ms.")
+@click.option("--repeats", default=9, show_default=True)
+@click.option("--threads", default=1, show_default=True, help="Threads torch computes with.")
+def main(tr_ms: float, repeats: int, threads: int) -> None:
+    """Run each pipeline in turns with its bare reconstruction, `repeats` times after one to warm up."""
+    torch.set_num_threads(threads)
+    protocol = Protocol(matrix=256, n_coils=16, n_slices=1, acceleration=3, acs_lines=24)
+    xml, acquisitions, _ = simulate_scan(protocol)
+    print_conditions(
+        f"simulated head, 256 × 256, 16 coils compressed to 12, R=3, 24 embedded ACS lines, readout oversampling 2, "
+        f"{len(acquisitions)} lines with noise; CPU\nmedians of {repeats} runs, in brackets the least; "
+        f"'paced': one line every {tr_ms:g} ms; times in ms, those of the timeline relative to the last line"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.h5"
+        write_raw(path, xml, acquisitions)
+        feeds: dict[str, Callable[[Timeline], Iterable]] = {
+            "file": functools.partial(_from_file, path=path),
+            "paced": lambda timeline: timeline.arriving(paced(acquisitions, tr_ms)),
+        }
+        results = {(name, feed): [] for name in PIPELINES for feed in feeds}
+        for repeat in range(repeats + 1):
+            for (name, feed), runs in results.items():
+                timeline = _replayed(name, Scan.from_xml(xml), feeds[feed])
+                bare = _bare_ms(name, timeline)
+                if repeat:
+                    runs.append((timeline, bare))
+    _print_latencies(results)
+    _print_timelines(results)
+    _print_gadgets({name: runs for (name, feed), runs in results.items() if feed == "paced"})
+    above = [f"{name}, {feed}" for (name, feed), runs in results.items() if _ratio(runs) > AIM]
+    click.echo(f"ratio above {AIM}: {'; '.join(above) or 'none'}")
+
+
+def _from_file(timeline: Timeline, path: Path) -> Iterator[ismrmrd.Acquisition]:
+    with RawFile(path) as raw:
+        yield from timeline.arriving(raw)
+
+
+def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Timeline:
+    timeline, verdict, pipeline = Timeline(), Verdict(), Pipeline.from_xml(installed_xml(name))
+    for gadget in pipeline.gadgets:
+        if isinstance(gadget, AcquisitionBuffer | CoilSensitivities):
+            timeline.watch(gadget)
+    for _ in run(pipeline, scan, pump(feed(timeline), READ_AHEAD), verdict):
+        timeline.image = time.perf_counter()
+    if flaw := verdict.flaw:
+        raise click.ClickException(f"{name}: {flaw}")
+    timeline.seconds = verdict.seconds
+    return timeline
+
+
+def _bare_ms(name: str, timeline: Timeline) -> float:
+    """Time the reconstruction alone, on the k-space and maps that the run used, kernel ready."""
+    kspace, mask = timeline.buffer.planes()
+    csm = timeline.buffer.csm[0]
+    if name.startswith("sense"):
+        weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
+        bare = functools.partial(sense, kspace, mask, csm, regularisation=weight, n_iterations=n_iterations)
+    else:
+        encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
+        kernel = GrappaKernel(GrappaRecon()._calibrate(timeline.buffer.acs, encoding, matrix)[0])
+        bare = functools.partial(grappa, kspace, mask.flatten(), kernel, csm)
+    start = time.perf_counter()
+    bare()
+    return 1000 * (time.perf_counter() - start)
+
+
+def _ratio(runs: list[tuple[Timeline, float]]) -> float:
+    return statistics.median(t.ms(t.image) for t, _ in runs) / statistics.median(bare for _, bare in runs)
+
+
+def _print_latencies(results: dict[tuple[str, str], list]) -> None:
+    rows = []
+    for (name, feed), runs in results.items():
+        latencies, bares = [t.ms(t.image) for t, _ in runs], [bare for _, bare in runs]
+        rows.append((name, feed, *(f"{statistics.median(v):.1f} ({min(v):.1f})" for v in (latencies, bares)),
+                     f"{_ratio(runs):.2f}", f"{min(latencies) / min(bares):.2f}"))  # fmt: skip
+    print_table(("pipeline", "lines from", "last line to image", "bare call", "ratio of medians", "of the least"), rows)
+
+
+def _print_timelines(results: dict[tuple[str, str], list]) -> None:
+    moments = ("calibration_sent", "maps_ready", "prepared", "image")
+    rows = []
+    for (name, feed), runs in results.items():
+        medians = [statistics.median(t.ms(getattr(t, moment)) for t, _ in runs) for moment in moments]
+        rows.append((name, feed, *("-" if ms != ms else f"{ms:+.1f}" for ms in medians)))
+    print_table(("pipeline", "lines from", "calibration sent", "maps ready", "calibrated", "image left"), rows)
+
+
+def _print_gadgets(results: dict[str, list]) -> None:
+    click.echo("ms in each gadget over a whole paced scan; in reading it waits for the scanner")
+    names = list(dict.fromkeys(gadget for runs in results.values() for gadget in runs[0][0].seconds))
+    rows = []
+    for gadget in names:
+        cells = [[1000 * t.seconds[gadget] for t, _ in runs if gadget in t.seconds] for runs in results.values()]
+        rows.append((gadget, *(f"{statistics.median(cell):.2f}" if cell else "-" for cell in cells)))
+    print_table(("gadget", *results), rows)
+
+
+if __name__ == "__main__":
+    main()

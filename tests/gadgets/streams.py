@@ -1,0 +1,29 @@
+"""Run one gadget over lines made to order."""
+
+from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.items import ReconBuffer
+
+N_COILS, N_LINES, N_SAMPLES = 3, 8, 6
+
+
+def buffer_of(scan, **properties) -> AcquisitionBuffer:
+    gadget = AcquisitionBuffer(device="cpu", **properties)
+    gadget.open(scan)
+    return gadget
+
+
+def images(scan, lines, **properties) -> list[ReconBuffer]:
+    return [item for item in buffer_of(scan, **properties).process(lines) if isinstance(item, ReconBuffer)]
+
+
+def emitted_after(scan, lines, **properties) -> list[tuple[int, object]]:
+    """What leaves, each with the number of lines that had been read by then."""
+    n_read = 0
+
+    def counted():
+        nonlocal n_read
+        for line in lines:
+            n_read += 1
+            yield line
+
+    return [(n_read, item) for item in buffer_of(scan, **properties).process(counted())]

@@ -1,0 +1,89 @@
+"""A line that cannot be used costs that line, and is said."""
+
+import numpy as np
+import pytest
+
+from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.errors import PipelineError, ScanError
+from gadgets.items import ReconBuffer
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
+
+
+def with_nan(data):
+    data = data.copy()
+    data[0, 1] = np.nan
+    return data
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda make, k: make(with_nan(k[:, 7]), kspace_encode_step_1=7), "1 samples are not finite numbers"),
+        (lambda make, k: make(k[:2, 7], kspace_encode_step_1=7), "it has 2 coils, the lines before have 3"),
+        (lambda make, k: make(k[:, 7, :4], kspace_encode_step_1=7), "it has 4 samples, the lines before have 6"),
+        (
+            lambda make, k: make(k[:, 7], kspace_encode_step_1=8),
+            "encoding step 1 is 8, outside the header's limits 0 to 7",
+        ),
+        (
+            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, flags=[22]),
+            "it was read in reverse (flag 22), which only an EPI reconstruction can use",
+        ),
+        (
+            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, header={"encoding_space_ref": 3}),
+            "a line names encoding 3, the header has 1",
+        ),
+        (
+            lambda make, k: make(k[:, 7], kspace_encode_step_1=7, header={"center_sample": 0}),
+            "centre sample is 0 of 6, 3 expected",
+        ),
+    ],
+)
+def test_unusable_line_is_set_aside_and_said(scan_of, make_acquisition, kspace, spoil, reason):
+    """One bad line costs one line: the image comes, counts 7 of 8, and the scan ends with the reason."""
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(7)]
+    stream = buffer_of(scan_of()).process([*lines, spoil(make_acquisition, kspace)])
+    received = []
+    with pytest.raises(ScanError) as error:
+        received.extend(stream)  # what came before the error stays
+    (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
+    assert buffer.counts[0, 0, 0] == (7, 8)
+    assert str(error.value) == f"AcquisitionBuffer: 1 line set aside: {reason}"
+
+
+def test_line_after_its_image_is_said(scan_of, make_acquisition):
+    """A repeated line after the image has left cannot be used, and nobody must think it was."""
+    lines = [make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row) for row in [*range(N_LINES), 3]]
+    with pytest.raises(ScanError, match="1 line set aside: it came after its image had left"):
+        images(scan_of(), lines)
+
+
+def test_slice_that_never_came_is_an_error(scan_of, make_acquisition):
+    """The header announces three slices, two come."""
+    lines = [
+        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, slice=number)
+        for number in (0, 2)
+        for row in range(N_LINES)
+    ]
+    with pytest.raises(ScanError) as error:
+        images(scan_of(slice=3), lines)
+    expected = "AcquisitionBuffer: 2 of 3 images received lines; the first without any is slice 1"
+    assert str(error.value) == expected
+
+
+def test_no_imaging_line_is_an_error(scan_of, make_acquisition):
+    """A scan of noise lines alone has no image."""
+    with pytest.raises(ScanError, match="no imaging lines arrived"):
+        images(scan_of(), [make_acquisition(n_samples=N_SAMPLES, flags=[19])])
+
+
+@pytest.mark.parametrize("trajectory", ["epi", "radial", "spiral"])
+def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory):
+    """What cannot be reconstructed is refused at open, by name."""
+    scan = minimal_scan()
+    object.__setattr__(scan.encodings[0], "trajectory", trajectory)
+    with pytest.raises(PipelineError) as error:
+        AcquisitionBuffer().open(scan)
+    assert str(error.value) == (
+        f"AcquisitionBuffer: encoding 0 has a {trajectory} trajectory; only cartesian is supported"
+    )
