@@ -88,7 +88,7 @@ def paced(lines: Iterable[ismrmrd.Acquisition], tr_ms: float) -> Iterator[ismrmr
 @click.command()
 @click.option("--tr", "tr_ms", default=5.0, show_default=True, help="Time between lines in ms.")
 @click.option("--repeats", default=9, show_default=True)
-@click.option("--threads", default=1, show_default=True, help="Threads torch computes with.")
+@click.option("--threads", default=2, show_default=True, help="Threads torch computes with.")
 def main(tr_ms: float, repeats: int, threads: int) -> None:
     """Run each pipeline in turns with its bare reconstruction, `repeats` times after one to warm up."""
     torch.set_num_threads(threads)

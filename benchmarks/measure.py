@@ -14,10 +14,10 @@ import click
 import torch
 from torch import Tensor
 
-from gadgets.scan import Scan
-from gadgets.stock import RemoveROOversampling
 from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.items import ReconBuffer
+from gadgets.scan import Scan
+from gadgets.stock import RemoveROOversampling
 from kband_core.metrics import nrmse, ssim
 from pipelines.mrd_file import RawFile
 from pipelines.pipeline import Pipeline
@@ -33,8 +33,11 @@ def describe_machine() -> str:
     """One line for the head of every table of numbers."""
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     device = "CUDA" if torch.cuda.is_available() else "CPU only"
-    return (f"{datetime.now():%Y-%m-%d %H:%M} · {platform.machine()}, {cores} cores, {device}, load {load:.1f} · "
-            f"torch {torch.__version__}, {torch.get_num_threads()} threads")  # fmt: skip
+    waiting = os.environ.get("OMP_WAIT_POLICY", "not set")
+    return (
+        f"{datetime.now():%Y-%m-%d %H:%M} · {platform.machine()}, {cores} cores, {device}, load {load:.1f} · "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, OMP_WAIT_POLICY {waiting}"
+    )
 
 
 def print_conditions(what: str) -> None:

@@ -79,18 +79,21 @@ def main(data: Path) -> None:
     cases = [undersampled(name, kspace, r) for (name, kspace), r in product(brains.items(), ACCELERATIONS)]
     wrapped = [undersampled("wrapped phantom", wrapped_head(), r) for r in (1, 2, 3)]
     print_conditions(
-        f"every R-th line and {ACS_LINES} ACS lines of coils × ky × kx; in brackets the R that is left. Errors are those "
-        "of the magnitude\nto the root sum of squares of the fully sampled coil images, after one least-squares factor."
+        f"every R-th line and {ACS_LINES} ACS lines of coils × ky × kx; in brackets the R that is left.\n"
+        "Errors are those of the magnitude to the root sum of squares of the fully sampled coil images, after one least-squares factor."
     )
     weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
-    click.echo(f"SENSE: ours with {n_iterations} iterations, BART's with 100 (ecalib -r {ACS_LINES} -m, pics -l2), λ = {weight}. "
-               "'In head': where both have maps.\n'Same maps': difference of the two solvers on our maps.")  # fmt: skip
+    click.echo(
+        f"SENSE, λ = {weight}: ours, {n_iterations} iterations; BART's, 100 (ecalib -r {ACS_LINES} -m, pics -l2).\n"
+        "'In head': where both have maps. 'Same maps': difference of the two solvers on our maps, 100 iterations each."
+    )
     exceeding = _compare_sense([*cases, *wrapped], weight, n_iterations)
-    click.echo("GRAPPA, combined by root sum of squares; our kernel counts acquired lines × samples, mdgrappa's all lines; "
-               "its kernel and λ\nare the best for each case of "
-               f"{PYGRAPPA_KERNELS} and {PYGRAPPA_REGULARISATIONS}.")  # fmt: skip
+    click.echo(
+        "GRAPPA, combined by root sum of squares. Our kernel counts acquired lines × samples, mdgrappa's all lines;\n"
+        f"its kernel and λ are the best for each case of {PYGRAPPA_KERNELS} and {PYGRAPPA_REGULARISATIONS}."
+    )
     exceeding += _compare_grappa(cases)
-    click.echo("Ours: NRMSE over λ, one set of maps; the loss is what the default costs against the best λ of the case.")
+    click.echo("Ours: NRMSE over λ, one set of maps; loss is the increase over the best λ of the case.")
     _sweep_regularisation(cases, weight)
     click.echo(f"Ours: NRMSE over iterations at λ = {weight}; in brackets the distance to {CONVERGED} iterations.")
     _sweep_iterations(cases, weight)
@@ -132,12 +135,13 @@ def _compare_grappa(cases: Sequence[Case]) -> list[str]:
         ratio = error / other_error
         rows.append((case.name, f"{error:.4f}", f"{other_error:.4f}", f"{ratio:.3f}", f"{similarity:.3f}",
                      f"{other_similarity:.3f}", setting))  # fmt: skip
-        errors_by_kernel.append((case.name, *(f"{ours[k][0]:.4f} ({ours[k][0] / other_error:.2f})" for k in OUR_KERNELS)))
+        errors = [ours[kernel][0] for kernel in OUR_KERNELS]
+        errors_by_kernel.append((case.name, *(f"{e:.4f} ({e / other_error:.2f})" for e in errors)))
         if ratio > LIMIT:
             exceeding.append(f"GRAPPA, {case.name}: {ratio:.3f}")
     print_table((f"GRAPPA, ours {default[0]}×{default[1]}", "NRMSE ours", "pygrappa", "ratio", "SSIM ours", "pygrappa",
                  "pygrappa's choice"), rows)  # fmt: skip
-    click.echo("Ours with other kernels, NRMSE and its ratio to pygrappa's best; fewer lines where the ACS do not span more.")
+    click.echo("Ours with other kernels, NRMSE and ratio to pygrappa's; fewer lines where the ACS do not span more.")
     print_table(("GRAPPA", *(f"{lines}×{samples}" for lines, samples in OUR_KERNELS)), errors_by_kernel)
     return exceeding
 

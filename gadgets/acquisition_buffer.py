@@ -31,9 +31,9 @@ AWAITED = ("embedded", "separate", "interleaved")  # modes in which calibration 
 class AcquisitionBuffer(Gadget):
     """Buffer lines by counters; send a slice's `Calibration` when it is complete, then its images.
 
-    An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves open
-    how many lines there are, the scanner's last-line flags, or the next repetition of the slice, send it earlier.
-    A line that has no place is set aside and named in the log and in the image's comment.
+    An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves
+    open how many lines there are, the scanner's last-line flags, or the slice's next repetition, send it earlier. A
+    line that has no place is set aside and named in the log and in the image's comment.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)

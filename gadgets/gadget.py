@@ -93,12 +93,14 @@ def _property(field: dataclasses.Field, hint: Any) -> Property:
     info = FieldInfo.from_annotation(hint)
     bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
     if typing.get_origin(bare) is typing.Literal:
-        kind = " or ".join(map(str, typing.get_args(bare)))
+        kind = " or ".join(str(choice) for choice in typing.get_args(bare) if choice)
     else:
         kind = getattr(bare, "__name__", str(bare))
     bounds = [f"{sign} {value}" for sign, value in _bounds(info)]
-    return Property(field.name, " ".join([kind, *bounds]), str(field.default).lower()
-                    if isinstance(field.default, bool) else str(field.default), info.description or "")
+    default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    if field.default is dataclasses.MISSING:
+        default = "required"
+    return Property(field.name, " ".join([kind, *bounds]), default, info.description or "")
 
 
 def _bounds(info: FieldInfo) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gadgets import flags
 from gadgets.items import LineCount, ReconBuffer
-from gadgets.kspace_lines import KSpaceLines, acs_block, calibration_block
+from gadgets.kspace_lines import KSpaceLines, acs_block, calibration_block, count_lines
 from gadgets.scan import Encoding
 
 
@@ -45,9 +45,8 @@ class ImageLines:
         self.problems: list[str] = []
         self._off_calibration = np.zeros(encoding.encoded_matrix[1], bool)
         self._first_seen = self._last_seen = False
-        average = encoding.counters["average"]
-        self._n_averages = len(average) if average else 1
-        self._last_average = average.maximum if average else 0
+        self._n_averages = encoding.n_averages
+        self._last_average = encoding.counters["average"].maximum if encoding.counters["average"] else 0
         self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
         self._received = 0
 
@@ -73,15 +72,10 @@ class ImageLines:
 
     def count(self) -> LineCount:
         """Count the lines received against those that the header lets expect."""
-        rows = self._off_calibration if self._off_calibration.any() else self.imaging.rows()
-        expected = self.encoding.expected_rows(rows, self._first_seen and self._last_seen)
-        if expected is None:
-            return LineCount(self._received, None)
-        step2 = self.encoding.step2
-        first = self.encoding.partition(step2.minimum)
-        partitions = slice(max(first, 0), first + len(step2))
-        counts = self.imaging.counts[partitions][:, expected]
-        return LineCount(int(np.minimum(counts, self._n_averages).sum()), counts.size * self._n_averages)
+        return count_lines(
+            self.encoding, self.imaging.counts, self._off_calibration,
+            ends_seen=self._first_seen and self._last_seen, n_averages=self._n_averages,
+        )  # fmt: skip
 
     def is_complete(self) -> bool:
         """Whether the image can leave: all expected lines are in, or none are counted and the scanner said 'last'."""

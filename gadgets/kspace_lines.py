@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.items import LineCount
 from gadgets.scan import Encoding
 from kband_core.fourier import to_image
 
@@ -85,6 +86,22 @@ AsymmetricEchoAdjustROGadget before"
     if not np.isfinite(acquisition.data.view(np.float32)).all():
         return f"{np.count_nonzero(~np.isfinite(acquisition.data))} samples are not finite numbers"
     return None
+
+
+def count_lines(
+    encoding: Encoding, counts: np.ndarray, on_grid: np.ndarray, *, ends_seen: bool, n_averages: int
+) -> LineCount:
+    """Count lines `counts` [kz ky] against those that the header lets expect.
+
+    `on_grid`: bool [ky], rows of lines without a calibration flag, if there are any; they tell the R-fold grid.
+    """
+    rows = on_grid if on_grid.any() else counts.any(0)
+    expected = encoding.expected_rows(rows, ends_seen)
+    if expected is None:
+        return LineCount(int(counts.sum()), None)
+    first = encoding.partition(encoding.step2.minimum)
+    wanted = counts[max(first, 0) : first + len(encoding.step2)][:, expected]
+    return LineCount(int(np.minimum(wanted, n_averages).sum()), wanted.size * n_averages)
 
 
 def acs_block(rows: np.ndarray) -> slice:

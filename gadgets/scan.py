@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import defusedxml.ElementTree
+import ismrmrd.xsd
 import numpy as np
 from defusedxml.common import DefusedXmlException
 from xsdata.exceptions import ParserError as XsdataError
-
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-    import ismrmrd.xsd
 
 from gadgets.errors import PipelineError, ScanError
 
@@ -57,6 +53,12 @@ class Encoding:
     def readout_samples(self) -> int:
         """Samples along the readout without its oversampling; counted in single precision, as Gadgetron does."""
         return int(self.encoded_matrix[0] / (np.float32(self.encoded_fov[0]) / np.float32(self.recon_fov[0])))
+
+    @property
+    def n_averages(self) -> int:
+        """How often each line comes, as the header announces it."""
+        average = self.counters["average"]
+        return len(average) if average else 1
 
     def row(self, step1: int) -> int:
         """Row of the k-space matrix that encoding step 1 fills: the centre line stands at N//2."""

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 
 import click
-
-# Torch's threads wait in a busy loop by default; when other programs want the cores too, a 0.1 s reconstruction
-# then takes seconds. Read once, when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 COMMANDS = {
     "simulate": "make a multi-coil raw file of a head phantom",

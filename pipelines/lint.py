@@ -72,15 +72,15 @@ def _execute(attributes: dict[str, str]) -> Iterator[Finding]:
     module, target = attributes.get("name", ""), attributes.get("target", "")
     if module.partition(".")[0] not in OUR_PACKAGES:
         return  # foreign code is not imported
+    # only warnings: Gadgetron may start another Python than this one
+    consequence = "so a Gadgetron with this Python cannot start it"
     try:
-        names = vars(importlib.import_module(module))
+        callables = [name for name, value in vars(importlib.import_module(module)).items() if callable(value)]
     except ImportError as error:
-        # only a warning: Gadgetron may start another Python than this one
-        yield _warning(f"<execute>: '{module}' cannot be imported here ({error}), so a Gadgetron with this Python "
-                       "cannot start it; kband replay needs no module")  # fmt: skip
+        yield _warning(f"<execute>: '{module}' cannot be imported here ({error}), {consequence}")
         return
-    if target and target not in names:
-        yield _error(f"<execute>: '{module}' has no '{target}'{_close(target, names)}")
+    if target and target not in callables:
+        yield _warning(f"<execute>: '{module}' has no '{target}' here, {consequence}{_close(target, callables)}")
 
 
 def _place(node: Node, kind: type[Gadget] | None) -> Iterator[Finding]:

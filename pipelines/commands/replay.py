@@ -13,7 +13,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.comparison import compare
 from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
-from pipelines.pipeline import Pipeline, installed_xml
+from pipelines.pipeline import Pipeline, load_xml
 from pipelines.run import Verdict, pump, run
 
 READ_AHEAD = 256  # lines
@@ -30,8 +30,7 @@ def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: boo
     Exits with 1 if any scan failed, lacks lines, or got a fallback image; what could be made is written all the same.
     """
     try:
-        is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
-        xml = Path(pipeline).read_text() if is_file else installed_xml(pipeline)
+        xml = load_xml(pipeline)
         Pipeline.from_xml(xml)
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem

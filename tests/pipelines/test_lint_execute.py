@@ -14,8 +14,6 @@ HOW = {
     "<execute/>":
         [f"<execute> has no {name}: Gadgetron cannot start the module" for name in ("name", "target", "type")],
     "<execute name='pipelines.cli' target='main' type='python'/>": [],
-    "<execute name='pipelines.cli' target='mian' type='python'/>":
-        ["<execute>: 'pipelines.cli' has no 'mian'; close is main"],
     "<execute name='antigravity.x' target='fly' type='python'/>": [],  # foreign: neither judged nor imported
 }  # fmt: skip
 
@@ -34,9 +32,18 @@ def test_how_an_external_node_is_started(how, sentences):
 
 def test_a_module_of_ours_that_is_not_installed():
     """A warning, because Gadgetron may start another Python than the one that checks."""
-    (finding,) = findings(SHIPPED.replace("pipelines.hosts", "gadgets.host"))
-    assert finding == Finding(
-        "warning",
-        "<execute>: 'gadgets.host' cannot be imported here (No module named 'gadgets.host'), so a Gadgetron with this "
-        "Python cannot start it; kband replay needs no module",
-    )
+    assert findings(SHIPPED.replace("pipelines.hosts", "gadgets.host")) == [
+        Finding(
+            "warning",
+            "<execute>: 'gadgets.host' cannot be imported here (No module named 'gadgets.host'), so a Gadgetron with "
+            "this Python cannot start it",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("target", "close"), [("mian", "; close is main"), ("logging", "")])
+def test_a_target_that_cannot_be_called(target, close):
+    """A module in its place is no function."""
+    flaw = f"<execute>: 'pipelines.cli' has no '{target}' here, so a Gadgetron with this Python cannot start it{close}"
+    how = f"<execute name='pipelines.cli' target='{target}' type='python'/>"
+    assert findings(how) == [Finding("warning", flaw)]

@@ -1,0 +1,89 @@
+"""MRD messages to items and back."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import ismrmrd
+import numpy as np
+
+from gadgets.items import ImageArray
+from pipelines.hosts.wire import LINE_HEADER_BYTES, Id, Message
+
+
+def text_message(number: Id, text: str | bytes, *, nul: bool = False) -> Message:
+    """Make a message of a text: configuration, header, text or error. `nul`: with the NUL that FIRE clients expect."""
+    body = (text.encode() if isinstance(text, str) else text) + b"\0" * nul
+    form = "<Q" if number is Id.ERROR else "<I"
+    return Message(number, (struct.pack(form, len(body)), body))
+
+
+def text_of(message: Message) -> str:
+    """Read the text of such a message, up to its first NUL; of a configuration name likewise."""
+    body = message.parts[-1]
+    return bytes(body).split(b"\0", 1)[0].decode(errors="replace")
+
+
+def decode_line(message: Message) -> ismrmrd.Acquisition:
+    """Read an acquisition; samples and trajectory are views of the message."""
+    head, rest = message.parts
+    header = ismrmrd.AcquisitionHeader.from_buffer_copy(head)
+    samples, dimensions = header.number_of_samples, header.trajectory_dimensions
+    split = 4 * samples * dimensions
+    trajectory = np.frombuffer(rest[:split], np.float32).reshape(samples, dimensions)
+    data = np.frombuffer(rest[split:], np.complex64).reshape(header.active_channels, samples)
+    return ismrmrd.Acquisition(header, data, trajectory)
+
+
+def encode_line(line: ismrmrd.Acquisition) -> Message:
+    """Write an acquisition."""
+    return Message(Id.ACQUISITION, (bytes(line.getHead()), line.traj.tobytes() + line.data.tobytes()))
+
+
+def decode_image(message: Message) -> ismrmrd.Image:
+    """Read an image."""
+    head, _, attributes, pixels = message.parts
+    image = ismrmrd.Image(bytes(head), bytes(attributes).split(b"\0", 1)[0].decode(errors="replace"))
+    image.data[:] = np.frombuffer(pixels, image.data.dtype).reshape(image.data.shape)
+    return image
+
+
+def encode_image(image: ismrmrd.Image, *, nul: bool = True) -> Message:
+    """Write an image; `nul`: the attributes end with the NUL that Gadgetron expects and FIRE does not."""
+    attributes = image.attribute_string.encode() + b"\0" * nul
+    header = ismrmrd.ImageHeader.from_buffer_copy(bytes(image.getHead()))
+    header.attribute_string_len = len(attributes)
+    return Message(Id.IMAGE, (bytes(header), struct.pack("<Q", len(attributes)), attributes, image.data.tobytes()))
+
+
+def encode_image_array(array: ImageArray) -> Message:
+    """Write an image array; Gadgetron reads its axes reversed, [X Y Z CHA N S LOC], in Fortran order."""
+    slices, s, n = array.headers.shape
+    data = np.ascontiguousarray(array.data.numpy().astype(np.complex64, copy=False))
+    headers = b"".join(bytes(header) for header in array.headers.flat)
+    texts = [meta.serialize().encode("ascii", "xmlcharrefreplace") for meta in array.meta.flat]
+    meta = [piece for text in texts for piece in (struct.pack("<Q", len(text)), text)]
+    return Message(
+        Id.IMAGE_ARRAY,
+        (
+            struct.pack("<8Q", 7, *reversed(data.shape)),
+            data.tobytes(),
+            struct.pack("<4Q", 3, n, s, slices),
+            headers,
+            struct.pack("<Q", len(texts)),
+            *meta,
+            b"\0\0",  # no waveforms, no acquisition headers
+        ),
+    )
+
+
+def decode_array(parts: Iterator[Any], dtype: np.dtype) -> np.ndarray:
+    """Read an array from the pieces rank, dimensions, bytes, its axes in C order: the reverse of the wire's."""
+    (rank,) = struct.unpack("<Q", next(parts))
+    shape = struct.unpack(f"<{rank}Q", next(parts))
+    return np.frombuffer(next(parts), dtype).reshape(shape[::-1])
+
+
+LINE_HEADER = np.dtype((np.void, LINE_HEADER_BYTES))

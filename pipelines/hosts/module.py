@@ -1,0 +1,118 @@
+"""One scan as a Gadgetron module: read it from a parent, run the chain, answer so that failures are heard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ismrmrd
+
+from gadgets.errors import PipelineError, ScanError
+from gadgets.items import ImageArray, ReconBuffer
+from gadgets.scan import Scan
+from pipelines.hosts.messages import (
+    decode_image,
+    decode_line,
+    encode_image,
+    encode_image_array,
+    encode_line,
+    text_message,
+    text_of,
+)
+from pipelines.hosts.recon_data import decode_recon_data
+from pipelines.hosts.wire import Id, Message, Wire, WireError
+from pipelines.pipeline import Pipeline
+from pipelines.run import Verdict, pump, run
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 64  # messages: enough to keep reading while a gadget computes, little enough to press back
+CLOSE = Message(Id.CLOSE)
+
+
+def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | None:
+    """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
+
+    Parents of Gadgetron 4.7 hear an ERROR only after they have sent CLOSE, and break when it comes earlier. So the
+    chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
+    Raises `WireError` or `OSError` if the parent is gone.
+    """
+    incoming = _Incoming(wire)
+    verdict = Verdict()
+    problem = None
+    try:
+        scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+        accepts = pipeline.gadgets[0].accepts
+        lines = pump(incoming.items(scan, accepts), READ_AHEAD)
+        for item in run(pipeline, scan, lines, verdict):
+            wire.send(_encode(item))
+    except (PipelineError, ScanError) as error:
+        problem = str(error)
+    except OSError:
+        raise
+    except Exception as error:
+        log.exception("a gadget failed")
+        problem = f"internal error, {type(error).__name__}: {error}"
+    incoming.drain()
+    if problem is not None:
+        log.error("%s", problem)
+        wire.send(text_message(Id.ERROR, problem))
+    return problem
+
+
+def read_start(wire: Wire) -> tuple[str, str]:
+    """Read configuration and header, as a parent sends them. Raises `WireError` if anything else comes."""
+    texts = []
+    for wanted in (Id.CONFIG_TEXT, Id.HEADER):
+        message = wire.read()
+        if message.id != wanted:
+            raise WireError(f"message {message.id} came, {int(wanted)} was expected first")
+        texts.append(text_of(message))
+    return texts[0], texts[1]
+
+
+class _Incoming:
+    """The parent's messages as items; what the chain does not accept goes straight back."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._closed = False
+
+    def items(self, scan: Scan, accepts: tuple[type, ...]) -> Iterator[Any]:
+        """Yield items until CLOSE."""
+        decoders: dict[int, Callable[[Message], Iterator[Any]]] = {
+            Id.ACQUISITION: lambda message: iter((decode_line(message),)),
+            Id.RECON_DATA: lambda message: decode_recon_data(message, scan),
+            Id.IMAGE: lambda message: iter((decode_image(message),)),
+        }
+        kinds = {Id.ACQUISITION: ismrmrd.Acquisition, Id.RECON_DATA: ReconBuffer, Id.IMAGE: ismrmrd.Image}
+        while (message := self._read()) is not None:
+            if kinds.get(message.id) in accepts:
+                yield from decoders[message.id](message)
+            else:
+                self._wire.send(message)
+
+    def drain(self) -> None:
+        """Read on to CLOSE, throwing everything away."""
+        while self._read() is not None:
+            pass
+
+    def _read(self) -> Message | None:
+        if self._closed:
+            return None
+        message = self._wire.read()
+        if message.id == Id.CLOSE:
+            self._closed = True
+            return None
+        return message
+
+
+def _encode(item: Any) -> Message:
+    if isinstance(item, ismrmrd.Image):
+        return encode_image(item)
+    if isinstance(item, ImageArray):
+        return encode_image_array(item)
+    if isinstance(item, ismrmrd.Acquisition):
+        return encode_line(item)
+    raise PipelineError(f"the chain ends with {type(item).__name__}, which no message carries")

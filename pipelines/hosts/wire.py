@@ -1,0 +1,226 @@
+"""MRD messages on a socket: whole messages in and out, every length bounded before anything is allocated."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import ismrmrd
+import numpy as np
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Id(IntEnum):
+    """Message numbers of the protocol."""
+
+    CONFIG_FILE = 1
+    CONFIG_TEXT = 2
+    HEADER = 3
+    CLOSE = 4
+    TEXT = 5
+    QUERY = 6
+    RESPONSE = 7
+    ERROR = 8
+    ACQUISITION = 1008
+    IMAGE = 1022
+    RECON_DATA = 1023
+    IMAGE_ARRAY = 1024
+    WAVEFORM = 1026
+
+
+class Message(NamedTuple):
+    """One message: its number and its body, in pieces as they came."""
+
+    id: int
+    parts: tuple[Buffer, ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return 2 + sum(map(len, self.parts))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Largest sizes accepted from a peer, in bytes."""
+
+    text: int = 4 << 20  # config, header, text, query, error, attributes
+    line: int = 64 << 20  # an acquisition or a waveform
+    array: int = 4 << 30  # an image, a buffer, an image array
+
+
+class WireError(ConnectionError):
+    """The peer broke the protocol, or the connection broke: this session cannot go on."""
+
+
+COMPRESSED = 1 << 52 | 1 << 53  # flags 53 (ZFP) and 54 (NHLBI)
+CONFIG_NAME_BYTES = 1024
+VERSION_AND_FLAGS = struct.Struct("<HQ")
+COUNTS = ("number_of_samples", "active_channels", "trajectory_dimensions")
+COUNT_OFFSETS = tuple(getattr(ismrmrd.AcquisitionHeader, name).offset for name in COUNTS)
+PIXEL_BYTES = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 8, 7: 8, 8: 16}
+LINE_HEADER_BYTES, WAVEFORM_HEADER_BYTES, IMAGE_HEADER_BYTES, SAMPLING_BYTES = 340, 40, 198, 56
+MOST_DIMENSIONS, MOST_BITS = 16, 64
+
+
+class Wire:
+    """A connected socket that reads and writes whole messages. Reading belongs to one thread; anyone may send."""
+
+    def __init__(self, connection: socket.socket, limits: Limits = Limits()) -> None:
+        self.socket = connection
+        self.limits = limits
+        self._file = connection.makefile("rb", buffering=1 << 18)
+        self._sending = threading.Lock()
+        self._readers: dict[int, Callable[[], Iterator[Buffer]]] = {
+            Id.CONFIG_FILE: lambda: iter((self.take(CONFIG_NAME_BYTES, "a configuration name"),)),
+            Id.CONFIG_TEXT: lambda: self._text("<I", "a configuration"),
+            Id.HEADER: lambda: self._text("<I", "a header"),
+            Id.CLOSE: lambda: iter(()),
+            Id.TEXT: lambda: self._text("<I", "a text"),
+            Id.QUERY: self._query,
+            Id.RESPONSE: self._response,
+            Id.ERROR: lambda: self._text("<Q", "an error"),
+            Id.ACQUISITION: self._acquisition,
+            Id.WAVEFORM: self._waveform,
+            Id.IMAGE: self._image,
+            Id.RECON_DATA: self._recon_data,
+            Id.IMAGE_ARRAY: self._image_array,
+        }
+
+    def read(self) -> Message:
+        """Read the next message.
+
+        Raises `WireError` if the peer vanishes, with what was being read and how much of it came; if the message is
+        unknown, too long, or compressed. `TimeoutError` comes from the socket's own deadline.
+        """
+        number = int.from_bytes(self.take(2, "a message number"), "little")
+        reader = self._readers.get(number)
+        if reader is None:
+            known = ", ".join(str(int(name)) for name in Id)
+            raise WireError(f"message number {number} is unknown; {known} are known")
+        return Message(number, tuple(reader()))
+
+    def send(self, *messages: Message) -> None:
+        """Send messages, back to back."""
+        pieces = [piece for m in messages for piece in (m.id.to_bytes(2, "little"), *m.parts)]
+        with self._sending:
+            if sum(map(len, pieces)) < 1 << 16:
+                self.socket.sendall(b"".join(pieces))
+                return
+            for piece in pieces:
+                self.socket.sendall(piece)
+
+    def take(self, n_bytes: int, what: str) -> Buffer:
+        """Read exactly `n_bytes`, which must have been bounded. Raises `WireError` if the peer closes before."""
+        buffer = memoryview(np.empty(n_bytes, np.uint8))
+        n_read = 0
+        while n_read < n_bytes:
+            got = self._file.readinto(buffer[n_read:])
+            if not got:
+                raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
+            n_read += got
+        return buffer
+
+    def _bounded(self, n_bytes: int, limit: int, what: str) -> int:
+        if n_bytes > limit:
+            raise WireError(f"{what} of {n_bytes:,} bytes announced, at most {limit:,} are accepted")
+        return n_bytes
+
+    def _number(self, form: str, what: str) -> tuple[Buffer, int]:
+        raw = self.take(struct.calcsize(form), what)
+        return raw, struct.unpack(form, raw)[0]
+
+    def _text(self, form: str, what: str) -> Iterator[Buffer]:
+        raw, length = self._number(form, f"the length of {what}")
+        yield raw
+        yield self.take(self._bounded(length, self.limits.text, what), what)
+
+    def _query(self) -> Iterator[Buffer]:
+        yield self.take(16, "a query")
+        yield from self._text("<Q", "a query")
+
+    def _response(self) -> Iterator[Buffer]:
+        yield self.take(8, "a response")
+        yield from self._text("<Q", "a response")
+
+    def _acquisition(self) -> Iterator[Buffer]:
+        head = self.take(LINE_HEADER_BYTES, "an acquisition header")
+        _, flags = VERSION_AND_FLAGS.unpack_from(head)
+        if flags & COMPRESSED:
+            raise WireError("an acquisition is compressed (flag 53 or 54), which is not supported")
+        samples, channels, dimensions = (int.from_bytes(head[at : at + 2], "little") for at in COUNT_OFFSETS)
+        length = samples * (4 * dimensions + 8 * channels)
+        yield head
+        yield self.take(self._bounded(length, self.limits.line, "an acquisition"), "an acquisition")
+
+    def _waveform(self) -> Iterator[Buffer]:
+        head = self.take(WAVEFORM_HEADER_BYTES, "a waveform header")
+        header = ismrmrd.WaveformHeader.from_buffer_copy(head)
+        length = 4 * header.channels * header.number_of_samples
+        yield head
+        yield self.take(self._bounded(length, self.limits.line, "a waveform"), "a waveform")
+
+    def _image(self) -> Iterator[Buffer]:
+        head = self.take(IMAGE_HEADER_BYTES, "an image header")
+        yield head
+        header = ismrmrd.ImageHeader.from_buffer_copy(head)
+        if header.data_type not in PIXEL_BYTES:
+            raise WireError(f"an image of data type {header.data_type}, 1 to 8 expected")
+        yield from self._text("<Q", "image attributes")
+        x, y, z = header.matrix_size
+        length = x * y * z * header.channels * PIXEL_BYTES[header.data_type]
+        yield self.take(self._bounded(length, self.limits.array, "an image"), "an image")
+
+    def _array(self, item_bytes: int, what: str) -> Iterator[Buffer]:
+        raw, n_dimensions = self._number("<Q", f"the rank of {what}")
+        yield raw
+        self._bounded(n_dimensions, MOST_DIMENSIONS, f"the rank of {what}")
+        raw = self.take(8 * n_dimensions, f"the dimensions of {what}")
+        yield raw
+        length = item_bytes
+        for dimension in struct.unpack(f"<{n_dimensions}Q", raw):
+            length *= dimension
+        yield self.take(self._bounded(length if n_dimensions else 0, self.limits.array, what), what)
+
+    def _optional(self, read: Callable[[], Iterator[Buffer]], what: str) -> Iterator[Buffer]:
+        raw, present = self._number("<B", what)
+        yield raw
+        if present:
+            yield from read()
+
+    def _recon_data(self) -> Iterator[Buffer]:
+        raw, n_bits = self._number("<Q", "recon data")
+        yield raw
+        for _ in range(self._bounded(n_bits, MOST_BITS, "recon data")):
+            yield from self._recon_buffer()
+            yield from self._optional(self._recon_buffer, "a reference buffer")
+
+    def _recon_buffer(self) -> Iterator[Buffer]:
+        yield from self._array(8, "k-space")
+        for what in ("a trajectory", "a density"):
+            yield from self._optional(lambda what=what: self._array(4, what), what)
+        yield from self._array(LINE_HEADER_BYTES, "acquisition headers")
+        yield self.take(SAMPLING_BYTES, "a sampling description")
+
+    def _image_array(self) -> Iterator[Buffer]:
+        yield from self._array(8, "an image array")
+        yield from self._array(IMAGE_HEADER_BYTES, "image headers")
+        raw, n_meta = self._number("<Q", "image attributes")
+        yield raw
+        for _ in range(self._bounded(n_meta, 1 << 20, "image attributes")):
+            yield from self._text("<Q", "image attributes")
+        raw, waveforms = self._number("<B", "waveforms")
+        yield raw
+        if waveforms:
+            raise WireError("an image array with waveforms is not supported")
+        yield from self._optional(lambda: self._array(LINE_HEADER_BYTES, "acquisition headers"), "acquisition headers")
