@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ AIM = 1.2
 
 @dataclass
 class Timeline:
-    """Moments of one run on `time.perf_counter`, the buffer that was reconstructed, and seconds by gadget."""
+    """Moments of one run on `time.perf_counter`, the buffer that was reconstructed, and each gadget's last item."""
 
     last_line: float = 0.0
     calibration_sent: float | None = None
@@ -46,25 +47,29 @@ class Timeline:
     prepared: float | None = None
     image: float = 0.0
     buffer: ReconBuffer | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    left: dict[str, float] = field(default_factory=dict)
 
     def watch(self, gadget: Gadget) -> None:
-        """Note when `gadget` hands on its items, and when the gadgets behind it are done with a calibration."""
-        process = gadget.process
+        """Note when items leave `gadget`, and when the gadgets behind it are done with a calibration."""
+        process, name = gadget.process, gadget.label()
 
         def watched(items: Iterable[Any]) -> Iterator[Any]:
             for item in process(items):
-                is_calibration = isinstance(item, Calibration)
-                if isinstance(gadget, CoilSensitivities):
-                    self.maps_ready = self.maps_ready or time.perf_counter()
-                    self.buffer = self.buffer if is_calibration else item
-                elif is_calibration:
-                    self.calibration_sent = time.perf_counter()
+                self.left[name] = time.perf_counter()
+                self._note(gadget, item)
                 yield item
-                if is_calibration and isinstance(gadget, AcquisitionBuffer):
+                if isinstance(item, Calibration) and isinstance(gadget, AcquisitionBuffer):
                     self.prepared = time.perf_counter()
 
         gadget.process = watched
+
+    def _note(self, gadget: Gadget, item: Any) -> None:
+        is_calibration = isinstance(item, Calibration)
+        if isinstance(gadget, CoilSensitivities):
+            self.maps_ready = self.maps_ready or self.left[gadget.label()]
+            self.buffer = self.buffer if is_calibration else item
+        elif isinstance(gadget, AcquisitionBuffer) and is_calibration:
+            self.calibration_sent = self.left[gadget.label()]
 
     def arriving(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
         """Note when the last line came, be the chain ready for it or not."""
@@ -128,13 +133,11 @@ def _from_file(timeline: Timeline, path: Path) -> Iterator[ismrmrd.Acquisition]:
 def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Timeline:
     timeline, verdict, pipeline = Timeline(), Verdict(), Pipeline.from_xml(installed_xml(name))
     for gadget in pipeline.gadgets:
-        if isinstance(gadget, AcquisitionBuffer | CoilSensitivities):
-            timeline.watch(gadget)
+        timeline.watch(gadget)
     for _ in run(pipeline, scan, pump(feed(timeline), READ_AHEAD), verdict):
         timeline.image = time.perf_counter()
     if flaw := verdict.flaw:
         raise click.ClickException(f"{name}: {flaw}")
-    timeline.seconds = verdict.seconds
     return timeline
 
 
@@ -176,14 +179,22 @@ def _print_timelines(results: dict[tuple[str, str], list]) -> None:
     print_table(("pipeline", "lines from", "calibration sent", "maps ready", "calibrated", "image left"), rows)
 
 
-def _print_gadgets(results: dict[str, list]) -> None:
-    click.echo("ms in each gadget over a whole paced scan; in reading it waits for the scanner")
-    names = list(dict.fromkeys(gadget for runs in results.values() for gadget in runs[0][0].seconds))
+def _print_gadgets(results: dict[str, list[tuple[Timeline, float]]]) -> None:
+    click.echo("ms that each gadget adds from the last line to the image, paced; the first has the lines still waiting")
+    steps = {name: [_steps(timeline) for timeline, _ in runs] for name, runs in results.items()}
+    gadgets = list(dict.fromkeys(gadget for runs in steps.values() for gadget in runs[0]))
     rows = []
-    for gadget in names:
-        cells = [[1000 * t.seconds[gadget] for t, _ in runs if gadget in t.seconds] for runs in results.values()]
+    for gadget in gadgets:
+        cells = [[run[gadget] for run in runs if gadget in run] for runs in steps.values()]
         rows.append((gadget, *(f"{statistics.median(cell):.2f}" if cell else "-" for cell in cells)))
+    rows.append(("bare call", *(f"{statistics.median(bare for _, bare in runs):.2f}" for runs in results.values())))
     print_table(("gadget", *results), rows)
+
+
+def _steps(timeline: Timeline) -> dict[str, float]:
+    """Milliseconds by which each gadget's last item left later than that of the gadget before it."""
+    moments = [0.0, *(timeline.ms(moment) for moment in timeline.left.values())]
+    return {name: after - before for name, (before, after) in zip(timeline.left, pairwise(moments), strict=True)}
 
 
 if __name__ == "__main__":

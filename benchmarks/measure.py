@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from gadgets.stock import RemoveROOversampling
 from kband_core.metrics import nrmse, ssim
-from pipelines.mrd_file import RawFile
+from pipelines.mrd_file import FileProblem, RawFile
 from pipelines.pipeline import Pipeline
 from pipelines.run import Verdict, run
 
@@ -83,11 +84,14 @@ def print_times(seconds: Mapping[str, Sequence[float]], reference: str, notes: M
 
 def fully_sampled(path: Path, slice_: int = 0) -> Tensor:
     """Read the k-space `(coil, ky, kx)` of one slice of a file, on the encoded grid without readout oversampling."""
-    with RawFile(path) as raw:
-        chain = Pipeline([RemoveROOversampling(), AcquisitionBuffer(device="cpu")])
-        for item in run(chain, Scan.from_xml(raw.header_xml), raw, Verdict()):
-            if isinstance(item, ReconBuffer) and item.slice_counters() == [slice_]:
-                return item.kspace[0, 0, 0, :, 0]
+    try:
+        with RawFile(path) as raw:
+            chain = Pipeline([RemoveROOversampling(), AcquisitionBuffer(device="cpu")])
+            for item in run(chain, Scan.from_xml(raw.header_xml), raw, Verdict()):
+                if isinstance(item, ReconBuffer) and item.slice_counters() == [slice_]:
+                    return item.kspace[0, 0, 0, :, 0]
+    except (FileProblem, PipelineError, ScanError) as error:
+        raise click.ClickException(str(error)) from error
     raise click.ClickException(f"{path}: no slice {slice_}")
 
 

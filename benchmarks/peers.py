@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import numpy as np
 import torch
 from torch import Tensor
 
 BART_AXES = 16
+
+
+def require_peers() -> None:
+    """Stop with one sentence where BART or pygrappa is missing."""
+    if shutil.which("bart") is None:
+        raise click.ClickException("the command bart is not found; install BART, as Debian's package bart")
+    if find_spec("pygrappa") is None:
+        raise click.ClickException("pygrappa is not installed; pip install kband[bench]")
 
 
 def write_cfl(path: Path, array: Tensor) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import click
 import torch
 from measure import data_option, fully_sampled, print_conditions, print_table, scores
-from peers import bart_maps, bart_sense, pygrappa
+from peers import bart_maps, bart_sense, pygrappa, require_peers
 from torch import Tensor
 
 from gadgets.grappa_recon import GrappaRecon
@@ -28,9 +28,9 @@ from kband_core.sampling import equispaced_lines
 BRAINS = {"flash": "brain_flash_16ch", "t1": "brain_t1_8ch", "prescan": "brain_prescan_16ch",
           "gre": "head_gre_32ch_4slices"}  # fmt: skip
 ACS_LINES, ACCELERATIONS = 24, (2, 3, 4)
-REGULARISATIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+REGULARISATIONS = (0.0005, 0.001, 0.002, 0.005, 0.007, 0.01, 0.015, 0.02, 0.05)
 ITERATIONS = (10, 20, 30, 50)
-CONVERGED = 200  # iterations that settle what convergence is
+CONVERGED = 100  # iterations that settle what convergence is
 OUR_KERNELS = ((2, 5), (3, 5), (4, 5), (2, 7), (4, 7))
 PYGRAPPA_KERNELS, PYGRAPPA_REGULARISATIONS = ((5, 5), (7, 5), (5, 7), (9, 5)), (0.001, 0.01, 0.1)
 LIMIT = 1.05
@@ -75,12 +75,14 @@ def wrapped_head() -> Tensor:
 @data_option
 def main(data: Path) -> None:
     """Compare on the same k-space, the same λ, the same combination; exit with 1 if an error exceeds 1.05 of theirs."""
+    require_peers()
     brains = {name: fully_sampled(data / f"{stem}.h5") for name, stem in BRAINS.items()}
     cases = [undersampled(name, kspace, r) for (name, kspace), r in product(brains.items(), ACCELERATIONS)]
     wrapped = [undersampled("wrapped phantom", wrapped_head(), r) for r in (1, 2, 3)]
     print_conditions(
         f"every R-th line and {ACS_LINES} ACS lines of coils × ky × kx; in brackets the R that is left.\n"
-        "Errors are those of the magnitude to the root sum of squares of the fully sampled coil images, after one least-squares factor."
+        "Errors are those of the magnitude to the root sum of squares of the fully sampled coil images,\n"
+        "after one least-squares factor."
     )
     weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
     click.echo(

@@ -11,7 +11,7 @@ from torch import Tensor
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.per_slice import PerSlice
-from gadgets.reconstruction import OnFailure, Reconstruction
+from gadgets.reconstruction import Deadline, OnFailure, Reconstruction
 from gadgets.scan import Encoding
 from kband_core.grappa import GrappaKernel, calibrate_grappa
 from kband_core.reconstruct import grappa, zero_filled
@@ -31,10 +31,11 @@ class GrappaRecon(Gadget):
     kernel_samples: Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")] = 5
     regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to mean energy")] = 1e-4
     on_failure: OnFailure = "fallback"
+    deadline: Deadline = 60.0
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("GrappaRecon", "GRAPPA", self.on_failure)
+        reconstruction = Reconstruction("GrappaRecon", "GRAPPA", self.on_failure, self.deadline)
         kernels = PerSlice("GrappaRecon", self._calibrate)
         for item in items:
             if isinstance(item, ReconBuffer):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.deadline import within
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.image_header import ImageNumbers, image_header, image_meta
@@ -26,11 +27,14 @@ OnFailure = Annotated[
 ]
 
 
+Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
+
+
 class Reconstruction:
     """Turns buffers into image arrays for one gadget: `who` asks, `method` names what it makes."""
 
-    def __init__(self, who: str, method: str, on_failure: OnFailure) -> None:
-        self.who, self.method, self.on_failure = who, method, on_failure
+    def __init__(self, who: str, method: str, on_failure: OnFailure, deadline: float) -> None:
+        self.who, self.method, self.on_failure, self.deadline = who, method, on_failure, deadline
         self._numbers = ImageNumbers()
 
     def images(self, buffer: ReconBuffer, reconstruct: Callable[[ReconBuffer], Tensor]) -> ImageArray:
@@ -57,7 +61,7 @@ class Reconstruction:
 
     def _one(self, buffer: ReconBuffer, reconstruct: Callable[[ReconBuffer], Tensor]) -> tuple[Tensor, str, str | None]:
         try:
-            return check_image(reconstruct(buffer)), self.method, None
+            return check_image(within(self.deadline, lambda: reconstruct(buffer))), self.method, None
         except FAILURES as error:
             reason = f"{self.who}: {error}"
             if self.on_failure == "raise":

@@ -48,6 +48,7 @@ class Encoding:
     counters: dict[str, Limit | None]  # None where the header does not say
     acceleration: tuple[int, int]
     calibration_mode: str | None
+    multiband: int
 
     @property
     def readout_samples(self) -> int:
@@ -138,6 +139,10 @@ def require_cartesian(scan: Scan, who: str) -> None:
                 f"{who}: encoding {encoding.index} is accelerated {encoding.acceleration[1]}-fold along encoding "
                 "step 2; only step 1 is supported"
             )
+        if encoding.multiband > 1:
+            raise PipelineError(
+                f"{who}: encoding {encoding.index} excites {encoding.multiband} slices at once; only 1 is supported"
+            )
 
 
 def _encoding(index: int, encoding: Any) -> Encoding:
@@ -163,7 +168,13 @@ def _encoding(index: int, encoding: Any) -> Encoding:
         counters={name: _limit(getattr(limits, name, None), f"encoding {index}: {name}") for name in COUNTERS},
         acceleration=acceleration,
         calibration_mode=mode.value if mode else None,
+        multiband=_multiband(parallel),
     )
+
+
+def _multiband(parallel: Any) -> int:
+    multiband = getattr(parallel, "multiband", None)
+    return multiband.multiband_factor if multiband else 1
 
 
 def _step_limit(limits: Any, name: str, size: int, index: int) -> Limit:

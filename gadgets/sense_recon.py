@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer
-from gadgets.reconstruction import OnFailure, Reconstruction
+from gadgets.reconstruction import Deadline, OnFailure, Reconstruction
 from kband_core.reconstruct import sense
 
 
@@ -24,10 +24,11 @@ class SenseRecon(Gadget):
     regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.005
     n_iterations: Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")] = 20
     on_failure: OnFailure = "fallback"
+    deadline: Deadline = 60.0
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("SenseRecon", "SENSE", self.on_failure)
+        reconstruction = Reconstruction("SenseRecon", "SENSE", self.on_failure, self.deadline)
         for item in items:
             if isinstance(item, ReconBuffer):
                 yield reconstruction.images(item, self._reconstruct)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ import numpy as np
 
 with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
     import ismrmrd
-    from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
+    from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype, waveform_dtype, waveform_header_dtype
 
 from pipelines.image_group import ImageGroup, images_below
 
@@ -115,22 +116,36 @@ class RawFile:
 def write_raw(
     path: Path | str,
     header_xml: str,
-    acquisitions: Sequence[ismrmrd.Acquisition],
+    acquisitions: Iterable[ismrmrd.Acquisition],
     *,
+    waveforms: Iterable[ismrmrd.Waveform] = (),
     reference: Iterable[ismrmrd.Image] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write an MRD file of raw lines, and the images they were made from if there are any."""
-    lines = np.empty(len(acquisitions), acquisition_dtype)
-    for number, line in enumerate(acquisitions):
-        head = np.frombuffer(line.getHead(), acquisition_header_dtype)[0]
-        lines[number] = head, line.traj.ravel(), np.ascontiguousarray(line.data).ravel().view(np.float32)
+    """Write an MRD file of raw lines and waveforms, block by block, and the images they were made from, if any."""
     with _finished_or_absent(path, overwrite) as file, _writing(path):
-        _write_header(file.create_group("dataset"), header_xml)
-        file["dataset"].create_dataset("data", data=lines, maxshape=(None,), chunks=True)
+        group = file.create_group("dataset")
+        _write_header(group, header_xml)
+        lines = ((np.frombuffer(line.getHead(), acquisition_header_dtype)[0], line.traj.ravel(),
+                  np.ascontiguousarray(line.data).ravel().view(np.float32)) for line in acquisitions)  # fmt: skip
+        _write_blocks(group, "data", acquisition_dtype, lines)
+        waves = ((np.frombuffer(wave.getHead(), waveform_header_dtype)[0], wave.data.ravel()) for wave in waveforms)
+        if not _write_blocks(group, "waveforms", waveform_dtype, waves):
+            del group["waveforms"]
         images = ImageGroup(file.create_group(REFERENCE_GROUP))
         for image in reference:
             images.append(image)
+
+
+def _write_blocks(group: h5py.Group, name: str, dtype: np.dtype, rows: Iterator[tuple]) -> int:
+    dataset = group.create_dataset(name, (0,), maxshape=(None,), dtype=dtype, chunks=True)
+    while rows_of_block := list(itertools.islice(rows, LINES_PER_BLOCK)):
+        block = np.empty(len(rows_of_block), dtype)
+        for number, row in enumerate(rows_of_block):
+            block[number] = row
+        dataset.resize(dataset.size + block.size, axis=0)
+        dataset[-block.size :] = block
+    return dataset.size
 
 
 def refuse_existing(path: Path | str, overwrite: bool) -> None:

@@ -81,8 +81,8 @@ class Verdict:
             return f"0 images came of {self.n_lines} lines"
         return f"{', '.join(flaws)} ({self.first_problem})" if flaws else None
 
-    def count(self, image: ismrmrd.Image) -> None:
-        """Take an image into account by its meta attributes."""
+    def count(self, image: ismrmrd.Image) -> bool:
+        """Take an image into account by its meta attributes; whether it is incomplete or made by a fallback."""
         meta = ismrmrd.Meta.deserialize(image.attribute_string) if image.attribute_string else {}
         self.n_images += 1
         is_fallback, is_incomplete = meta.get("kband_fallback", "no") != "no", meta.get("kband_complete") == "no"
@@ -90,6 +90,7 @@ class Verdict:
         self.n_incomplete += is_incomplete
         if is_fallback or is_incomplete:
             self.first_problem = self.first_problem or meta.get("ImageComments")
+        return is_fallback or is_incomplete
 
 
 def run(pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict) -> Iterator[Any]:

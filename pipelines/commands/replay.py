@@ -13,6 +13,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.comparison import compare
 from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
+from pipelines.mrd_stream import StreamFile, open_raw
 from pipelines.pipeline import Pipeline, load_xml
 from pipelines.run import Verdict, pump, run
 
@@ -26,6 +27,8 @@ READ_AHEAD = 256  # lines
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
+
+    Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
 
     Exits with 1 if any scan failed, lacks lines, or got a fallback image; what could be made is written all the same.
     """
@@ -51,7 +54,7 @@ def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | No
     """Replay one file; return what is wrong, or None."""
     verdict, started = Verdict(), time.perf_counter()
     try:
-        with RawFile(path) as raw, ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
+        with open_raw(path) as raw, ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
             problem = None
             try:
                 for image in run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(raw, path), verdict):
@@ -73,5 +76,5 @@ def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | No
     return problem or verdict.flaw
 
 
-def _progress(raw: RawFile, path: Path) -> Iterator:
+def _progress(raw: RawFile | StreamFile, path: Path) -> Iterator:
     return tqdm(pump(raw, READ_AHEAD), total=len(raw), desc=path.name, unit="line", delay=0.5)

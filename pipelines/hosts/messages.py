@@ -9,8 +9,9 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from gadgets.errors import ScanError
 from gadgets.items import ImageArray
-from pipelines.hosts.wire import LINE_HEADER_BYTES, Id, Message
+from pipelines.hosts.wire import LINE_HEADER_BYTES, PIXELS, Id, Message
 
 
 def text_message(number: Id, text: str | bytes, *, nul: bool = False) -> Message:
@@ -43,10 +44,14 @@ def encode_line(line: ismrmrd.Acquisition) -> Message:
 
 
 def decode_image(message: Message) -> ismrmrd.Image:
-    """Read an image."""
+    """Read an image. Raises `ScanError` if its attributes are not MRD meta attributes."""
     head, _, attributes, pixels = message.parts
-    image = ismrmrd.Image(bytes(head), bytes(attributes).split(b"\0", 1)[0].decode(errors="replace"))
-    image.data[:] = np.frombuffer(pixels, image.data.dtype).reshape(image.data.shape)
+    text = bytes(attributes).split(b"\0", 1)[0].decode(errors="replace")
+    try:
+        image = ismrmrd.Image(bytes(head), text)
+    except (SyntaxError, AssertionError) as error:  # of the XML, and of the library that reads it
+        raise ScanError(f"an image has attributes that are no ismrmrdMeta document: {text[:80]!r}") from error
+    image.data[:] = np.frombuffer(pixels, PIXELS[image.data_type]).reshape(image.data.shape)
     return image
 
 
@@ -55,7 +60,8 @@ def encode_image(image: ismrmrd.Image, *, nul: bool = True) -> Message:
     attributes = image.attribute_string.encode() + b"\0" * nul
     header = ismrmrd.ImageHeader.from_buffer_copy(bytes(image.getHead()))
     header.attribute_string_len = len(attributes)
-    return Message(Id.IMAGE, (bytes(header), struct.pack("<Q", len(attributes)), attributes, image.data.tobytes()))
+    pixels = image.data.astype(PIXELS[header.data_type], copy=False)  # the library keeps int32 pixels in 64 bits
+    return Message(Id.IMAGE, (bytes(header), struct.pack("<Q", len(attributes)), attributes, pixels.tobytes()))
 
 
 def encode_image_array(array: ImageArray) -> Message:
@@ -80,10 +86,19 @@ def encode_image_array(array: ImageArray) -> Message:
 
 
 def decode_array(parts: Iterator[Any], dtype: np.dtype) -> np.ndarray:
-    """Read an array from the pieces rank, dimensions, bytes, its axes in C order: the reverse of the wire's."""
+    """Read an array from the pieces rank, dimensions, bytes, its axes in C order: the reverse of the wire's.
+
+    Rank 0 is how Gadgetron writes an array that was never filled: empty. Raises `ScanError` for impossible dimensions.
+    """
     (rank,) = struct.unpack("<Q", next(parts))
     shape = struct.unpack(f"<{rank}Q", next(parts))
-    return np.frombuffer(next(parts), dtype).reshape(shape[::-1])
+    flat = np.frombuffer(next(parts), dtype)
+    if rank == 0:
+        return flat
+    try:
+        return flat.reshape(shape[::-1])
+    except (ValueError, OverflowError) as error:  # beside a 0 any length fits
+        raise ScanError(f"ReconData: an array of {' × '.join(map(str, shape))} cannot be") from error
 
 
 LINE_HEADER = np.dtype((np.void, LINE_HEADER_BYTES))

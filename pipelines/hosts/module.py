@@ -38,14 +38,13 @@ def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | N
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
     Raises `WireError` or `OSError` if the parent is gone.
     """
-    incoming = _Incoming(wire)
+    messages = pump(_until_close(wire), READ_AHEAD)
     verdict = Verdict()
     problem = None
     try:
         scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
-        accepts = pipeline.gadgets[0].accepts
-        lines = pump(incoming.items(scan, accepts), READ_AHEAD)
-        for item in run(pipeline, scan, lines, verdict):
+        items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
+        for item in run(pipeline, scan, items, verdict):
             wire.send(_encode(item))
     except (PipelineError, ScanError) as error:
         problem = str(error)
@@ -54,7 +53,8 @@ def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | N
     except Exception as error:
         log.exception("a gadget failed")
         problem = f"internal error, {type(error).__name__}: {error}"
-    incoming.drain()
+    for _ in messages:  # by the thread that reads already: two readers would tear messages apart
+        pass
     if problem is not None:
         log.error("%s", problem)
         wire.send(text_message(Id.ERROR, problem))
@@ -72,40 +72,24 @@ def read_start(wire: Wire) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-class _Incoming:
-    """The parent's messages as items; what the chain does not accept goes straight back."""
+def _until_close(wire: Wire) -> Iterator[Message]:
+    while (message := wire.read()).id != Id.CLOSE:
+        yield message
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._closed = False
 
-    def items(self, scan: Scan, accepts: tuple[type, ...]) -> Iterator[Any]:
-        """Yield items until CLOSE."""
-        decoders: dict[int, Callable[[Message], Iterator[Any]]] = {
-            Id.ACQUISITION: lambda message: iter((decode_line(message),)),
-            Id.RECON_DATA: lambda message: decode_recon_data(message, scan),
-            Id.IMAGE: lambda message: iter((decode_image(message),)),
-        }
-        kinds = {Id.ACQUISITION: ismrmrd.Acquisition, Id.RECON_DATA: ReconBuffer, Id.IMAGE: ismrmrd.Image}
-        while (message := self._read()) is not None:
-            if kinds.get(message.id) in accepts:
-                yield from decoders[message.id](message)
-            else:
-                self._wire.send(message)
-
-    def drain(self) -> None:
-        """Read on to CLOSE, throwing everything away."""
-        while self._read() is not None:
-            pass
-
-    def _read(self) -> Message | None:
-        if self._closed:
-            return None
-        message = self._wire.read()
-        if message.id == Id.CLOSE:
-            self._closed = True
-            return None
-        return message
+def _items(messages: Iterator[Message], wire: Wire, scan: Scan, accepts: tuple[type, ...]) -> Iterator[Any]:
+    """Yield the parent's messages as items; what the chain does not accept goes straight back."""
+    decoders: dict[int, Callable[[Message], Iterator[Any]]] = {
+        Id.ACQUISITION: lambda message: iter((decode_line(message),)),
+        Id.RECON_DATA: lambda message: decode_recon_data(message, scan),
+        Id.IMAGE: lambda message: iter((decode_image(message),)),
+    }
+    kinds = {Id.ACQUISITION: ismrmrd.Acquisition, Id.RECON_DATA: ReconBuffer, Id.IMAGE: ismrmrd.Image}
+    for message in messages:
+        if kinds.get(message.id) in accepts:
+            yield from decoders[message.id](message)
+        else:
+            wire.send(message)
 
 
 def _encode(item: Any) -> Message:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from math import prod
+from typing import Any, TypeAlias
 
 import ismrmrd
 import numpy as np
@@ -16,7 +17,9 @@ from gadgets.items import ReconBuffer
 from gadgets.kspace_lines import acs_block, calibration_block, count_lines
 from gadgets.scan import Encoding, Scan
 from pipelines.hosts.messages import LINE_HEADER, decode_array
-from pipelines.hosts.wire import Message
+from pipelines.hosts.wire import Limits, Message
+
+Lines: TypeAlias = tuple[np.ndarray, np.ndarray]  # k-space and headers of a buffer
 
 
 def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconBuffer]:
@@ -27,21 +30,23 @@ def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconBuffer]:
     parts = iter(message.parts)
     (n_bits,) = struct.unpack("<Q", next(parts))
     for _ in range(n_bits):
-        kspace, headers = _read_buffer(parts)
+        buffer = _read_buffer(parts)
         reference = _read_buffer(parts) if next(parts) != b"\0" else None
-        if headers.size:
-            yield _buffer(kspace, headers, reference, scan)
+        if buffer is not None:
+            yield _buffer(*buffer, reference, scan)
 
 
-def _read_buffer(parts: Iterator[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """K-space [slice s n coil kz ky kx] and headers, void [slice s n kz ky]."""
+def _read_buffer(parts: Iterator[Any]) -> Lines | None:
+    """K-space [slice s n coil kz ky kx] and headers, void [slice s n kz ky]; None where nothing was ever filled in."""
     kspace = decode_array(parts, np.dtype(np.complex64))
     for _ in ("trajectory", "density"):
         if next(parts) != b"\0":
             decode_array(parts, np.dtype(np.float32))
     headers = decode_array(parts, LINE_HEADER)
     next(parts)  # the sampling description repeats the header
-    if kspace.ndim != 7 or headers.shape != kspace.shape[:3] + kspace.shape[4:6]:
+    if kspace.size == headers.size == 0:
+        return None
+    if kspace.size == 0 or kspace.ndim != 7 or headers.shape != kspace.shape[:3] + kspace.shape[4:6]:
         raise ScanError(f"ReconData: k-space {kspace.shape} and headers {headers.shape} do not belong together")
     return kspace, headers
 
@@ -60,21 +65,14 @@ class _Lines:
         return ismrmrd.AcquisitionHeader.from_buffer_copy(self.raw[index].tobytes())
 
 
-def _buffer(
-    kspace: np.ndarray, headers: np.ndarray, reference: tuple[np.ndarray, np.ndarray] | None, scan: Scan
-) -> ReconBuffer:
+def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, scan: Scan) -> ReconBuffer:
     lines = _Lines(headers)
     first = next(map(tuple, np.argwhere(lines.mask)), None)
     if first is None:
         raise ScanError("ReconData: a buffer holds 0 acquired lines")
     encoding = scan.encoding(lines.header(first).encoding_space_ref)
-    _, n_rows, n_partitions = encoding.encoded_matrix
-    kz, ky = kspace.shape[4:6]
-    if ky > n_rows or kz > n_partitions:
-        raise ScanError(f"ReconData: a buffer of {ky} × {kz} lines for a matrix of {n_rows} × {n_partitions}")
-    missing = [(0, 0)] * 4 + [(0, n_partitions - kz), (0, n_rows - ky), (0, 0)]
-    kspace = np.pad(kspace, missing)
-    mask = np.pad(lines.mask, [(0, 0)] * 3 + missing[4:6])
+    missing = _missing(kspace.shape, lines.header(first), encoding)
+    kspace, mask = np.pad(kspace, missing), np.pad(lines.mask, missing[:3] + missing[4:6])
     central, counts = np.empty(mask.shape[:3], object), np.empty(mask.shape[:3], object)
     readout = (kspace.shape[-1], 0)
     for index in np.ndindex(mask.shape[:3]):
@@ -82,9 +80,8 @@ def _buffer(
         if not found:
             continue
         parsed = {at: lines.header((*index, *at)) for at in found}
-        centre = min(found, key=lambda at: abs(at[1] - n_rows // 2) + abs(at[0] - n_partitions // 2))
-        central[index] = parsed[centre]
-        on_grid = np.zeros(n_rows, bool)
+        central[index] = parsed[min(found, key=lambda at: _distance(at, encoding))]
+        on_grid = np.zeros(mask.shape[-1], bool)
         on_grid[[at[1] for at, header in parsed.items() if not flags.is_calibration(header)]] = True
         counts[index] = count_lines(
             encoding, mask[index].astype(int), on_grid, n_averages=encoding.n_averages,
@@ -94,24 +91,73 @@ def _buffer(
         after = max(header.number_of_samples - header.discard_post for header in parsed.values())
         readout = (min(readout[0], before), max(readout[1], min(after, kspace.shape[-1])))
     acs, row = _calibration(reference, kspace, mask, encoding)
+    filled = mask.any((1, 2, 3, 4))  # a slice between others may have no lines
+    kspace, mask, central, counts = kspace[filled], mask[filled], central[filled], counts[filled]
+    acs = None if acs is None else acs[torch.from_numpy(filled)]
     return ReconBuffer(
         torch.from_numpy(kspace), torch.from_numpy(mask), central, counts, encoding, readout, acs, row
     )
 
 
+def _distance(at: tuple[int, ...], encoding: Encoding) -> int:
+    """Rows and partitions from the centre."""
+    _, n_rows, n_partitions = encoding.encoded_matrix
+    return abs(at[1] - n_rows // 2) + abs(at[0] - n_partitions // 2)
+
+
+def _missing(
+    shape: tuple[int, ...], header: ismrmrd.AcquisitionHeader, encoding: Encoding
+) -> list[tuple[int, int]]:
+    """Entries to add before and behind each axis of k-space, where Gadgetron left them out.
+
+    Without `parallelImaging` in the header its buffers have only the rows up to maximum − minimum, still counted from
+    the matrix's first row, and no samples to be discarded.
+    """
+    _, n_rows, n_partitions = encoding.encoded_matrix
+    *batch, kz, ky, kx = shape
+    if ky > n_rows or kz > n_partitions:
+        raise ScanError(f"ReconData: a buffer of {ky} × {kz} lines for a matrix of {n_rows} × {n_partitions}")
+    samples, discarded = header.number_of_samples, (header.discard_pre, header.discard_post)
+    if kx not in (samples, samples - sum(discarded)):
+        raise ScanError(f"ReconData: k-space has {kx} samples along the readout, but its first header {samples}")
+    n_bytes = 8 * prod((*batch, n_partitions, n_rows, samples))
+    if n_bytes > Limits.array:
+        raise ScanError(f"ReconData: a buffer of {n_bytes:,} bytes, at most {Limits.array:,} are accepted")
+    along_readout = (0, 0) if kx == samples else discarded
+    return [(0, 0)] * 4 + [(0, n_partitions - kz), (0, n_rows - ky), along_readout]
+
+
 def _calibration(
-    reference: tuple[np.ndarray, np.ndarray] | None, kspace: np.ndarray, mask: np.ndarray, encoding: Encoding
+    reference: Lines | None, kspace: np.ndarray, mask: np.ndarray, encoding: Encoding
 ) -> tuple[torch.Tensor | None, int | None]:
-    """ACS [slice z coil ky kx] of the reference's first n and s, or of the image's own 24 central lines."""
+    """ACS [slice z coil ky kx] of the reference's first s, or of the image's own 24 central lines."""
+    image, image_rows = _averaged(kspace, mask), mask[:, 0].any((0, 1, 2))
+    row = None
     if reference is None:
-        rows = mask[:, 0, 0].any((0, 1))
-        window = np.zeros_like(rows)
-        window[max(len(rows) // 2 - 12, 0) : len(rows) // 2 + 12] = True
-        lines, block, row = kspace[:, 0, 0], acs_block(rows & window), None
+        window = np.zeros_like(image_rows)
+        window[max(len(window) // 2 - 12, 0) : len(window) // 2 + 12] = True
+        lines, block = image, acs_block(image_rows & window)
     else:
-        lines = reference[0][:, 0, 0]
-        block = acs_block(_Lines(reference[1]).mask[:, 0, 0].any((0, 1)))
-        row = block.start if encoding.calibration_mode == "embedded" and lines.shape[-2] == mask.shape[-1] else None
+        acquired = _Lines(reference[1]).mask
+        if reference[0].shape[0] != len(image) or reference[0].shape[3] != image.shape[1]:
+            raise ScanError(
+                f"ReconData: reference k-space {reference[0].shape} does not belong to k-space {kspace.shape}"
+            )
+        lines, rows = _averaged(reference[0], acquired), acquired[:, 0].any((0, 1, 2))
+        is_embedded = encoding.calibration_mode == "embedded" and lines.shape == image.shape
+        if is_embedded and rows.any():
+            flagged = np.flatnonzero(rows)
+            unflagged = image_rows & ~rows  # a scanner may flag only the extra lines
+            unflagged[: flagged[0]] = unflagged[flagged[-1] :] = False
+            lines, rows = np.where(unflagged[:, None], image, lines), rows | unflagged
+        block = acs_block(rows)
+        row = block.start if is_embedded else None
     if block.stop == block.start:
         return None, None
     return torch.stack([calibration_block(torch.from_numpy(one.copy()), block) for one in lines]), row
+
+
+def _averaged(kspace: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """K-space [slice coil kz ky kx] of the first s, each line averaged over the n that hold it."""
+    times = np.maximum(mask[:, 0].sum(1), 1).astype(np.float32)
+    return kspace[:, 0].sum(1) / times[:, None, :, :, None]

@@ -68,7 +68,7 @@ CONFIG_NAME_BYTES = 1024
 VERSION_AND_FLAGS = struct.Struct("<HQ")
 COUNTS = ("number_of_samples", "active_channels", "trajectory_dimensions")
 COUNT_OFFSETS = tuple(getattr(ismrmrd.AcquisitionHeader, name).offset for name in COUNTS)
-PIXEL_BYTES = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 8, 7: 8, 8: 16}
+PIXELS = dict(enumerate(map(np.dtype, ("u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16")), start=1))
 LINE_HEADER_BYTES, WAVEFORM_HEADER_BYTES, IMAGE_HEADER_BYTES, SAMPLING_BYTES = 340, 40, 198, 56
 MOST_DIMENSIONS, MOST_BITS = 16, 64
 
@@ -120,12 +120,20 @@ class Wire:
             for piece in pieces:
                 self.socket.sendall(piece)
 
+    def close(self) -> None:
+        """Close reader and socket."""
+        self._file.close()
+        self.socket.close()
+
     def take(self, n_bytes: int, what: str) -> Buffer:
         """Read exactly `n_bytes`, which must have been bounded. Raises `WireError` if the peer closes before."""
         buffer = memoryview(np.empty(n_bytes, np.uint8))
         n_read = 0
         while n_read < n_bytes:
-            got = self._file.readinto(buffer[n_read:])
+            try:
+                got = self._file.readinto(buffer[n_read:])
+            except ConnectionError:  # a peer that dies with our bytes unread resets the connection
+                got = 0
             if not got:
                 raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
             n_read += got
@@ -174,11 +182,11 @@ class Wire:
         head = self.take(IMAGE_HEADER_BYTES, "an image header")
         yield head
         header = ismrmrd.ImageHeader.from_buffer_copy(head)
-        if header.data_type not in PIXEL_BYTES:
+        if header.data_type not in PIXELS:
             raise WireError(f"an image of data type {header.data_type}, 1 to 8 expected")
         yield from self._text("<Q", "image attributes")
         x, y, z = header.matrix_size
-        length = x * y * z * header.channels * PIXEL_BYTES[header.data_type]
+        length = x * y * z * header.channels * PIXELS[header.data_type].itemsize
         yield self.take(self._bounded(length, self.limits.array, "an image"), "an image")
 
     def _array(self, item_bytes: int, what: str) -> Iterator[Buffer]:

@@ -77,6 +77,14 @@ def test_no_imaging_line_is_an_error(scan_of, make_acquisition):
         images(scan_of(), [make_acquisition(n_samples=N_SAMPLES, flags=[19])])
 
 
+def test_simultaneous_slices_are_refused_before_the_scan(minimal_scan):
+    """Two slices in one line cannot be told apart by 2-D methods."""
+    scan = minimal_scan()
+    object.__setattr__(scan.encodings[0], "multiband", 2)
+    with pytest.raises(PipelineError, match="encoding 0 excites 2 slices at once; only 1 is supported"):
+        AcquisitionBuffer().open(scan)
+
+
 @pytest.mark.parametrize("trajectory", ["epi", "radial", "spiral"])
 def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory):
     """What cannot be reconstructed is refused at open, by name."""

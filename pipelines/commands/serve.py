@@ -1,0 +1,61 @@
+"""`kband serve`: the MRD server."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--address", default="localhost", help="Address to listen on; 0.0.0.0 for all, behind a firewall only.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9002, help="MRD port; 0 lets the system choose.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, help="Scans reconstructed at once, a process each.")
+@click.option("--connections", type=click.IntRange(1, 1024), default=16, help="Scans that run or wait, at most.")
+@click.option("--save/--no-save", default=True, help="Keep every scan as it arrives.")
+@click.option("--folder", type=click.Path(path_type=Path), default=None, help="Where scans are kept.")
+@click.option("--save-gb", type=click.FloatRange(0.001), default=20.0, help="Largest size of that folder, GB.")
+@click.option("--save-days", type=click.FloatRange(0.001), default=7.0, help="Longest time a scan is kept, days.")
+@click.option("--backlog-mb", type=click.FloatRange(1), default=256.0, help="Lines of a scan that may wait, MB.")
+@click.option("--silence", type=click.FloatRange(0.1), default=600.0, help="End a scan whose peer is silent, s.")
+@click.option("--wait", type=click.FloatRange(0.1), default=300.0, help="Longest wait for a free worker, s.")
+@click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="End a worker that makes nothing, s.")
+@click.option("--monitor-port", type=click.IntRange(0, 65535), default=9003, help="HTTP: /metrics /ready /health.")
+def serve(**options: Any) -> None:
+    """Serve scans: Gadgetron clients, FIRE clients, and Gadgetron's <connect>, all on one port.
+
+    Ends on SIGTERM or Ctrl-C when the running scans have finished, at once on the second.
+    """
+    from pipelines.hosts.logs import configure_logs
+    from pipelines.hosts.server import Server, Settings
+    from pipelines.hosts.session import Patience
+
+    configure_logs()
+    settings = Settings(
+        address=options["address"], port=options["port"], n_workers=options["workers"],
+        most_connections=options["connections"], backlog_bytes=int(options["backlog_mb"] * 1e6),
+        patience=Patience(options["silence"], options["wait"], options["deadline"]),
+    )  # fmt: skip
+    keeper = _keeper(options)
+    try:
+        server = Server(settings, keeper.begin)
+        monitor = server.monitor.serve(options["address"], options["monitor_port"])
+    except OSError as error:
+        raise click.ClickException(f"cannot listen: {error}") from error
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    threading.Thread(target=server.serve_forever, daemon=True, name="accept").start()
+    click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}, {keeper}")
+    stopped.wait()
+    click.echo("finishing the running scans; once more to end at once")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    finished = server.stop(options["deadline"])
+    monitor.shutdown()
+    keeper.stop()
+    if not finished:
+        raise click.ClickException("not all scans finished in time")

@@ -1,0 +1,41 @@
+"""Who is at the other end, and what may be said to it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+
+from pipelines.hosts.messages import text_message
+from pipelines.hosts.wire import Id, Message
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A peer's habits.
+
+    `is_parent`: Gadgetron, of whose `<external>` node we are the module. It takes no text, breaks on an ERROR that
+    comes before its own CLOSE, and wants what we do not use back. Clients know no ERROR: they are told by a text.
+    `nul`: a FIRE client, which ends texts, but not image attributes, with a NUL.
+    """
+
+    is_parent: bool = False
+    nul: bool = False
+
+    def heard(self, message: Message) -> Dialect:
+        """Learn from a text message how the peer ends its texts."""
+        is_text = message.id in (Id.CONFIG_TEXT, Id.HEADER, Id.TEXT)
+        return replace(self, nul=True) if is_text and bytes(message.parts[-1][-1:]) == b"\0" else self
+
+    def remark(self, level: str, sentence: str) -> Message | None:
+        """Make a text, its level padded to the eight characters that FIRE expects; a parent may hear none."""
+        return None if self.is_parent else text_message(Id.TEXT, f"{level:<8}{sentence}", nul=self.nul)
+
+    def failure(self, sentence: str) -> Message:
+        """Make the message that tells of a failed scan."""
+        return text_message(Id.ERROR, sentence) if self.is_parent else self.remark("ERROR", sentence)
+
+    def image(self, message: Message) -> Message:
+        """End the attributes of an image as the peer expects."""
+        head, _, attributes, pixels = message.parts
+        text = bytes(attributes).rstrip(b"\0") + b"\0" * (not self.nul)
+        return Message(Id.IMAGE, (head, struct.pack("<Q", len(text)), text, pixels))

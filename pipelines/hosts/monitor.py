@@ -1,0 +1,78 @@
+"""What an operator asks a server: metrics, readiness, health."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+
+from pipelines.hosts.session import Record
+
+LATENCY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Monitor:
+    """Counts what sessions did; answers over HTTP at /metrics, /ready and /health."""
+
+    def __init__(self, state: Callable[[], dict[str, Any]]) -> None:
+        self._state = state
+        self.registry = CollectorRegistry()
+        counter = lambda name, text, labels=(): Counter(f"kband_{name}", text, labels, registry=self.registry)  # noqa: E731
+        self._scans = counter("scans", "Scans that ended", ("pipeline",))
+        self._lines = counter("lines", "Lines received")
+        self._images = counter("images", "Images sent")
+        self._flawed = counter("flawed_images", "Images incomplete or made by a fallback")
+        self._failures = counter("failures", "Scans that failed, by what failed", ("kind",))
+        self._latency = Histogram("kband_last_line_to_image_seconds", "Time from the last line to the last image",
+                                  buckets=LATENCY_SECONDS, registry=self.registry)  # fmt: skip
+        for name, text in (
+            ("scans_running", "Connections being served"),
+            ("queue_bytes", "Bytes that wait for a worker"),
+            ("scans_waiting", "Scans that wait for a worker"),
+            ("workers_idle", "Warm workers without a scan"),
+        ):
+            gauge = Gauge(f"kband_{name}", text, registry=self.registry)
+            gauge.set_function(lambda name=name: self._state()[name])
+
+    def count(self, record: Record) -> None:
+        """Take a finished session into account."""
+        verdict = record.verdict
+        if record.pipeline:
+            self._scans.labels(record.pipeline).inc()
+        self._lines.inc(verdict.n_lines)
+        self._images.inc(verdict.n_images)
+        self._flawed.inc(max(verdict.n_fallback, verdict.n_incomplete))
+        if record.kind is not None:
+            self._failures.labels(record.kind).inc()
+        if verdict.latency is not None:
+            self._latency.observe(verdict.latency)
+
+    def answer(self, question: str) -> str:
+        """Answer a query that came over the MRD port: the server's state as JSON, whatever was asked."""
+        return json.dumps({"question": question, **self._state()})
+
+    def serve(self, address: str, port: int) -> Any:
+        """Answer HTTP in a thread until `.shutdown()` of the returned server."""
+        server = make_server(address, port, self._application, handler_class=_Quiet)
+        threading.Thread(target=server.serve_forever, daemon=True, name="monitor").start()
+        return server
+
+    def _application(self, environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path, state = environment.get("PATH_INFO", "/"), self._state()
+        if path == "/metrics":
+            return make_wsgi_app(self.registry)(environment, start_response)
+        if path not in ("/ready", "/health"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"metrics, ready and health are here\n"]
+        is_well = path == "/health" or state["ready"]
+        start_response("200 OK" if is_well else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [json.dumps(state).encode() + b"\n"]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: probes come every few seconds."""

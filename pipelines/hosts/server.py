@@ -1,0 +1,149 @@
+"""The MRD server: one port, a thread for each connection, warm workers behind them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from pipelines.hosts.dialect import Dialect
+from pipelines.hosts.monitor import Monitor
+from pipelines.hosts.pool import Pool
+from pipelines.hosts.relay import CLOSE
+from pipelines.hosts.session import Patience, Session
+from pipelines.hosts.wire import Wire
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server serves. `most_connections` counts scans that run and that wait; bytes bound each scan's backlog."""
+
+    address: str = "localhost"
+    port: int = 9002
+    n_workers: int = 2
+    most_connections: int = 16
+    backlog_bytes: int = 256 << 20
+    memory_bytes: int | None = None
+    patience: Patience = field(default_factory=Patience)
+
+
+class Server:
+    """Accepts connections until `stop`. `open_journal(scan_id, header)` is called once for each scan."""
+
+    def __init__(self, settings: Settings, open_journal: Callable[[str, str], Any]) -> None:
+        self._settings = settings
+        self._open_journal = open_journal
+        self._listener = socket.create_server((settings.address, settings.port), backlog=settings.most_connections)
+        self._sessions: dict[threading.Thread, Session] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes)
+        self.monitor = Monitor(self.state)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; chosen by the system if the setting was 0."""
+        return self._listener.getsockname()[1]
+
+    def state(self) -> dict[str, Any]:
+        """Readiness and load, for monitors and queries."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return {
+            "kband": importlib.metadata.version("kband"),
+            "ready": self._pool.n_idle > 0 and not self._stopping.is_set(),
+            "workers": self._pool.size,
+            "workers_idle": self._pool.n_idle,
+            "scans_running": len(sessions),
+            "scans_waiting": self._pool.n_waiting,
+            "queue_bytes": sum(session.backlog.n_bytes for session in sessions),
+        }
+
+    def serve_forever(self) -> None:
+        """Accept connections until `stop` is called."""
+        self._listener.settimeout(0.5)
+        while not self._stopping.is_set():
+            try:
+                connection, peer = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if not self._stopping.is_set():
+                    log.error("a connection could not be accepted: %s", error)
+                    time.sleep(0.1)
+                continue
+            self._admit(connection, peer)
+
+    def stop(self, seconds: float) -> bool:
+        """Take no more scans, let the running ones finish within `seconds`, end the workers; whether all finished."""
+        self._stopping.set()
+        self._listener.close()
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            running = dict(self._sessions)
+        for thread in running:
+            thread.join(max(deadline - time.monotonic(), 0))
+        unfinished = [session for thread, session in running.items() if thread.is_alive()]
+        for session in unfinished:
+            session.abandon()
+        self._pool.stop()
+        return not unfinished
+
+    def _admit(self, connection: socket.socket, peer: Any) -> None:
+        keep_alive(connection)
+        with self._lock:
+            n_running = len(self._sessions)
+        if n_running >= self._settings.most_connections:
+            log.warning("%s refused: %d connections are open", peer, n_running)
+            _refuse(connection, f"server busy: {n_running} scans run or wait, at most {n_running} are accepted")
+            return
+        scan_id = uuid.uuid4().hex[:12]
+        session = Session(
+            connection, self._pool, scan_id, patience=self._settings.patience,
+            backlog_bytes=self._settings.backlog_bytes, open_journal=self._open_journal, answer=self.monitor.answer,
+        )  # fmt: skip
+        thread = threading.Thread(target=self._run, args=(session,), daemon=True, name=f"scan {scan_id}")
+        with self._lock:
+            self._sessions[thread] = session
+        thread.start()
+
+    def _run(self, session: Session) -> None:
+        structlog.contextvars.bind_contextvars(scan=session.record.scan_id)
+        try:
+            self.monitor.count(session.run())
+            log.info("scan ended", extra=session.summary())
+        except Exception:
+            log.exception("a session failed; the server goes on")
+        finally:
+            with self._lock:
+                del self._sessions[threading.current_thread()]
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """Let the system find out within two minutes that a silent peer has gone; send small messages at once."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _refuse(connection: socket.socket, sentence: str) -> None:
+    connection.settimeout(1.0)
+    wire = Wire(connection)
+    try:
+        wire.send(Dialect().failure(sentence), CLOSE)
+    except OSError as error:
+        log.info("the refused peer is gone: %s", error)
+    finally:
+        wire.close()

@@ -1,0 +1,75 @@
+"""A warm process that reconstructs one scan after another, each over a socket that it is handed.
+
+Gadgets run here and nowhere else: one that crashes, hangs or eats the memory takes this process with it, not the
+server, which starts another.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import sys
+import threading
+
+import structlog
+
+from pipelines.hosts.logs import configure_logs
+from pipelines.hosts.module import CLOSE, read_start, reconstruct
+from pipelines.hosts.wire import Wire, WireError
+from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
+
+log = logging.getLogger(__name__)
+
+
+def main(control_fd: int, memory_bytes: int) -> None:
+    """Say `READY`, then serve scans until the server closes the control socket.
+
+    Ends by itself when a gadget has left a thread running, as one that missed its deadline does.
+    """
+    configure_logs()
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    _warm_up()
+    n_threads = threading.active_count()
+    with socket.socket(fileno=control_fd) as control:
+        control.sendall(READY)
+        while True:
+            scan_id, handed, _, _ = socket.recv_fds(control, SCAN_ID_BYTES, 1)
+            if not handed:
+                return
+            structlog.contextvars.bind_contextvars(scan=scan_id.decode())
+            _serve(Wire(socket.socket(fileno=handed[0])))
+            control.sendall(DONE)
+            if threading.active_count() > n_threads:
+                log.warning("a gadget left a thread running; this worker ends")
+                return
+
+
+def _serve(wire: Wire) -> None:
+    try:
+        reconstruct(wire, *read_start(wire))
+        wire.send(CLOSE)
+    except (WireError, OSError) as error:
+        log.info("scan given up: %s", error)
+    finally:
+        wire.close()
+
+
+def _warm_up() -> None:
+    """Load what the first scan would wait for: libraries, their thread pools, decompositions, FFT plans."""
+    import torch
+
+    from kband_core.calibration import espirit_maps
+    from kband_core.grappa import calibrate_grappa
+    from kband_core.reconstruct import sense
+
+    acs = torch.randn(4, 24, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    csm = espirit_maps(acs, (32, 32))
+    calibrate_grappa(acs, 2)
+    sense(torch.zeros(4, 32, 32, dtype=torch.complex64), torch.ones(32, 1, dtype=torch.bool), csm,
+          regularisation=0.01, n_iterations=2)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
