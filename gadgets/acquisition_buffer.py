@@ -48,7 +48,7 @@ class AcquisitionBuffer(Gadget):
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, "AcquisitionBuffer")
         self._scan = scan
-        self._device = choose_device(self.device)
+        self.computes_on = choose_device(self.device)
 
     def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer]:
         """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
@@ -61,7 +61,7 @@ class AcquisitionBuffer(Gadget):
 
         def calibrate(slice_: int, acs: Tensor, encoding: Encoding) -> Calibration:
             calibrated[slice_] = acs
-            return Calibration(acs, (encoding.encoded_matrix[1], shape[1]), encoding, slice_).to(self._device)
+            return Calibration(acs, (encoding.encoded_matrix[1], shape[1]), encoding, slice_).to(self.computes_on)
 
         def send(key: ImageKey) -> Iterator[ReconBuffer]:
             image = images.pop(key)
@@ -71,7 +71,7 @@ class AcquisitionBuffer(Gadget):
             if image.begun:
                 sent.add(key)
                 shared = calibrated.get(key.slice)
-                yield image.buffer(*(own or (shared, None))).to(self._device)
+                yield image.buffer(*(own or (shared, None))).to(self.computes_on)
 
         for number, line in enumerate(acquisitions):
             if flags.is_never_image(line):

@@ -26,12 +26,12 @@ class BufferIntake(Gadget):
     def open(self, scan: Scan) -> None:
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, "BufferIntake")
-        self._device = choose_device(self.device)
+        self.computes_on = choose_device(self.device)
 
     def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
         """Emit each buffer with N = 1."""
         for buffer in buffers:
-            yield _merge_averages(buffer).to(self._device)
+            yield _merge_averages(buffer).to(self.computes_on)
 
 
 def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:

@@ -38,11 +38,14 @@ class CoilSensitivities(Gadget):
             if isinstance(item, Calibration):
                 maps.prepare(item)
                 yield item
-                continue
-            try:
-                yield replace(item, csm=maps.of(item))
-            except ValueError as error:
-                yield replace(item, problems=(*item.problems, f"CoilSensitivities: {error}"))
+            else:
+                yield self._with_maps(item, maps)
+
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice) -> ReconBuffer:
+        try:
+            return replace(buffer, csm=maps.of(buffer))
+        except (ValueError, RuntimeError) as error:
+            return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 
     def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
         """ACS `(..., coil, ky, kx)` to maps `(..., set, coil, y, x)`, all slices in one call."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pydantic
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -39,6 +40,7 @@ class Gadget:
     emits: ClassVar[tuple[type, ...]]
     twin_of: ClassVar[str | None] = None
     stock_only: ClassVar[frozenset[str]] = frozenset()
+    computes_on: ClassVar[torch.device | None] = None  # set by `open` where buffers are moved to a device
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls) -> None:

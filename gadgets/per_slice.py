@@ -27,7 +27,7 @@ class PerSlice:
         try:
             with single_thread():
                 result = self._compute(item.acs.unsqueeze(0), item.encoding, item.matrix)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             log.warning("%s, slice %d: %s", self._who, item.slice, error)
             return
         self._ready[item.encoding.index, item.slice] = item.acs, result[0]

@@ -21,7 +21,7 @@ from kband_core.reconstruct import check_image, zero_filled
 
 log = logging.getLogger(__name__)
 
-FAILURES = (ValueError, ScanError, torch.linalg.LinAlgError, torch.OutOfMemoryError)
+FAILURES = (ValueError, ArithmeticError, ScanError, MemoryError, RuntimeError)  # torch's are RuntimeErrors
 OnFailure = Annotated[
     Literal["fallback", "raise"], field(description="fallback: a zero-filled image, marked; raise: end the scan")
 ]

@@ -129,23 +129,19 @@ def write_raw(
         lines = ((np.frombuffer(line.getHead(), acquisition_header_dtype)[0], line.traj.ravel(),
                   np.ascontiguousarray(line.data).ravel().view(np.float32)) for line in acquisitions)  # fmt: skip
         _write_blocks(group, "data", acquisition_dtype, lines)
-        waves = ((np.frombuffer(wave.getHead(), waveform_header_dtype)[0], wave.data.ravel()) for wave in waveforms)
-        if not _write_blocks(group, "waveforms", waveform_dtype, waves):
-            del group["waveforms"]
+        waves = [(np.frombuffer(wave.getHead(), waveform_header_dtype)[0], wave.data.ravel()) for wave in waveforms]
+        if waves:
+            _write_blocks(group, "waveforms", waveform_dtype, iter(waves))
         images = ImageGroup(file.create_group(REFERENCE_GROUP))
         for image in reference:
             images.append(image)
 
 
-def _write_blocks(group: h5py.Group, name: str, dtype: np.dtype, rows: Iterator[tuple]) -> int:
+def _write_blocks(group: h5py.Group, name: str, dtype: np.dtype, rows: Iterator[tuple]) -> None:
     dataset = group.create_dataset(name, (0,), maxshape=(None,), dtype=dtype, chunks=True)
-    while rows_of_block := list(itertools.islice(rows, LINES_PER_BLOCK)):
-        block = np.empty(len(rows_of_block), dtype)
-        for number, row in enumerate(rows_of_block):
-            block[number] = row
-        dataset.resize(dataset.size + block.size, axis=0)
-        dataset[-block.size :] = block
-    return dataset.size
+    while block := list(itertools.islice(rows, LINES_PER_BLOCK)):
+        dataset.resize(dataset.size + len(block), axis=0)
+        dataset[-len(block) :] = np.array(block, dtype)
 
 
 def refuse_existing(path: Path | str, overwrite: bool) -> None:

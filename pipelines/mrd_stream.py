@@ -1,4 +1,4 @@
-"""MRD streams on disk: the wire's messages, one after the other. What a killed writer tore off at the end is left out."""
+"""MRD streams on disk: the wire's messages, one after the other, but for what a killed writer tore off at the end."""
 
 from __future__ import annotations
 

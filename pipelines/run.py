@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import ismrmrd
 
+from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from pipelines.pipeline import Pipeline
+from pipelines.turns import Computing, DeviceLock, Waiting
 
 Item = TypeVar("Item")
 _END = object()
@@ -96,9 +98,12 @@ class Verdict:
 def run(pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict) -> Iterator[Any]:
     """Open the pipeline and yield what comes out of it, keeping `verdict` up to date.
 
-    Raises what the gadgets raise; what came out before is the caller's already.
+    On a GPU, buffers are computed in turn with other scans. Raises what the gadgets raise; what came out before is the
+    caller's already.
     """
     pipeline.open(scan)
+    device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
+    lock = DeviceLock(device) if device and device.type == "cuda" else None
     last_line = time.perf_counter()
 
     def counted() -> Iterator[ismrmrd.Acquisition]:
@@ -111,7 +116,10 @@ def run(pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], ve
     stream: Iterator[Any] = counted()
     clocks = [_Clock(stream)]
     for gadget in pipeline.gadgets:
-        clocks.append(_Clock(gadget.process(clocks[-1])))
+        if lock and ReconBuffer in gadget.accepts:
+            clocks.append(_Clock(Computing(gadget.process(Waiting(clocks[-1], lock)), lock)))
+        else:
+            clocks.append(_Clock(gadget.process(clocks[-1])))
     try:
         for item in clocks[-1]:
             if isinstance(item, ismrmrd.Image):

@@ -26,9 +26,7 @@ CIRCUMSTANCES = (
 )  # fmt: skip
 IDENTIFYING = frozenset((*PERSON, *CIRCUMSTANCES))
 IDENTIFYING_PARAMETER = re.compile("patient.?(name|id|birth|age|sex|weight|address)|birth|physician|operator", re.I)
-TEXT_OF_IDENTIFYING = re.compile(
-    rf"(<(?:[\w.-]+:)?({'|'.join(sorted(IDENTIFYING - {'subjectInformation', 'referencedImageSequence'}))})\b[^>]*>)[^<]+"
-)
+TEXT_OF_IDENTIFYING = re.compile(rf"(<(?:[\w.-]+:)?(?:{'|'.join(sorted(IDENTIFYING))})\b[^>]*>)[^<]+")
 SHORTEST_TELLTALE = 4  # characters; "1" as a patient's id says nothing when it is met elsewhere
 
 

@@ -56,7 +56,7 @@ class Limits:
 
     text: int = 4 << 20  # config, header, text, query, error, attributes
     line: int = 64 << 20  # an acquisition or a waveform
-    array: int = 4 << 30  # an image, a buffer, an image array
+    array: int = 4 << 30  # an image, a buffer, an image array; and any message as a whole
 
 
 class WireError(ConnectionError):
@@ -108,7 +108,7 @@ class Wire:
         if reader is None:
             known = ", ".join(str(int(name)) for name in Id)
             raise WireError(f"message number {number} is unknown; {known} are known")
-        return Message(number, tuple(reader()))
+        return Message(number, tuple(self._whole(reader())))
 
     def send(self, *messages: Message) -> None:
         """Send messages, back to back."""
@@ -138,6 +138,14 @@ class Wire:
                 raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
             n_read += got
         return buffer
+
+    def _whole(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+        n_bytes = 0
+        for piece in pieces:
+            n_bytes += len(piece)
+            if n_bytes > self.limits.array:
+                raise WireError(f"a message is longer than the {self.limits.array:,} bytes that are accepted")
+            yield piece
 
     def _bounded(self, n_bytes: int, limit: int, what: str) -> int:
         if n_bytes > limit:

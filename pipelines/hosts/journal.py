@@ -1,0 +1,160 @@
+"""Every scan on disk as it arrives: an MRD stream that a killed server leaves readable up to its last line."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipelines.hosts.anonymise import anonymised
+from pipelines.hosts.messages import text_message
+from pipelines.hosts.wire import Buffer, Id, Message
+
+log = logging.getLogger(__name__)
+
+KEPT = (Id.ACQUISITION, Id.WAVEFORM, Id.CLOSE)
+TIME_FORMAT = "%Y%m%dT%H%M%S"
+NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class Journal:
+    """One scan being written to `path`, message by message; `problem` says why writing stopped, if it did.
+
+    What `append` has returned from survives a kill of this process, not a loss of power. A journal that cannot be
+    written never stops a scan. While the process lives the file is locked, and the kernel drops the lock at its death.
+    """
+
+    def __init__(self, path: Path, scan_id: str, pipeline: str | None, begun: datetime) -> None:
+        self.path, self.problem = path, None
+        self._scan_id, self._pipeline, self._begun = scan_id, pipeline, begun
+        self._n_lines = self._n_waveforms = self._n_bytes = 0
+        self._is_closed = False
+        self._descriptor: int | None = None
+        self._hand_over: Callable[[Path, int], None] | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        folder: Path | str,
+        scan_id: str,
+        header_xml: str,
+        *,
+        pipeline: str | None = None,
+        anonymise: bool = True,
+        hand_over: Callable[[Path, int], None] | None = None,
+    ) -> Journal:
+        """Start the journal of a scan in `folder`, named after the time and the scan.
+
+        `hand_over` gets the file and its descriptor, still locked, when the scan has ended; without it the file stays.
+        """
+        begun = datetime.now(timezone.utc)
+        name = f"{begun:{TIME_FORMAT}}{begun.microsecond // 1000:03d}Z_{NOT_IN_A_NAME.sub('-', scan_id)[:64] or '-'}"
+        journal = cls(Path(folder) / f"{name}.mrd", scan_id, pipeline, begun)
+        journal._hand_over = hand_over
+        text = header_xml.rstrip("\0")
+        try:
+            journal._open(text_message(Id.HEADER, anonymised(text) if anonymise else text))
+        except OSError as error:
+            journal._stop(error)
+        return journal
+
+    def append(self, message: Message) -> None:
+        """Write a line, a waveform or the scanner's CLOSE; other messages are not kept."""
+        if self.problem is not None or self._is_closed or message.id not in KEPT:
+            return
+        try:
+            self._write(message)
+        except OSError as error:
+            self._stop(error)
+            return
+        self._n_lines += message.id == Id.ACQUISITION
+        self._n_waveforms += message.id == Id.WAVEFORM
+        self._is_closed = message.id == Id.CLOSE
+
+    def end(self, verdict: Mapping[str, Any]) -> None:
+        """Write the verdict beside the journal and let go of it. The scan has ended, as it should or not."""
+        now = datetime.now(timezone.utc)
+        try:
+            write_verdict(self.path.with_suffix(".json"), {**self._facts(), "end": _utc(now), **verdict})
+        except OSError as error:
+            log.warning("%s: the verdict on the scan cannot be written (%s)", self.path, error.strerror)
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            (self._hand_over or _release)(self.path, descriptor)
+
+    def _open(self, header: Message) -> None:
+        """Make the file under a hidden name; under its own it is locked and has a header."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hidden = self.path.with_name(f".{self.path.name}.begun")
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = descriptor
+            self._write(header)
+            if self.path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.rename(hidden, self.path)
+        except OSError:
+            self._descriptor = None
+            os.close(descriptor)
+            hidden.unlink(missing_ok=True)
+            raise
+        write_verdict(self.path.with_suffix(".json"), self._facts())
+
+    def _write(self, message: Message) -> None:
+        """Write a message in one system call; a second one follows only to learn why the first wrote too little."""
+        parts: list[Buffer] = [message.id.to_bytes(2, "little"), *message.parts]
+        n_written = os.writev(self._descriptor, parts)
+        if n_written < message.size:
+            rest = b"".join(parts)[n_written:]
+            if os.write(self._descriptor, rest) < len(rest):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._n_bytes += message.size
+
+    def _stop(self, error: OSError) -> None:
+        """Stop writing; what stands is cut behind its last whole message."""
+        self.problem = f"the journal stopped after {self._n_lines} lines ({error.strerror or error})"
+        log.warning("%s: %s", self.path, self.problem)
+        if self._descriptor is not None:
+            try:
+                os.ftruncate(self._descriptor, self._n_bytes)
+            except OSError as cut:
+                log.info("%s: a torn message stays at the end (%s)", self.path, cut.strerror)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "scan": self._scan_id, "pipeline": self._pipeline, "kband": _version(), "begin": _utc(self._begun),
+            "end": None, "problem": None,
+            "journal": {"lines": self._n_lines, "waveforms": self._n_waveforms, "bytes": self._n_bytes,
+                        "closed": self._is_closed, "problem": self.problem},
+        }  # fmt: skip
+
+
+def write_verdict(path: Path, verdict: Mapping[str, Any]) -> None:
+    """Write a verdict as JSON: under its name it stands complete. Raises `OSError`."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(json.dumps(verdict, indent=1, default=str) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _release(_: Path, descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("kband")
+    except metadata.PackageNotFoundError:
+        return "not installed"
