@@ -7,7 +7,6 @@ import os
 import socket
 import statistics
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pipelines.hosts.journal import Journal
 from pipelines.hosts.messages import encode_line
 from pipelines.hosts.wire import Id, Message, Wire
 
-FORWARDED, JOURNALLED, MAPPED = "forwarded", "and journalled", "and written to a mapped file"
+FORWARDED, JOURNALLED, MAPPED, DELETED = "forwarded", "and journalled", "and written to a mapped file", "files deleted"
 STEP = 64 << 20
 
 
@@ -70,10 +69,12 @@ def main(repeats: int, n_lines: int, coils: int, samples: int, folder: str | Non
             FORWARDED: lambda: _forward(line, n_lines, lambda message: None),
             JOURNALLED: lambda: _journalled(line, n_lines, Path(place)),
             MAPPED: lambda: _mapped(line, n_lines, Path(place)),
+            DELETED: lambda: _empty(Path(place)),  # on nobody's account
         }
         seconds = interleave(cases, repeats)
     rows = []
-    for name, times in seconds.items():
+    for name in (FORWARDED, JOURNALLED, MAPPED):
+        times = seconds[name]
         ratios = [time / plain for time, plain in zip(times, seconds[FORWARDED], strict=True)]
         median = statistics.median(times)
         rows.append((name, f"{n_lines / median:,.0f}", f"{1e6 * median / n_lines:.1f}",
@@ -95,7 +96,7 @@ def _mapped(line: Message, n_lines: int, folder: Path) -> None:
     file.close()
 
 
-def _emptied(folder: Path) -> None:
+def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
 

@@ -113,7 +113,7 @@ class ReconBuffer:
         lines = mask.any(-2)
         if not torch.equal(mask, mask.any(-1, keepdim=True) & lines):
             raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
-        kspace = to_image(self.kspace[0, 0, 0], dims=(-3,)).movedim(-3, -4)
+        kspace = partitions_to_image(self.kspace[0, 0, 0])
         if self.acs is not None and self.acs_row is not None:
             rows = torch.arange(self.acs.shape[-2], device=lines.device) + self.acs_row
             kspace, missing = kspace.clone(), ~lines[rows].unsqueeze(-1)
@@ -130,6 +130,13 @@ class ReconBuffer:
         """Return the same buffer on `device`."""
         moved = {name: getattr(self, name) for name in ("kspace", "mask", "acs", "csm")}
         return replace(self, **{name: tensor.to(device) for name, tensor in moved.items() if tensor is not None})
+
+
+def partitions_to_image(kspace: Tensor) -> Tensor:
+    """Transform `(..., coil, kz, ky, kx)` to image space along z: `(..., z, coil, ky, kx)`."""
+    if kspace.shape[-3] > 1:
+        kspace = to_image(kspace, dims=(-3,))
+    return kspace.movedim(-3, -4)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadgets.items import LineCount
+from gadgets.items import LineCount, partitions_to_image
 from gadgets.scan import Encoding
-from kband_core.fourier import to_image
 
 
 class KSpaceLines:
@@ -117,4 +116,4 @@ def acs_block(rows: np.ndarray) -> slice:
 
 def calibration_block(lines: Tensor, rows: slice) -> Tensor:
     """Cut the ACS out of k-space [coil kz ky kx]: [z coil ky kx], transformed to image space along z."""
-    return to_image(lines[:, :, rows], dims=(-3,)).movedim(-3, -4).contiguous()
+    return partitions_to_image(lines[:, :, rows]).clone(memory_format=torch.contiguous_format)

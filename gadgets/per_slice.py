@@ -41,7 +41,8 @@ class PerSlice:
             with single_thread():
                 results = self._compute(buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
             self._ready.update(zip(keys, zip(buffer.acs, results, strict=True), strict=True))
-        return torch.stack([self._ready[key][1] for key in keys])
+        results = [self._ready[key][1] for key in keys]
+        return results[0].unsqueeze(0) if len(results) == 1 else torch.stack(results)
 
     def _is_ready(self, key: tuple[int, int], acs: Tensor) -> bool:
         known = self._ready.get(key)

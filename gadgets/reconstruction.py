@@ -14,9 +14,9 @@ from gadgets.deadline import within
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.image_header import ImageNumbers, image_header, image_meta
-from gadgets.items import ImageArray, ReconBuffer
+from gadgets.items import ImageArray, ReconBuffer, partitions_to_image
 from gadgets.scan import Encoding
-from kband_core.fourier import interpolate, resize, to_image
+from kband_core.fourier import interpolate, resize
 from kband_core.reconstruct import check_image, zero_filled
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Reconstruction:
             if self.on_failure == "raise":
                 raise ScanError(reason) from error
             log.warning("%s; the image is zero-filled and marked", reason)
-        received = to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]), dims=(-3,)).movedim(-3, -4)
+        received = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
         return zero_filled(received), "zero-filled", reason
 
 

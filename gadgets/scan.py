@@ -132,7 +132,8 @@ def require_cartesian(scan: Scan, who: str) -> None:
     for encoding in scan.encodings:
         if encoding.trajectory != "cartesian":
             raise PipelineError(
-                f"{who}: encoding {encoding.index} has a {encoding.trajectory} trajectory; only cartesian is supported"
+                f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
+                "only cartesian is supported"
             )
         if encoding.acceleration[1] > 1:
             raise PipelineError(

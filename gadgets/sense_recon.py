@@ -21,7 +21,7 @@ class SenseRecon(Gadget):
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
-    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.005
+    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.01
     n_iterations: Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")] = 20
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0

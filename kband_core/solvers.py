@@ -14,14 +14,17 @@ def conjugate_gradient(
     """Solve `normal(x) = b` from x = 0 in a fixed number of iterations (Hestenes and Stiefel 1952).
 
     `dims` span one system, the axes before them are batch. No value is read back to the host; a system that has
-    converged stays where it is. Differentiable by autograd.
+    converged to rounding stays where it is, since further steps would follow rounding errors away from the solution.
+    Differentiable by autograd.
     """
     x = torch.zeros_like(b)
     residual = direction = b
     energy = _inner(b, b, dims)
+    floor = energy * torch.finfo(energy.dtype).eps ** 2
     for _ in range(n_iterations):
         applied = normal(direction)
-        step = _ratio(energy, _inner(direction, applied, dims))
+        still = torch.where(energy > floor, energy, torch.zeros_like(energy))
+        step = _ratio(still, _inner(direction, applied, dims))
         x = x + step * direction
         residual = residual - step * applied
         previous, energy = energy, _inner(residual, residual, dims)

@@ -20,6 +20,7 @@ from pipelines.hosts.wire import (
     VERSION_AND_FLAGS,
     WAVEFORM_HEADER_BYTES,
     Id,
+    Limits,
     Message,
 )
 from pipelines.mrd_file import FileProblem, RawFile
@@ -27,6 +28,7 @@ from pipelines.mrd_file import FileProblem, RawFile
 log = logging.getLogger(__name__)
 
 FIRST_MESSAGES = (Id.CONFIG_FILE, Id.CONFIG_TEXT, Id.HEADER)
+READ = (*FIRST_MESSAGES, Id.TEXT, Id.ACQUISITION, Id.WAVEFORM, Id.CLOSE)
 ID_BYTES = 2
 
 
@@ -34,7 +36,8 @@ class StreamFile:
     """An MRD stream of raw lines, read like a `RawFile`: `header_xml`, `len()`, iteration over its acquisitions.
 
     A stream may end anywhere. Its whole messages are read; what follows them is ignored, with one warning.
-    `is_closed` tells whether the stream ends as the scanner ends a scan.
+    `is_closed` tells whether the stream ends as the scanner ends a scan, `is_damaged` whether something other than a
+    torn message follows.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -43,7 +46,7 @@ class StreamFile:
             self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by __exit__
         except OSError as error:
             raise FileProblem(f"{path}: cannot be opened ({error.strerror})") from error
-        self.header_xml, self.is_closed = "", False
+        self.is_closed = self.is_damaged = False
         self._found: dict[int, list[tuple[int, int]]] = {Id.ACQUISITION: [], Id.WAVEFORM: [], Id.HEADER: []}
         try:
             self._find_messages()
@@ -85,6 +88,7 @@ class StreamFile:
             number = int.from_bytes(start[:ID_BYTES], "little")
             length = self._body_bytes(number, start[ID_BYTES:])
             if length is None or at + ID_BYTES + length > size:
+                self.is_damaged = (number not in READ and size - at >= ID_BYTES) or (length or 0) > Limits.line
                 log.warning(
                     "%s: the last %s bytes are not a whole message and are ignored; %d lines stand before them",
                     self.path, f"{size - at:,}", len(self),

@@ -1,10 +1,15 @@
-"""`kband replay`: raw files in, images out."""
+"""`kband replay`: raw files in, images out; reconstructed here, or by a server."""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -12,12 +17,37 @@ from tqdm import tqdm
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.comparison import compare
+from pipelines.hosts.client import Client, Target
+from pipelines.hosts.messages import text_message
+from pipelines.hosts.request import Request
+from pipelines.hosts.wire import Id
 from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
 from pipelines.mrd_stream import StreamFile, open_raw
+from pipelines.pace import paced, repetition_ms
 from pipelines.pipeline import Pipeline, load_xml
 from pipelines.run import Verdict, pump, run
 
 READ_AHEAD = 256  # lines
+
+Raw = RawFile | StreamFile
+Pace = Callable[..., Iterator[Any]]
+Road = Callable[[Raw, Verdict], Iterator[Any]]
+
+
+def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"'{text}' is no HOST:PORT, such as localhost:9002")
+    return host.strip("[]"), int(port)
+
+
+def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        if not re.match(r"[^.=]+\.[^.=]+=", text):
+            raise click.BadParameter(f"'{text}' is no GADGET.PROPERTY=VALUE, such as SenseRecon.n_iterations=20")
+    return dict(text.split("=", 1) for text in texts)
 
 
 @click.command()
@@ -25,16 +55,32 @@ READ_AHEAD = 256  # lines
 @click.option("--pipeline", "-p", default="sense", help="Name of an installed pipeline, or an XML file.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Image file, or folder.")
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
-def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool) -> None:
+@click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",
+              help="Set a property of the pipeline. With --to, only --dialect fire can tell the server.")  # fmt: skip
+@click.option("--pace", type=click.Choice(["none", "scanner"]), default="none",
+              help="Lines as fast as they are taken, or by their time stamps.")  # fmt: skip
+@click.option("--to", "address", callback=_address, metavar="HOST:PORT",
+              help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
+@click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="Its manners.")
+@click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
+def replay(
+    inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool, parameters: dict[str, str], pace: str,
+    address: tuple[str, int] | None, dialect: Any, deadline: float,
+) -> None:  # fmt: skip
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
 
     Exits with 1 if any scan failed, lacks lines, or got a fallback image; what could be made is written all the same.
     """
+    as_due = _at_scanner_pace if pace == "scanner" else _at_once
     try:
-        xml = load_xml(pipeline)
-        Pipeline.from_xml(xml)
+        if address is None:
+            road = partial(_here, _overridden(load_xml(pipeline), parameters), as_due)
+        else:
+            is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
+            xml = load_xml(pipeline) if is_file else None
+            road = partial(_there, Target(*address, pipeline, xml, dialect, parameters, deadline), as_due)
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
     to_folder = len(inputs) > 1 or output.is_dir()
@@ -43,21 +89,21 @@ def replay(inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: boo
     n_failed = 0
     for path in inputs:
         target = output / f"{path.stem}_{Path(pipeline).stem}.h5" if to_folder else output
-        if problem := _replay_one(path, xml, target, overwrite):
+        if problem := _replay_one(path, road, target, overwrite):
             click.echo(f"Error: {path}: {problem}", err=True)
             n_failed += 1
     if n_failed:
         raise SystemExit(1)
 
 
-def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | None:
+def _replay_one(path: Path, road: Road, target: Path, overwrite: bool) -> str | None:
     """Replay one file; return what is wrong, or None."""
     verdict, started = Verdict(), time.perf_counter()
     try:
         with open_raw(path) as raw, ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
             problem = None
             try:
-                for image in run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(raw, path), verdict):
+                for image in road(raw, verdict):
                     images.append(image)
             except (PipelineError, ScanError) as error:
                 problem = str(error)
@@ -76,5 +122,38 @@ def _replay_one(path: Path, xml: str, target: Path, overwrite: bool) -> str | No
     return problem or verdict.flaw
 
 
-def _progress(raw: RawFile | StreamFile, path: Path) -> Iterator:
-    return tqdm(pump(raw, READ_AHEAD), total=len(raw), desc=path.name, unit="line", delay=0.5)
+def _here(xml: str | bytes, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterator[Any]:
+    """Reconstruct in this process; reading goes on while gadgets compute."""
+    lines = pump(as_due(raw), READ_AHEAD)
+    return run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
+
+
+def _there(target: Target, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterator[Any]:
+    """Let a server reconstruct, and show what it says."""
+    client = Client(target, hear=lambda text: tqdm.write(text, file=sys.stderr))
+    return client.run(raw.header_xml, _progress(as_due(raw, sleep=client.closed.wait), raw), verdict)
+
+
+def _at_once(raw: Raw, **_: Any) -> Iterator[Any]:
+    return iter(raw)
+
+
+def _at_scanner_pace(raw: Raw, **sleep: Any) -> Iterator[Any]:
+    return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
+
+
+def _progress(lines: Iterator[Any], raw: Raw) -> Iterator[Any]:
+    return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=0.5)
+
+
+def _overridden(xml: str | bytes, parameters: Mapping[str, str]) -> str | bytes:
+    """Set properties in a chain as the server does. Raises `PipelineError` if there is no such thing."""
+    if parameters:
+        request = Request(text_message(Id.CONFIG_TEXT, xml))
+        names = [node.classname for node in request.chain.nodes]
+        for gadget in {key.partition(".")[0] for key in parameters} - set(names):
+            raise PipelineError(f"no gadget '{gadget}' in the pipeline; it has {', '.join(names)}")
+        request.override(json.dumps(parameters))
+        xml = request.xml()
+    Pipeline.from_xml(xml)
+    return xml

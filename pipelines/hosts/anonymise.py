@@ -27,6 +27,7 @@ CIRCUMSTANCES = (
 IDENTIFYING = frozenset((*PERSON, *CIRCUMSTANCES))
 IDENTIFYING_PARAMETER = re.compile("patient.?(name|id|birth|age|sex|weight|address)|birth|physician|operator", re.I)
 TEXT_OF_IDENTIFYING = re.compile(rf"(<(?:[\w.-]+:)?(?:{'|'.join(sorted(IDENTIFYING))})\b[^>]*>)[^<]+")
+DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")  # its encoding is no longer true
 SHORTEST_TELLTALE = 4  # characters; "1" as a patient's id says nothing when it is met elsewhere
 
 
@@ -40,7 +41,7 @@ def anonymised(header_xml: str) -> str:
     DICOM PS3.15, table E.1-1.
     """
     try:
-        root = defusedxml.ElementTree.fromstring(header_xml.encode())
+        root = defusedxml.ElementTree.fromstring(DECLARATION.sub("", header_xml).encode())
         telltales = _remove_identifying(root)
         _remove_parameters(root, telltales)
         _blank(root, {text for text in telltales if not text.isdigit()})  # digits may as well be a matrix size
@@ -81,7 +82,7 @@ def _blank(root: ElementTree.Element, telltales: set[str]) -> None:
 
 def _decoded(value: str) -> str:
     try:
-        return base64.b64decode(value).decode("latin-1")
+        return base64.b64decode(value).decode(errors="replace")
     except (binascii.Error, ValueError):
         return ""
 

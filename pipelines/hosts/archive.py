@@ -17,14 +17,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from pipelines.hosts.journal import TIME_FORMAT, write_verdict
+from pipelines.hosts.journal import TIME_FORMAT, Journal, write_verdict
 from pipelines.mrd_file import FileProblem, write_raw
 from pipelines.mrd_stream import StreamFile
 
 log = logging.getLogger(__name__)
 
-STEM = r"(\d{8}T\d{6})(\d{3})Z_[A-Za-z0-9_-]{1,64}"
-OURS = re.compile(rf"(?P<stem>{STEM})\.(?P<kind>mrd|h5|json)")
+STEM = r"\d{8}T\d{9}Z_[A-Za-z0-9_-]{1,64}"
+OURS = re.compile(rf"{STEM}\.(?:mrd|h5|json|damaged)")
 BEGUN = re.compile(rf"\.{STEM}\.mrd\.begun")
 SECONDS_TO_BEGIN = 60.0  # between making a file and locking it: microseconds
 
@@ -40,14 +40,20 @@ class Retention:
 class Archive:
     """Makes the journals in `folder` into HDF5 files, one by one, in a thread of its own: first those of dead servers.
 
-    Give `add` to `Journal.begin` as `hand_over`.
+    The journals are those that `begin` began, and any whose `hand_over` is `add`.
     """
 
-    def __init__(self, folder: Path | str, retention: Retention = Retention()) -> None:
-        self.folder, self.retention = Path(folder), retention
+    def __init__(self, folder: Path | str, retention: Retention = Retention(), *, anonymise: bool = True) -> None:
+        self.folder, self.retention, self.anonymise = Path(folder), retention, anonymise
         self._ended: queue.SimpleQueue[tuple[Path, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="archive")
         self._thread.start()
+
+    def begin(self, scan_id: str, header_xml: str, *, pipeline: str | None = None) -> Journal:
+        """Start the journal of a scan; its `end` hands it to this archive."""
+        return Journal.begin(
+            self.folder, scan_id, header_xml, pipeline=pipeline, anonymise=self.anonymise, hand_over=self.add
+        )
 
     def add(self, path: Path, descriptor: int) -> None:
         """Queue a journal that has ended; its lock is held until it is converted."""
@@ -74,7 +80,8 @@ class Archive:
 def convert(path: Path) -> None:
     """Make a journal into an MRD HDF5 file of the same name; the journal goes when that is complete on disk.
 
-    Raises `FileProblem` or `OSError`; the journal stays then.
+    A journal that cannot be read to its end, although it is not merely torn, is kept under another name. Raises
+    `FileProblem` or `OSError`; the journal stays then.
     """
     target = path.with_suffix(".h5")
     with StreamFile(path) as stream:
@@ -85,16 +92,20 @@ def convert(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    path.unlink()
+    if stream.is_damaged:
+        path.rename(path.with_suffix(".damaged"))
+    else:
+        path.unlink()
 
 
 def recover(folder: Path | str) -> list[Path]:
     """Convert every journal that a dead server left; return the new files. Journals of living processes stay."""
     recovered: list[Path] = []
     for path in sorted(_entries(Path(folder))):
-        is_journal = OURS.fullmatch(path.name) and path.suffix == ".mrd"
-        if is_journal or (BEGUN.fullmatch(path.name) and time.time() - path.stat().st_mtime > SECONDS_TO_BEGIN):
-            with _surviving(path):
+        with _surviving(path):
+            if BEGUN.fullmatch(path.name):
+                _remove_begun(path)
+            elif OURS.fullmatch(path.name) and path.suffix == ".mrd":
                 recovered += _recover_one(path)
     return recovered
 
@@ -107,8 +118,8 @@ def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = Non
     now = now or datetime.now(timezone.utc)
     scans: dict[str, list[Path]] = {}
     for path in sorted(_entries(Path(folder))):
-        if match := OURS.fullmatch(path.name):
-            scans.setdefault(match["stem"], []).append(path)
+        if OURS.fullmatch(path.name) and _begun(path.stem) is not None:
+            scans.setdefault(path.stem, []).append(path)
     sizes = {stem: sum(_size(path) for path in paths) for stem, paths in scans.items()}
     total, deleted = sum(sizes.values()), []
     for stem in sorted(scans):  # the name begins with the time
@@ -125,21 +136,34 @@ def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = Non
 
 
 def _recover_one(path: Path) -> list[Path]:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink == 0:  # whoever held the lock has converted it
-            return []
-        if path.suffix != ".mrd":
-            path.unlink()
+    with _lock(path) as is_ours:
+        if not is_ours:
             return []
         for left_over in path.parent.glob(f".{path.stem}.*.unfinished"):
             left_over.unlink()
         _complete_verdict(path)
         convert(path)
         return [path.with_suffix(".h5")]
-    except BlockingIOError:
-        return []
+
+
+def _remove_begun(path: Path) -> None:
+    """Remove a file that never got its header, once nobody can be about to lock it."""
+    with _lock(path) as is_ours:
+        if is_ours and time.time() - path.stat().st_mtime > SECONDS_TO_BEGIN:
+            path.unlink()
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[bool]:
+    """Lock a file; False if a living process holds it, or has removed it meanwhile."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.fstat(descriptor).st_nlink > 0
+        except BlockingIOError:
+            is_ours = False
+        yield is_ours
     finally:
         os.close(descriptor)
 
@@ -181,7 +205,9 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _begun(stem: str) -> datetime:
-    second, milliseconds = OURS.fullmatch(f"{stem}.mrd").group(2, 3)
-    moment = datetime.strptime(second, TIME_FORMAT).replace(tzinfo=timezone.utc)
-    return moment + timedelta(milliseconds=int(milliseconds))
+def _begun(stem: str) -> datetime | None:
+    try:
+        second = datetime.strptime(stem[:15], TIME_FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return second + timedelta(milliseconds=int(stem[15:18]))

@@ -28,6 +28,7 @@ from pipelines.run import Verdict, pump, run
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 64  # messages: enough to keep reading while a gadget computes, little enough to press back
+FIRST_DATA = 1000  # message numbers below it steer the session
 CLOSE = Message(Id.CLOSE)
 
 
@@ -78,7 +79,10 @@ def _until_close(wire: Wire) -> Iterator[Message]:
 
 
 def _items(messages: Iterator[Message], wire: Wire, scan: Scan, accepts: tuple[type, ...]) -> Iterator[Any]:
-    """Yield the parent's messages as items; what the chain does not accept goes straight back."""
+    """Yield the parent's messages as items; data that the chain does not accept go straight back.
+
+    Texts and the like are dropped: from a module they are illegal.
+    """
     decoders: dict[int, Callable[[Message], Iterator[Any]]] = {
         Id.ACQUISITION: lambda message: iter((decode_line(message),)),
         Id.RECON_DATA: lambda message: decode_recon_data(message, scan),
@@ -88,7 +92,7 @@ def _items(messages: Iterator[Message], wire: Wire, scan: Scan, accepts: tuple[t
     for message in messages:
         if kinds.get(message.id) in accepts:
             yield from decoders[message.id](message)
-        else:
+        elif message.id >= FIRST_DATA:
             wire.send(message)
 
 

@@ -74,5 +74,7 @@ class Monitor:
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10.0  # seconds: requests are answered one by one, and a silent one would hold up the others
+
     def log_message(self, *_: Any) -> None:
         """Say nothing: probes come every few seconds."""

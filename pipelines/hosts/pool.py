@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from pipelines.hosts.worker_protocol import DONE, READY
 
@@ -15,18 +16,20 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0
 DONE_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+MODULE = "pipelines.hosts.worker"
 
 
 class Worker:
     """One worker process. `serve` hands it a scan; it belongs to one session until it is given back."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, module: str = MODULE) -> None:
         self._control, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "pipelines.hosts.worker", str(theirs.fileno()), str(memory_bytes)]
-        self.process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        theirs.close()
+        command = [sys.executable, "-m", module, str(theirs.fileno()), str(memory_bytes)]
+        with theirs:
+            self.process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
 
     def wait_until_ready(self) -> bool:
         """Wait for the worker's imports and warm-up; False if it died or takes too long."""
@@ -36,12 +39,20 @@ class Worker:
         """Hand the worker one end of a new connection, return the other. Raises `OSError` if the worker is gone."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._control, [scan_id.encode()], [theirs.fileno()])
+            try:
+                socket.send_fds(self._control, [scan_id.encode()], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
         return ours
 
     def is_done(self) -> bool:
         """Whether the worker has finished its scan and lives."""
-        return self._hear(DONE, DONE_SECONDS) and self.process.poll() is None
+        return self._hear(DONE, DONE_SECONDS) and self.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.poll() is None
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -58,20 +69,20 @@ class Worker:
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     def _hear(self, word: bytes, seconds: float) -> bool:
-        self._control.settimeout(seconds)
         try:
+            self._control.settimeout(seconds)
             return self._control.recv(len(word), socket.MSG_WAITALL) == word
         except OSError:
             return False
 
 
 class Pool:
-    """`size` workers, started ahead; sessions queue for them."""
+    """`size` workers, started ahead; sessions queue for them. `module` is what they run."""
 
-    def __init__(self, size: int, *, memory_bytes: int | None = None) -> None:
+    def __init__(self, size: int, *, memory_bytes: int | None = None, module: str = MODULE) -> None:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self._memory = int(0.8 * total / size) if memory_bytes is None else memory_bytes
-        self.size = size
+        self._module, self.size = module, size
         self._idle: list[Worker] = []
         self._changed = threading.Condition()
         self._stopped = False
@@ -86,11 +97,18 @@ class Pool:
 
     def take(self, seconds: float) -> Worker | None:
         """Take an idle worker, waiting up to `seconds`; None if none came free."""
+        deadline = time.monotonic() + seconds
         with self._changed:
             self.n_waiting += 1
             try:
-                self._changed.wait_for(lambda: self._idle or self._stopped, seconds)
-                return self._idle.pop() if self._idle else None
+                while self._changed.wait_for(lambda: self._idle or self._stopped, deadline - time.monotonic()):
+                    if not self._idle:
+                        return None
+                    worker = self._idle.pop()
+                    if worker.is_alive():
+                        return worker
+                    self._replace(worker)
+                return None
             finally:
                 self.n_waiting -= 1
 
@@ -99,9 +117,7 @@ class Pool:
         if worker.is_done():
             self._add(worker)
             return
-        log.warning("worker %d is lost and replaced", worker.process.pid)
-        worker.kill()
-        self._start_one()
+        self._replace(worker)
 
     def stop(self) -> None:
         """End all idle workers and start no more."""
@@ -112,17 +128,27 @@ class Pool:
         for worker in idle:
             worker.kill()
 
+    def _replace(self, worker: Worker) -> None:
+        log.warning("worker %d is lost and replaced", worker.process.pid)
+        worker.kill()
+        self._start_one()
+
     def _start_one(self) -> None:
         threading.Thread(target=self._start, daemon=True, name="start worker").start()
 
     def _start(self) -> None:
         while not self._stopped:
-            worker = Worker(self._memory)
-            if worker.wait_until_ready():
-                self._add(worker)
-                return
-            log.error("a worker did not start: it %s", worker.how_it_ended())
-            worker.kill()
+            try:
+                worker = Worker(self._memory, self._module)
+            except OSError as error:  # of descriptors, processes or memory there may be more later
+                log.error("a worker did not start: %s", error)
+            else:
+                if worker.wait_until_ready():
+                    self._add(worker)
+                    return
+                log.error("a worker did not start: it %s", worker.how_it_ended())
+                worker.kill()
+            time.sleep(RETRY_SECONDS)
 
     def _add(self, worker: Worker) -> None:
         with self._changed:

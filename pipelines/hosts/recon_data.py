@@ -118,6 +118,9 @@ def _missing(
     if ky > n_rows or kz > n_partitions:
         raise ScanError(f"ReconData: a buffer of {ky} × {kz} lines for a matrix of {n_rows} × {n_partitions}")
     samples, discarded = header.number_of_samples, (header.discard_pre, header.discard_post)
+    allowed = sorted({encoding.readout_samples, encoding.encoded_matrix[0]})
+    if samples not in allowed:
+        raise ScanError(f"ReconData: lines of {samples} samples, {' or '.join(map(str, allowed))} expected")
     if kx not in (samples, samples - sum(discarded)):
         raise ScanError(f"ReconData: k-space has {kx} samples along the readout, but its first header {samples}")
     n_bytes = 8 * prod((*batch, n_partitions, n_rows, samples))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
+import time
 from collections.abc import Callable
 
 from pipelines.hosts.backlog import Backlog
+from pipelines.hosts.dialect import CLOSE
 from pipelines.hosts.messages import text_message, text_of
 from pipelines.hosts.pool import Worker
 from pipelines.hosts.wire import Id, Message, Wire, WireError
 
-CLOSE = Message(Id.CLOSE)
-NOT_FOR_CHAINS = (Id.WAVEFORM, Id.TEXT, Id.RESPONSE)
+NOT_FOR_CHAINS = (Id.TEXT, Id.RESPONSE)
+LOOKS_PER_PATIENCE = 8
 
 
 class Relay:
-    """Runs a scan on `worker`. What it makes goes to `deliver`, in the thread that calls `run`."""
+    """Runs a scan on `worker`. What it makes goes to `deliver`, in the thread that calls `run`.
+
+    A worker that for `seconds` neither takes a message nor makes one is ended. Time in which it waits for the next
+    message, or for `deliver`, is not its own and does not count.
+    """
 
     def __init__(
         self, worker: Worker, backlog: Backlog, deliver: Callable[[Message], None], *, seconds: float, give_back: bool
@@ -25,7 +30,9 @@ class Relay:
         self._worker, self._backlog, self._deliver = worker, backlog, deliver
         self._seconds, self._give_back = seconds, give_back
         self._over = threading.Event()
-        self._n_made = 0
+        self._is_abandoned = False
+        self._is_fed = self._is_starved = self._is_delivering = False
+        self._moved = time.monotonic()
         self._problem: str | None = None
         self._connection: socket.socket | None = None
 
@@ -38,60 +45,76 @@ class Relay:
             self._connection = self._worker.serve(scan_id)
         except OSError:
             return f"the reconstruction process {self._worker.how_it_ended()}"
+        if self._is_abandoned:
+            self.abandon()
         start = [text_message(Id.CONFIG_TEXT, config), text_message(Id.HEADER, header), *([first] if first else [])]
         wire = Wire(self._connection)
-        feeder = threading.Thread(target=self._feed, args=(wire, start), daemon=True, name="feeder")
-        feeder.start()
+        threads = [threading.Thread(target=self._feed, args=(wire, start), daemon=True, name="feeder"),
+                   threading.Thread(target=self._watch, daemon=True, name="watch")]  # fmt: skip
+        for thread in threads:
+            thread.start()
         try:
             while (message := wire.read()).id != Id.CLOSE:
                 if message.id == Id.ERROR:
                     self._problem = self._problem or text_of(message)
                 else:
-                    self._deliver(message)
-                    self._n_made += 1
+                    self._hand_on(message)
         except WireError:
-            self._problem = self._problem or f"the reconstruction process {self._worker.how_it_ended()}"
+            if not self._is_abandoned:
+                self._problem = self._problem or f"the reconstruction process {self._worker.how_it_ended()}"
         finally:
             self._over.set()
             self._backlog.drop()
             self.abandon()
-            feeder.join()
+            for thread in threads:
+                thread.join()
             wire.close()
         return self._problem
 
     def abandon(self) -> None:
         """Cut the worker off: nobody waits for its images any more. It stops at its next read or write."""
+        self._is_abandoned = True
         if self._connection is not None:
             try:
                 self._connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # it has gone already
 
+    def _hand_on(self, message: Message) -> None:
+        self._moved, self._is_delivering = time.monotonic(), True
+        try:
+            self._deliver(message)
+        finally:
+            self._moved, self._is_delivering = time.monotonic(), False
+
     def _feed(self, wire: Wire, messages: list[Message]) -> None:
-        whole, fraction = divmod(self._seconds, 1)
-        limit = struct.pack("ll", int(whole), int(fraction * 1e6))
-        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         try:
             wire.send(*messages)
-            while (arrived := self._backlog.get()) is not None:
-                if self._give_back or arrived.id not in NOT_FOR_CHAINS:
+            while (arrived := self._next()) is not None:
+                is_for_chain = arrived.id not in NOT_FOR_CHAINS and arrived.id != Id.WAVEFORM
+                if is_for_chain or (self._give_back and arrived.id == Id.WAVEFORM):
                     wire.send(arrived)
             wire.send(CLOSE)
-            self._watch()
-        except BlockingIOError:
-            self._end(f"the reconstruction took no data for {self._seconds:g} s and was ended")
+            self._moved, self._is_fed = time.monotonic(), True
         except OSError:
             return  # the worker is gone; whoever reads its output says so
 
-    def _watch(self) -> None:
-        """After the last line, wait as long as images keep coming."""
-        n_made = -1
-        while n_made != self._n_made:
-            n_made = self._n_made
-            if self._over.wait(self._seconds):
-                return
-        self._end(f"the reconstruction made nothing for {self._seconds:g} s after the last line and was ended")
+    def _next(self) -> Message | None:
+        self._is_starved = True
+        try:
+            return self._backlog.get()
+        finally:
+            self._moved, self._is_starved = time.monotonic(), False
 
-    def _end(self, problem: str) -> None:
-        self._problem = self._problem or problem
-        self._worker.kill()
+    def _watch(self) -> None:
+        """End the worker when it is its turn and it does nothing."""
+        while not self._over.wait(self._seconds / LOOKS_PER_PATIENCE):
+            is_its_turn = not self._is_starved and not self._is_delivering
+            if is_its_turn and time.monotonic() - self._moved > self._seconds:
+                did = "made nothing" if self._is_fed else "took no data"
+                after = " after the last line" if self._is_fed else ""
+                self._problem = self._problem or (
+                    f"the reconstruction {did} for {self._seconds:g} s{after} and was ended"
+                )
+                self._worker.kill()
+                return

@@ -7,7 +7,10 @@ import re
 from dataclasses import replace
 from xml.sax.saxutils import escape, quoteattr
 
+import ismrmrd
+
 from gadgets.errors import PipelineError
+from gadgets.gadget import gadget_class
 from pipelines.hosts.messages import text_of
 from pipelines.hosts.wire import Id, Message
 from pipelines.pipeline import installed_xml, resolve
@@ -29,11 +32,6 @@ class Request:
         """Whether this is the inner chain that Gadgetron gives its module."""
         return self.name is None and self.chain.dialect == "bare"
 
-    @property
-    def is_dependency_query(self) -> bool:
-        """Whether Gadgetron's client only asks for noise of an earlier scan, of which we keep none."""
-        return any(node.classname == "NoiseSummaryGadget" for node in self.chain.nodes)
-
     def override(self, parameters: str) -> None:
         """Apply JSON parameters: another pipeline, or values for `Gadget.property`. Raises `PipelineError`.
 
@@ -42,7 +40,8 @@ class Request:
         """
         try:
             given = json.loads(parameters)
-        except ValueError:
+            json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be sent on
+        except (ValueError, RecursionError):
             return  # a text, not parameters
         given = given.get("parameters", given) if isinstance(given, dict) else {}
         if not isinstance(given, dict):
@@ -60,7 +59,11 @@ class Request:
         self.chain = replace(self.chain, nodes=tuple(nodes))
 
     def xml(self) -> str:
-        """Write the chain as a worker reads it: flat, references resolved."""
+        """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""
+        last = gadget_class(self.chain.nodes[-1].classname)
+        if not self.is_from_gadgetron and ismrmrd.Image not in last.emits:
+            kinds = ", ".join(kind.__name__ for kind in last.emits)
+            raise PipelineError(f"{last.label()} ends the chain and emits {kinds}, but clients read only images")
         return chain_xml(self.chain)
 
 
@@ -72,6 +75,12 @@ def chain_xml(chain: Chain) -> str:
         properties = "".join(f"<property name={quoteattr(n)} value={quoteattr(v)}/>" for n, v in values)
         gadgets.append(f"<gadget><classname>{escape(node.classname)}</classname>{properties}</gadget>")
     return f"<configuration>{''.join(gadgets)}</configuration>"
+
+
+def looks_like_parent(config: Message) -> bool:
+    """Whether the inner chain of an external node came, be it one that we can read or not."""
+    text = text_of(config)
+    return config.id == Id.CONFIG_TEXT and re.search(r"<configuration\b", text) is not None and "<stream" not in text
 
 
 def _is_xml(text: str) -> bool:

@@ -14,19 +14,21 @@ from typing import Any
 
 import structlog
 
-from pipelines.hosts.dialect import Dialect
 from pipelines.hosts.monitor import Monitor
-from pipelines.hosts.pool import Pool
-from pipelines.hosts.relay import CLOSE
+from pipelines.hosts.pool import MODULE, Pool
 from pipelines.hosts.session import Patience, Session
-from pipelines.hosts.wire import Wire
 
 log = logging.getLogger(__name__)
+
+LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server serves. `most_connections` counts scans that run and that wait; bytes bound each scan's backlog."""
+    """How a server serves. `most_connections` counts scans that run and that wait; bytes bound each scan's backlog.
+
+    As many more are read, kept and told that the server is busy; beyond those, connections are closed.
+    """
 
     address: str = "localhost"
     port: int = 9002
@@ -35,6 +37,7 @@ class Settings:
     backlog_bytes: int = 256 << 20
     memory_bytes: int | None = None
     patience: Patience = field(default_factory=Patience)
+    worker_module: str = MODULE
 
 
 class Server:
@@ -47,7 +50,7 @@ class Server:
         self._sessions: dict[threading.Thread, Session] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes)
+        self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes, module=settings.worker_module)
         self.monitor = Monitor(self.state)
 
     @property
@@ -82,40 +85,58 @@ class Server:
                     log.error("a connection could not be accepted: %s", error)
                     time.sleep(0.1)
                 continue
-            self._admit(connection, peer)
+            try:
+                self._admit(connection, peer)
+            except (OSError, RuntimeError) as error:  # it has gone already, or no thread can be started
+                log.error("%s could not be served: %s", peer, error)
+                connection.close()
 
     def stop(self, seconds: float) -> bool:
         """Take no more scans, let the running ones finish within `seconds`, end the workers; whether all finished."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
+            running = dict(self._sessions)
         self._listener.close()
         deadline = time.monotonic() + seconds
-        with self._lock:
-            running = dict(self._sessions)
         for thread in running:
             thread.join(max(deadline - time.monotonic(), 0))
-        unfinished = [session for thread, session in running.items() if thread.is_alive()]
-        for session in unfinished:
-            session.abandon()
+        unfinished = [thread for thread in running if thread.is_alive()]
+        for thread in unfinished:
+            running[thread].abandon()
         self._pool.stop()
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        for thread in unfinished:
+            thread.join(max(deadline - time.monotonic(), 0))
         return not unfinished
 
     def _admit(self, connection: socket.socket, peer: Any) -> None:
         keep_alive(connection)
+        most = self._settings.most_connections
         with self._lock:
-            n_running = len(self._sessions)
-        if n_running >= self._settings.most_connections:
-            log.warning("%s refused: %d connections are open", peer, n_running)
-            _refuse(connection, f"server busy: {n_running} scans run or wait, at most {n_running} are accepted")
+            n_refused = sum(session.refusal is not None for session in self._sessions.values())
+            n_running = len(self._sessions) - n_refused
+        if n_refused >= most:
+            log.warning("%s turned away: %d refused connections are open", peer, n_refused)
+            connection.close()
             return
-        scan_id = uuid.uuid4().hex[:12]
+        refusal = f"server busy: {n_running} scans run or wait, at most {most} are accepted"
         session = Session(
-            connection, self._pool, scan_id, patience=self._settings.patience,
+            connection, self._pool, uuid.uuid4().hex[:12], patience=self._settings.patience,
             backlog_bytes=self._settings.backlog_bytes, open_journal=self._open_journal, answer=self.monitor.answer,
+            refusal=refusal if n_running >= most else None,
         )  # fmt: skip
-        thread = threading.Thread(target=self._run, args=(session,), daemon=True, name=f"scan {scan_id}")
+        thread = threading.Thread(target=self._run, args=(session,), daemon=True, name="scan")
         with self._lock:
+            if self._stopping.is_set():
+                session.abandon()
+                return
             self._sessions[thread] = session
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._sessions[thread]
+            raise
 
     def _run(self, session: Session) -> None:
         structlog.contextvars.bind_contextvars(scan=session.record.scan_id)
@@ -136,14 +157,3 @@ def keep_alive(connection: socket.socket) -> None:
     for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-def _refuse(connection: socket.socket, sentence: str) -> None:
-    connection.settimeout(1.0)
-    wire = Wire(connection)
-    try:
-        wire.send(Dialect().failure(sentence), CLOSE)
-    except OSError as error:
-        log.info("the refused peer is gone: %s", error)
-    finally:
-        wire.close()

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,17 +16,19 @@ import structlog
 
 from gadgets.errors import PipelineError
 from pipelines.hosts.backlog import Backlog
-from pipelines.hosts.dialect import Dialect
+from pipelines.hosts.dialect import Dialect, Voice
 from pipelines.hosts.messages import text_of
 from pipelines.hosts.pool import Pool
-from pipelines.hosts.relay import CLOSE, Relay
-from pipelines.hosts.request import Request
+from pipelines.hosts.relay import Relay
+from pipelines.hosts.request import Request, looks_like_parent
 from pipelines.hosts.wire import Id, Message, Wire, WireError
 from pipelines.run import Verdict
 
 log = logging.getLogger(__name__)
 
-LINGER_SECONDS = 2.0
+LONGEST_SENTENCE = 1000  # characters
+UNEXPECTED = {Id.CONFIG_FILE: "a configuration", Id.CONFIG_TEXT: "a configuration", Id.HEADER: "a header",
+              Id.ERROR: "an error"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Patience:
 
 @dataclass
 class Record:
-    """What a session did, for log, journal and metrics. `kind` sorts failures: peer, request, busy, reconstruction."""
+    """What a session did, for log, journal and metrics. `kind` sorts failures: peer, request, busy, reconstruction,
+    internal.
+    """
 
     scan_id: str
     pipeline: str = ""
@@ -54,46 +59,78 @@ class Session:
 
     This thread starts the scan and hands the worker's images to the peer; another reads the peer to its CLOSE, journals
     each message, and puts it in the backlog, from which the relay's thread feeds the worker. Nothing that goes wrong
-    with the worker stops the reading, so that nothing that was sent is lost.
+    with the worker stops the reading, so that nothing that was sent is lost. With a `refusal` all is read and
+    journalled, and nothing computed.
     """
 
     def __init__(
         self, connection: socket.socket, pool: Pool, scan_id: str, *, patience: Patience, backlog_bytes: int,
-        open_journal: Callable[[str, str], Any], answer: Callable[[str], str],
+        open_journal: Callable[[str, str], Any], answer: Callable[[str], str], refusal: str | None = None,
     ) -> None:  # fmt: skip
         connection.settimeout(patience.peer)
         self.record = Record(scan_id)
         self.backlog = Backlog(backlog_bytes)
+        self.refusal = refusal
         self._wire = Wire(connection)
+        self._voice = Voice(self._wire)
         self._pool, self._patience = pool, patience
         self._open_journal, self._answer = open_journal, answer
-        self._dialect = Dialect()
-        self._reader = threading.Thread(target=self._read_peer, daemon=True, name="reader")
+        self._reader = threading.Thread(target=self._guard, args=(self._read_peer,), daemon=True, name="reader")
         self._relay: Relay | None = None
         self._journal: Any = None
-        self._is_broken = False  # the peer is gone, or what it sends cannot be read
+        self._failing = threading.Lock()
+        self._is_given_up = self._is_heard_out = False
         self._last_line: float | None = None
 
     def run(self) -> Record:
-        """Serve the connection; what peer and gadgets do wrong ends in the record, not in an exception."""
-        try:
-            request, header = self._start()
-            if header is not None:
-                self._journal = self._open_journal(self.record.scan_id, header)
-                self._reader.start()
-                if request is not None:
-                    self._reconstruct(request, header)
-        except PipelineError as error:
-            self._fail("request", str(error))
-        except OSError as error:
-            self._break_off(error)
+        """Serve the connection; whatever goes wrong ends in the record, not in an exception."""
+        self._guard(self._serve)
         self.backlog.drop()
-        self._finish()
+        if self._reader.ident is not None:
+            self._reader.join()
+        self._voice.close(self.record.problem, is_heard_out=self._is_heard_out)
+        if self._journal is not None:
+            self._journal.end(self.summary())
         return self.record
 
     def abandon(self) -> None:
         """End at once, as at a server that must stop: the peer sees its connection close."""
-        self._wire.socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it has gone already
+            self._wire.socket.shutdown(socket.SHUT_RDWR)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Do the work of one thread; what stops it stops the scan, with one sentence."""
+        try:
+            work()
+            return
+        except PipelineError as error:
+            self._fail("request", str(error))
+        except TimeoutError:
+            self._fail("peer", f"the peer was silent for {self._patience.peer:g} s")
+        except OSError as error:
+            self._fail("peer", str(error))
+        except Exception as error:
+            log.exception("a session failed")
+            self._fail("internal", f"internal error, {type(error).__name__}: {error}")
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Stop computing: there is nobody to compute for."""
+        self._is_given_up = True
+        self.backlog.drop()
+        if self._relay is not None:
+            self._relay.abandon()
+
+    def _serve(self) -> None:
+        request, header = self._start()
+        if header is None:
+            return
+        self._journal = self._open_journal(self.record.scan_id, header)
+        self._reader.start()
+        if self.refusal is not None:
+            self._fail("busy", self.refusal)
+        elif request is not None:
+            self._reconstruct(request, header)
 
     def _start(self) -> tuple[Request | None, str | None]:
         """Read configuration and header; without a header there is no scan, only a question."""
@@ -103,13 +140,14 @@ class Session:
         if config.id not in (Id.CONFIG_FILE, Id.CONFIG_TEXT):
             raise WireError(f"message {config.id} came before any configuration")
         request = None
+        self._voice.dialect = Dialect(looks_like_parent(config), self._voice.dialect.nul)
         try:
             request = Request(config)
-            self._dialect = Dialect(request.is_from_gadgetron, self._dialect.nul)
             self.record.pipeline = request.name or "sent as text"
         except PipelineError as error:
             self._fail("request", str(error))
-        header = self._read_control()
+        while (header := self._read_control()).id == Id.TEXT:
+            pass
         if header.id == Id.CLOSE:
             return request, None
         if header.id != Id.HEADER:
@@ -120,14 +158,12 @@ class Session:
         """Read on to what is not a query; queries are answered in every state."""
         while True:
             message = self._wire.read()
-            self._dialect = self._dialect.heard(message)
+            self._is_heard_out = message.id == Id.CLOSE
+            self._voice.dialect = self._voice.dialect.heard(message)
             if message.id != Id.QUERY:
                 return message
-            self._respond(message)
-
-    def _respond(self, query: Message) -> None:
-        correlation, answer = bytes(query.parts[0][8:16]), self._answer(text_of(query)).encode()
-        self._wire.send(Message(Id.RESPONSE, (correlation, len(answer).to_bytes(8, "little"), answer)))
+            correlation, answer = bytes(message.parts[0][8:16]), self._answer(text_of(message)).encode()
+            self._voice.send(Message(Id.RESPONSE, (correlation, len(answer).to_bytes(8, "little"), answer)))
 
     def _reconstruct(self, request: Request, header: str) -> None:
         """Wait for data, which parameters may precede, then give the scan to a worker."""
@@ -136,32 +172,35 @@ class Session:
             request.override(text_of(first))
             self.record.pipeline = request.name or self.record.pipeline
             first = self.backlog.get()
-        config = request.xml()
+        config, is_parent = request.xml(), self._voice.dialect.is_parent
         worker = self._pool.take(self._patience.worker)
         if worker is None:
             self._fail("busy", f"no worker came free within {self._patience.worker:g} s; {self._pool.size} are busy")
             return
         try:
-            self._remark("INFO", f"scan {self.record.scan_id}: {self.record.pipeline}")
+            self._voice.remark("INFO", f"scan {self.record.scan_id}: {self.record.pipeline}")
             self._relay = Relay(worker, self.backlog, self._deliver, seconds=self._patience.computation,
-                                give_back=self._dialect.is_parent)  # fmt: skip
+                                give_back=is_parent)  # fmt: skip
+            if self._is_given_up:  # while we waited for the worker
+                self._relay.abandon()
             problem = self._relay.run(self.record.scan_id, config, header, first)
         finally:
             self._pool.give_back(worker)
-        if problem and not self._is_broken:
+        if problem is None and not is_parent and self.record.verdict.n_images == 0:
+            problem = self.record.verdict.flaw
+        if problem is not None:
             self._fail("reconstruction", problem)
 
     def _deliver(self, message: Message) -> None:
-        """Hand the worker's message to the peer, in the peer's dialect."""
-        verdict = self.record.verdict
+        """Hand the worker's message to the peer, if it is one that the peer can read."""
+        if not self._voice.dialect.takes(message.id):
+            return
+        self._voice.send(message)
         if message.id == Id.IMAGE:
-            self._wire.send(self._dialect.image(message))
             self._count(message)
-        elif message.id == Id.IMAGE_ARRAY or self._dialect.is_parent:
-            self._wire.send(message)
-            verdict.n_images += message.id == Id.IMAGE_ARRAY
+        self.record.verdict.n_images += message.id == Id.IMAGE_ARRAY
         if self._last_line is not None and message.id in (Id.IMAGE, Id.IMAGE_ARRAY):
-            verdict.latency = time.monotonic() - self._last_line
+            self.record.verdict.latency = time.monotonic() - self._last_line
 
     def _count(self, message: Message) -> None:
         attributes = bytes(message.parts[2]).rstrip(b"\0").decode(errors="replace")
@@ -170,73 +209,32 @@ class Session:
         wanted = ("kband_method", "kband_lines", "kband_complete", "kband_fallback")
         self.record.images.append({"slice": image.slice, **{name: image.meta.get(name) for name in wanted}})
         if is_flawed:
-            self._remark("WARNING", f"slice {image.slice}: {image.meta.get('ImageComments')}")
+            self._voice.remark("WARNING", f"slice {image.slice}: {image.meta.get('ImageComments')}")
 
     def _read_peer(self) -> None:
         """Read and journal to the peer's CLOSE."""
         structlog.contextvars.bind_contextvars(scan=self.record.scan_id)
-        try:
-            while (message := self._read_control()).id != Id.CLOSE:
-                self._journal.append(message)
-                if message.id == Id.ACQUISITION:
-                    self._last_line = time.monotonic()
-                    self.record.verdict.n_lines += 1
-                self.backlog.put(message)
-            self.backlog.end()
-        except OSError as error:
-            self._break_off(error)
-
-    def _break_off(self, error: OSError) -> None:
-        """The peer cannot be read or written any more: there is nobody to compute for."""
-        self._is_broken = True
-        silent = f"the peer was silent for {self._patience.peer:g} s"
-        self._fail("peer", silent if isinstance(error, TimeoutError) else str(error))
-        self.backlog.drop()
-        if self._relay is not None:
-            self._relay.abandon()
+        while (message := self._read_control()).id != Id.CLOSE:
+            self._journal.append(message)
+            if message.id in (Id.ACQUISITION, Id.RECON_DATA):
+                self._last_line = time.monotonic()
+                self.record.verdict.n_lines += message.id == Id.ACQUISITION
+            if message.id in UNEXPECTED:
+                self._fail("peer", f"{UNEXPECTED[message.id]} came in the middle of the scan")
+                self._give_up()
+            self.backlog.put(message)
+        self._journal.append(message)
+        self.backlog.end()
 
     def _fail(self, kind: str, sentence: str) -> None:
         """Remember the first thing that went wrong. A client hears it at once, Gadgetron after its CLOSE."""
-        if self.record.problem is not None:
-            return
-        self.record.kind, self.record.problem = kind, sentence
+        with self._failing:
+            if self.record.problem is not None:
+                return
+            sentence = " ".join(sentence.split())[:LONGEST_SENTENCE]
+            self.record.kind, self.record.problem = kind, sentence
         log.error("%s", sentence)
-        if not self._dialect.is_parent:
-            self._remark("ERROR", sentence)
-
-    def _remark(self, level: str, sentence: str) -> None:
-        message = self._dialect.remark(level, sentence)
-        if message is None:
-            return
-        try:
-            self._wire.send(message)
-        except OSError as error:
-            log.info("the peer does not listen: %s", error)
-
-    def _finish(self) -> None:
-        """Read the peer to its CLOSE, say what must be said after it, and CLOSE."""
-        if self._reader.ident is not None:
-            self._reader.join()
-        try:
-            if self.record.problem and self._dialect.is_parent:
-                self._wire.send(self._dialect.failure(self.record.problem))
-            self._wire.send(CLOSE)
-            self._linger()
-        except OSError as error:
-            log.info("the peer is gone: %s", error)
-        finally:
-            self._wire.close()
-            if self._journal is not None:
-                self._journal.end(self.summary())
-
-    def _linger(self) -> None:
-        """Let the peer read our CLOSE: a socket that is closed with unread data resets the connection."""
-        connection = self._wire.socket
-        connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(LINGER_SECONDS)
-        deadline = time.monotonic() + LINGER_SECONDS
-        while time.monotonic() < deadline and connection.recv(1 << 16):
-            pass
+        self._voice.remark("ERROR", sentence)
 
     def summary(self) -> dict[str, Any]:
         """The verdict on the scan, for the log and the journal."""

@@ -21,6 +21,8 @@ from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
 
 log = logging.getLogger(__name__)
 
+END_SECONDS = 1.0
+
 
 def main(control_fd: int, memory_bytes: int) -> None:
     """Say `READY`, then serve scans until the server closes the control socket.
@@ -31,7 +33,7 @@ def main(control_fd: int, memory_bytes: int) -> None:
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     _warm_up()
-    n_threads = threading.active_count()
+    ours = threading.enumerate()
     with socket.socket(fileno=control_fd) as control:
         control.sendall(READY)
         while True:
@@ -40,10 +42,10 @@ def main(control_fd: int, memory_bytes: int) -> None:
                 return
             structlog.contextvars.bind_contextvars(scan=scan_id.decode())
             _serve(Wire(socket.socket(fileno=handed[0])))
-            control.sendall(DONE)
-            if threading.active_count() > n_threads:
+            if any(_is_running(thread) for thread in threading.enumerate() if thread not in ours):
                 log.warning("a gadget left a thread running; this worker ends")
                 return
+            control.sendall(DONE)
 
 
 def _serve(wire: Wire) -> None:
@@ -54,6 +56,12 @@ def _serve(wire: Wire) -> None:
         log.info("scan given up: %s", error)
     finally:
         wire.close()
+
+
+def _is_running(thread: threading.Thread) -> bool:
+    """Whether a thread goes on after its scan; those that have done their work may still be on their way out."""
+    thread.join(END_SECONDS)
+    return thread.is_alive()
 
 
 def _warm_up() -> None:

@@ -52,6 +52,16 @@ def test_conjugate_gradient_solves_each_system_of_a_batch(rng):
     torch.testing.assert_close(x, torch.linalg.solve(matrix, b))
 
 
+def test_conjugate_gradient_does_not_diverge_after_convergence(rng):
+    """Hundreds of iterations after single precision is exhausted change nothing."""
+    mask = torch.rand(32, 1, generator=rng) > 0.5
+    operator = Sense(random_complex(rng, 1, 6, 32, 24) / 6, mask)
+    image = random_complex(rng, 1, 32, 24)
+    b = operator.normal(image) + 0.01 * image
+    short, long = (conjugate_gradient(lambda v: operator.normal(v) + 0.01 * v, b, n) for n in (100, 2000))
+    torch.testing.assert_close(long, short, rtol=1e-3, atol=1e-3)
+
+
 def test_conjugate_gradient_of_zero_is_zero():
     """Nothing acquired, nothing reconstructed, and no NaN."""
     b = torch.zeros(1, 4, 4, dtype=torch.complex64)

@@ -182,6 +182,6 @@ def test_other_trajectories(scan, tmp_path, trajectory, name):
     result = replayed(tmp_path / "scan.h5", tmp_path)
     assert result.exit_code == 1
     assert sentence(result).endswith(
-        f"AcquisitionBuffer: encoding 0 has a {name} trajectory; only cartesian is supported"
+        f"AcquisitionBuffer: encoding 0 has the trajectory {name}; only cartesian is supported"
     )
     assert not (tmp_path / "images.h5").exists()

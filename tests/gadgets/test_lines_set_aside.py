@@ -93,5 +93,5 @@ def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory
     with pytest.raises(PipelineError) as error:
         AcquisitionBuffer().open(scan)
     assert str(error.value) == (
-        f"AcquisitionBuffer: encoding 0 has a {trajectory} trajectory; only cartesian is supported"
+        f"AcquisitionBuffer: encoding 0 has the trajectory {trajectory}; only cartesian is supported"
     )

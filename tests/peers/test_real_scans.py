@@ -43,5 +43,5 @@ def test_other_scans_are_refused(real_scans, tmp_path, name, trajectory):
     """One clear sentence, no image, exit code 1."""
     result = kband("replay", real_scans / f"{name}.h5", "-o", tmp_path / "images.h5")
     assert result.exit_code == 1
-    assert f"encoding 0 has a {trajectory} trajectory; only cartesian is supported" in result.output
+    assert f"encoding 0 has the trajectory {trajectory}; only cartesian is supported" in result.output
     assert not (tmp_path / "images.h5").exists()

@@ -14,8 +14,9 @@ from gadgets.gadget import REGISTRY
 from pipelines import checkup
 from pipelines.checkup import CONFIGURATIONS, Check, check_copies, check_names, check_pipelines, check_versions
 from pipelines.cli import main
+from pipelines.dry_run import dry_run
 from pipelines.gadget_table import gadget_table
-from pipelines.pipeline import installed_pipelines
+from pipelines.pipeline import installed_pipelines, installed_xml
 
 ELSEWHERE = Path("/elsewhere")
 
@@ -84,7 +85,7 @@ def test_folders_that_hide_ours_from_gadgetron(tmp_path):
 
 
 def test_pipelines_are_linted(monkeypatch, tmp_path):
-    """A dry run without a scan."""
+    """What cannot be read is not run."""
     path = tmp_path / "mine.xml"
     path.write_text("<html/>")
     monkeypatch.setattr("pipelines.pipeline.installed_pipelines", lambda: {"mine": path})
@@ -92,6 +93,34 @@ def test_pipelines_are_linted(monkeypatch, tmp_path):
         ("error", f"pipeline {path}: pipeline XML: root is <html>, expected <configuration> or "
                   "<gadgetronStreamConfiguration>")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(installed_pipelines()))
+def test_installed_pipelines_pass_a_dry_run(name):
+    """16 noise lines, and of 32 rows 24 for calibration and every second of the other 8, make one image."""
+    problem, result = dry_run(installed_pipelines()[name].read_bytes())
+    assert problem is None
+    assert result.startswith("1 image of 44 lines in ")
+
+
+def test_a_dry_run_ends_whatever_happens():
+    """One pipeline that fails must not keep the doctor from looking at the others."""
+    refused = installed_xml("sense").replace('value="12"', 'value="twelve"')
+    assert "CoilCompression.n_coils" in dry_run(refused)[0]
+    empty = "<configuration><gadget><classname>AcquisitionAccumulateTriggerGadget</classname></gadget></configuration>"
+    assert dry_run(empty)[0] == "0 images came of 44 lines"
+
+
+def test_a_fallback_is_an_error_in_a_dry_run(monkeypatch, tmp_path):
+    """It is an image, but not the one that was asked for."""
+    path, sense = tmp_path / "mine.xml", "<classname>SenseRecon</classname>"
+    path.write_text(installed_xml("sense").replace(sense, f"{sense}<property name='deadline' value='1e-9'/>"))
+    monkeypatch.setattr("pipelines.pipeline.installed_pipelines", lambda: {"mine": path})
+    ((level, sentence),) = amiss(check_pipelines())
+    assert level == "error"
+    assert sentence.startswith("pipeline mine: a dry run fails after 1 image of 44 lines in ")
+    assert sentence.endswith("1 of 1 images made by a fallback (FALLBACK zero-filled: SenseRecon: not finished within "
+                             "1e-09 s)")  # fmt: skip
 
 
 @pytest.fixture
@@ -116,6 +145,15 @@ def test_copies_of_another_version(copies, tmp_path):
     """Gadgetron would run a chain other than the one that was tested here."""
     (copies / "sense.xml").write_text("<configuration/>")
     assert amiss(check_copies(tmp_path, None)) == [("warning", f"{copies} holds other versions of sense")]
+
+
+def test_copies_whose_server_stands_elsewhere(copies, tmp_path):
+    """Where the server stands is the site's business; all else is not."""
+    path = copies / "sense_warm.xml"
+    path.write_text(path.read_text().replace("localhost", "gpu").replace("9002", "9100"))
+    assert amiss(check_copies(tmp_path, None)) == []
+    path.write_text(path.read_text().replace('value="12"', 'value="2"'))
+    assert amiss(check_copies(tmp_path, None)) == [("warning", f"{copies} holds other versions of sense_warm")]
 
 
 def test_copies_that_are_missing(copies, tmp_path):

@@ -1,0 +1,1 @@
+"""Scan-specific networks: k-space interpolation learnt from the calibration lines of the very scan."""

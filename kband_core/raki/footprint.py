@@ -1,0 +1,81 @@
+"""Which samples a kernel sees: columns of a matrix from acquired lines or from the ACS."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+
+
+def circular_columns(lines: Tensor, n_lines: int, n_samples: int) -> Tensor:
+    """Columns `(..., channel·line·sample, group·kx)` of what a kernel sees of `(..., channel, group, kx)`.
+
+    Both axes wrap around. The taps of `n_lines` lines lie around the gap behind their group, for two lines at g and
+    g+1; an odd one comes before it. Samples are centred.
+    """
+    if n_lines == n_samples == 1:
+        return lines.flatten(-2)
+    for dim, taps, before in ((-2, n_lines, (n_lines - 1) // 2), (-1, n_samples, n_samples // 2)):
+        if taps > 1:
+            length = lines.shape[dim]
+            index = torch.arange(-before, length + taps - 1 - before, device=lines.device) % length
+            lines = lines.index_select(dim, index)
+    return as_columns(lines.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1))
+
+
+def calibration_columns(acs: Tensor, acceleration: int, kernel: tuple[int, int]) -> Tensor:
+    """Columns `(..., coil·line·sample, window, kx)` of every window of the ACS whose lines are `acceleration` apart.
+
+    No wrapping: of `kernel` (lines, samples), A lines hold A − (lines − 1)·R windows, Q samples Q − samples + 1.
+    """
+    n_lines, n_samples = kernel
+    windows = acs.unfold(-2, (n_lines - 1) * acceleration + 1, 1).unfold(-2, n_samples, 1)
+    columns = as_columns(windows[..., ::acceleration, :])
+    return columns.unflatten(-1, windows.shape[-4:-2])
+
+
+def calibration_targets(acs: Tensor, acceleration: int, kernel: tuple[int, int], n_offsets: int) -> Tensor:
+    """Lines `(..., coil·offset, window, kx)` that the windows of `calibration_columns` should predict, any sample."""
+    windows = acs.unfold(-2, (kernel[0] - 1) * acceleration + 1, 1)  # (..., coil, window, kx, line)
+    gap = (kernel[0] - 1) // 2 * acceleration + 1
+    return windows[..., gap : gap + n_offsets].movedim(-1, -3).flatten(-4, -3)
+
+
+def crop_samples(columns: Tensor, samples: int, n_samples: int) -> Tensor:
+    """Leave out the samples that a later kernel of `n_samples` samples does not reach, down to `samples` of them."""
+    first = n_samples // 2
+    return columns[..., first : first + samples]
+
+
+def as_columns(windows: Tensor) -> Tensor:
+    """Windows `(..., channel, group, kx, line, sample)` as columns `(..., channel·line·sample, group·kx)`."""
+    return windows.movedim((-2, -1), (-4, -3)).flatten(-2).flatten(-4, -2)
+
+
+def check_calibration(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_samples: int) -> None:
+    """Raise `ValueError` unless the ACS `(..., coil, ky, kx)` is finite and holds one window of the kernel."""
+    check_axes(acs=(acs, "... coil ky kx"))
+    if acceleration < 2 or n_lines < 2:
+        raise ValueError(f"{who}: R={acceleration} with a kernel of {n_lines} lines, at least R=2 with 2 needed")
+    span = (n_lines - 1) * acceleration + 1
+    if acs.shape[-2] < span or acs.shape[-1] < n_samples:
+        raise ValueError(
+            f"{who}: {acs.shape[-2]} calibration lines of {acs.shape[-1]} samples, "
+            f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
+        )
+    check_finite(who, acs)
+
+
+def check_finite(who: str, kspace: Tensor) -> None:
+    """Raise `ValueError` if a sample of `kspace` is NaN or infinite."""
+    n_broken = int((~torch.isfinite(kspace)).sum())
+    if n_broken:
+        raise ValueError(f"{who}: {n_broken} of {kspace.numel()} samples are not finite")
+
+
+def sample_columns(channels: Tensor, n_samples: int) -> Tensor:
+    """Columns `(..., channel·sample, window, kx)` of what a kernel of one line sees; no wrapping."""
+    if n_samples == 1:
+        return channels
+    return channels.unfold(-1, n_samples, 1).movedim(-1, -3).flatten(-4, -3)

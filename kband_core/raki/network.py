@@ -1,0 +1,140 @@
+"""The complex network of RAKI, and how it fills the missing lines of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from kband_core.axes import check_axes
+from kband_core.raki.footprint import check_finite, circular_columns
+
+
+@dataclass(frozen=True)
+class RakiNetwork:
+    """A network f that makes the missing lines `(..., coil, offset, group, kx)` of acquired ones `(..., coil, group, kx)`.
+
+    Convolutions without bias and, between them, ℂLReLU: f(c·x) = c·f(x) for every c > 0. Group g is the acquired line
+    gR, its offsets are the lines gR+1, gR+2, … Both axes wrap around, which lets image space repeat the network.
+
+    layers: weights `(..., out, in, line, sample)`, first to last; a convolution of two lines sees groups g and g+1,
+    samples are centred. The last one's outputs are in the order coil, offset. Leading axes are slices: one network
+    each. slope: of ℂLReLU; 1 makes f linear. skip: a linear path beside the layers, `(..., out, coil, line, sample)`.
+    targets: "missing" for R−1 offsets; "all" for R, the last of them the next acquired line.
+    """
+
+    layers: tuple[Tensor, ...]
+    slope: float
+    acceleration: int
+    skip: Tensor | None = None
+    targets: Literal["missing", "all"] = "missing"
+
+    def __post_init__(self) -> None:
+        if self.acceleration < 2 or not self.layers:
+            raise ValueError(f"RakiNetwork: R={self.acceleration} and {len(self.layers)} layers, at least 2 and 1 needed")
+        for number, (layer, following) in enumerate(zip(self.layers, self.layers[1:], strict=False), start=1):
+            if layer.shape[-4] != following.shape[-3]:
+                raise ValueError(
+                    f"RakiNetwork: layer {number} makes {layer.shape[-4]} channels, "
+                    f"but layer {number + 1} takes {following.shape[-3]}"
+                )
+        expected = (self.n_coils * self.n_offsets, self.n_coils)
+        made = {"the last layer": (self.layers[-1].shape[-4], self.n_coils)}
+        if self.skip is not None:
+            made["skip"] = tuple(self.skip.shape[-4:-2])
+        for name, shape in made.items():
+            if shape != expected:
+                raise ValueError(
+                    f"RakiNetwork: {name} makes {shape[0]} channels for {shape[1]} coils, "
+                    f"but R={self.acceleration} of {self.n_coils} coils needs {expected[0]}"
+                )
+
+    @property
+    def n_coils(self) -> int:
+        return self.layers[0].shape[-3]
+
+    @property
+    def n_offsets(self) -> int:
+        return self.acceleration - (self.targets == "missing")
+
+    def forward(self, lines: Tensor) -> Tensor:
+        """Predict `(..., coil, offset, group, kx)` from the acquired lines `(..., coil, group, kx)`."""
+        hidden = self.pre_activations(lines)
+        predicted = convolve(complex_leaky_relu(hidden[-1], self.slope) if hidden else lines, self.layers[-1])
+        if self.skip is not None:
+            predicted = predicted + convolve(lines, self.skip)
+        return predicted.unflatten(-3, (self.n_coils, self.n_offsets))
+
+    __call__ = forward
+
+    def pre_activations(self, lines: Tensor) -> tuple[Tensor, ...]:
+        """What enters the activation of each hidden layer: `(..., channel, group, kx)`, first to last."""
+        check_axes(lines=(lines, "... coil group kx"), weights=(self.layers[0], "... out coil line sample"))
+        hidden: list[Tensor] = []
+        for layer in self.layers[:-1]:
+            hidden.append(convolve(complex_leaky_relu(hidden[-1], self.slope) if hidden else lines, layer))
+        return tuple(hidden)
+
+
+def complex_leaky_relu(z: Tensor, slope: float) -> Tensor:
+    """ℂLReLU: multiply negative real parts and negative imaginary parts by `slope`, each separately."""
+    if slope == 1:
+        return z
+    return torch.view_as_complex(leaky_relu(torch.view_as_real(z), slope))
+
+
+def convolve(lines: Tensor, weights: Tensor) -> Tensor:
+    """Circular convolution of `(..., in, group, kx)` with `(..., out, in, line, sample)`: `(..., out, group, kx)`."""
+    columns = circular_columns(lines, *weights.shape[-2:])
+    return (weights.flatten(-3) @ columns).unflatten(-1, lines.shape[-2:])
+
+
+def interpolate(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+    """Fill every missing line between the acquired ones, and the gap beyond the first and the last of them.
+
+    Measured lines are kept, those of the ACS too; a mask without the ACS has them predicted instead. A network with
+    `targets="all"` replaces every line. Lines further out than one gap stay as they are, so partial Fourier sampling
+    remains partial. Lines of the R grid that were not measured count as zero; where ky is not a multiple of R, lines
+    of zeros complete it.
+
+    kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; mask_lines `(ky,)`
+    bool: every R-th line, from any first line, plus any others.
+    """
+    lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
+    if lengths["coil"] != network.n_coils:
+        raise ValueError(f"interpolate: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
+    check_finite("interpolate", kspace)
+    acceleration, mask = network.acceleration, mask_lines.cpu()
+    first, last = _grid(mask, acceleration)
+    start, n_groups = first % acceleration, -(-lengths["ky"] // acceleration)
+
+    grid = kspace.new_zeros(*kspace.shape[:-2], n_groups, lengths["kx"])
+    grid[..., first // acceleration : last // acceleration + 1, :] = kspace[..., first : last + 1 : acceleration, :]
+    filled = network.forward(grid).movedim(-3, -2).flatten(-3, -2)  # (..., coil, group·offset, kx)
+
+    lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, lengths["ky"]))
+    if network.targets == "missing":
+        lines = lines[~mask[lines]]
+    group, offset = (lines - start - 1) // acceleration % n_groups, (lines - start - 1) % acceleration
+    position = group * network.n_offsets + offset
+    result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()
+    return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
+
+
+def _grid(mask: Tensor, acceleration: int) -> tuple[int, int]:
+    """First and last line of the uniform grid: those lines modulo R that hold most acquired ones; refuse gaps in it."""
+    acquired = mask.nonzero().flatten()
+    if len(acquired) == 0:
+        raise ValueError(f"interpolate: none of the {len(mask)} lines is acquired")
+    start = int(torch.bincount(acquired % acceleration).argmax())
+    lines = torch.arange(start, len(mask), acceleration)
+    lines = lines[(lines >= acquired[0]) & (lines <= acquired[-1])]
+    missing = lines[~mask[lines]].tolist()
+    if missing:
+        raise ValueError(
+            f"interpolate: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
+        )
+    return int(lines[0]), int(lines[-1])
