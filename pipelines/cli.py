@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "simulate": "make a multi-coil raw file of a head phantom",
     "replay": "reconstruct raw files through a pipeline",
+    "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "view": "draw the images of an MRD file as PNG",
     "check": "find what is wrong with a pipeline's XML",
     "doctor": "tell versions, device, pipelines, and what is amiss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import click
 
+STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
+
 
 @click.command()
 @click.option("--address", default="localhost", help="Address to listen on; 0.0.0.0 for all, behind a firewall only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9002, help="MRD port; 0 lets the system choose.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, help="Scans reconstructed at once, a process each.")
 @click.option("--connections", type=click.IntRange(1, 1024), default=16, help="Scans that run or wait, at most.")
-@click.option("--save/--no-save", default=True, help="Keep every scan as it arrives.")
-@click.option("--folder", type=click.Path(path_type=Path), default=None, help="Where scans are kept.")
+@click.option("--save", type=click.Path(path_type=Path, file_okay=False), default=STATE / "kband" / "scans",
+              help="Folder that keeps every scan as it arrives, anonymised.")
+@click.option("--no-save", is_flag=True, help="Keep no scans.")
 @click.option("--save-gb", type=click.FloatRange(0.001), default=20.0, help="Largest size of that folder, GB.")
 @click.option("--save-days", type=click.FloatRange(0.001), default=7.0, help="Longest time a scan is kept, days.")
 @click.option("--backlog-mb", type=click.FloatRange(1), default=256.0, help="Lines of a scan that may wait, MB.")
@@ -32,6 +36,7 @@ def serve(**options: Any) -> None:
     from pipelines.hosts.logs import configure_logs
     from pipelines.hosts.server import Server, Settings
     from pipelines.hosts.session import Patience
+    from pipelines.hosts.unkept import Unkept
 
     configure_logs()
     settings = Settings(
@@ -39,9 +44,9 @@ def serve(**options: Any) -> None:
         most_connections=options["connections"], backlog_bytes=int(options["backlog_mb"] * 1e6),
         patience=Patience(options["silence"], options["wait"], options["deadline"]),
     )  # fmt: skip
-    keeper = _keeper(options)
     try:
-        server = Server(settings, keeper.begin)
+        archive = Unkept() if options["no_save"] else _archive(options)
+        server = Server(settings, archive.begin)
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error}") from error
@@ -49,13 +54,22 @@ def serve(**options: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     threading.Thread(target=server.serve_forever, daemon=True, name="accept").start()
-    click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}, {keeper}")
+    kept = "scans are not kept" if options["no_save"] else f"scans are kept in {options['save']}"
+    click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}; {kept}")
     stopped.wait()
     click.echo("finishing the running scans; once more to end at once")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     finished = server.stop(options["deadline"])
     monitor.shutdown()
-    keeper.stop()
+    monitor.server_close()
+    archive.close(options["deadline"])
     if not finished:
         raise click.ClickException("not all scans finished in time")
+
+
+def _archive(options: dict[str, Any]) -> Any:
+    from pipelines.hosts.archive import Archive, Retention
+
+    options["save"].mkdir(parents=True, exist_ok=True)
+    return Archive(options["save"], Retention(int(options["save_gb"] * 1e9), options["save_days"] * 86400))

@@ -53,7 +53,7 @@ class Dialect:
 
 
 class Voice:
-    """Speaks to the peer in its dialect. After a message that was cut short it is silent: more would pass for pixels."""
+    """Speaks to the peer in its dialect; after a message that was cut short not at all: more would pass for pixels."""
 
     def __init__(self, wire: Wire) -> None:
         self.dialect = Dialect()

@@ -150,7 +150,7 @@ def test_copies_of_another_version(copies, tmp_path):
 def test_copies_whose_server_stands_elsewhere(copies, tmp_path):
     """Where the server stands is the site's business; all else is not."""
     path = copies / "sense_warm.xml"
-    path.write_text(path.read_text().replace("localhost", "gpu").replace("9002", "9100"))
+    path.write_text(path.read_text().replace('"localhost" port="9002"', '"gpu" port="9100"'))
     assert amiss(check_copies(tmp_path, None)) == []
     path.write_text(path.read_text().replace('value="12"', 'value="2"'))
     assert amiss(check_copies(tmp_path, None)) == [("warning", f"{copies} holds other versions of sense_warm")]

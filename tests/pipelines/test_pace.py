@@ -73,7 +73,7 @@ def test_lines_of_one_tick_are_spread_over_it():
         ((0, 0, 0), (0, 5, 10)),  # no clock
         ((40, 42, 20, 22), (0, 5, 10, 15)),  # midnight
         ((40, 42, 40 + 4003, 40 + 4005), (0, 5, 10, 15)),  # the patient was moved
-        ((40, 42, 0, 46), (0, 5, 10, 15 + 100)),  # 46 after 0 is a step that may be
+        ((40_000, 40_002, 0, 40_006), (0, 5, 10, 15)),  # one line without a stamp
     ],
 )
 def test_tr_stands_in_for_stamps_that_tell_nothing(stamps, expected, caplog):

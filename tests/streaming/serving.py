@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import socket
 import struct
@@ -16,10 +17,14 @@ from unittest import mock
 
 import ismrmrd
 import numpy as np
+from gadgetron.types.image_array import read_image_array
 
+from gadgets.scan import Scan
 from pipelines.hosts.messages import decode_image, text_of
 from pipelines.hosts.server import Server, Settings
 from pipelines.hosts.wire import Id, Message, Wire, WireError
+from pipelines.pipeline import Pipeline, installed_xml
+from pipelines.run import Verdict, run
 from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand
@@ -112,20 +117,22 @@ class Peer:
     def images(self) -> list[ismrmrd.Image]:
         return [decode_image(message) for message in self.bodies(Id.IMAGE)]
 
+    def arrays(self) -> list[np.ndarray]:
+        """Pixels of the image arrays, [slice s n channel z y x], read by Gadgetron's library."""
+        read = [read_image_array(io.BytesIO(message.body)) for message in self.bodies(Id.IMAGE_ARRAY)]
+        return [array.data.transpose() for array in read]
+
     def sentences(self) -> list[str]:
         """All that told of a failure: texts of level ERROR, and error messages."""
-        texts = [text_of(message) for message in self.messages if message.id in (Id.TEXT, Id.ERROR)]
-        return [text.removeprefix("ERROR   ") for message, text in zip(self._spoken(), texts, strict=True)
-                if message.id == Id.ERROR or text.startswith("ERROR   ")]  # fmt: skip
+        texts = [text_of(message) for message in self.bodies(Id.TEXT)]
+        failures = [text.removeprefix("ERROR   ") for text in texts if text.startswith("ERROR   ")]
+        return failures + [text_of(message) for message in self.bodies(Id.ERROR)]
 
     def sentence(self) -> str:
         """The one that told of the failure."""
         sentences = self.hear_out().sentences()
         assert len(sentences) == 1, sentences
         return sentences[0]
-
-    def _spoken(self) -> list[Message]:
-        return [message for message in self.messages if message.id in (Id.TEXT, Id.ERROR)]
 
     def _read(self) -> None:
         try:
@@ -203,24 +210,20 @@ def line_bytes(line: ismrmrd.Acquisition) -> bytes:
 
 @functools.cache
 def tiny_scan() -> tuple[bytes, list[bytes]]:
-    """Header and lines of one slice of 32², two coils, all lines."""
-    header, lines, _ = _tiny()
+    """Header and lines of the tiny scan, as they are sent."""
+    header, lines, _ = tiny()
     return header.encode(), [line_bytes(line) for line in lines]
 
 
 @functools.cache
 def tiny_images() -> list[ismrmrd.Image]:
     """Its images, reconstructed in this process."""
-    header, lines, _ = _tiny()
+    header, lines, _ = tiny()
     return reconstructed(header, lines)
 
 
 def reconstructed(header: str, lines: Sequence[ismrmrd.Acquisition], name: str = "sense") -> list[ismrmrd.Image]:
     """Images of an installed pipeline, run in this process."""
-    from gadgets.scan import Scan
-    from pipelines.pipeline import Pipeline, installed_xml
-    from pipelines.run import Verdict, run
-
     return list(run(Pipeline.from_xml(installed_xml(name)), Scan.from_xml(header), lines, Verdict()))
 
 
@@ -234,5 +237,6 @@ def assert_same_images(images: Sequence[ismrmrd.Image], expected: Sequence[ismrm
 
 
 @functools.cache
-def _tiny() -> tuple:
+def tiny() -> tuple[str, list[ismrmrd.Acquisition], list[ismrmrd.Image]]:
+    """One slice of 32², two coils, all lines."""
     return simulate_scan(Protocol(matrix=32, n_coils=2, n_slices=1, acceleration=1, snr=200.0, noise_scan=False))

@@ -1,0 +1,31 @@
+# Our server alone. Build it from the root of the checkout; docker/README.md says how.
+FROM python:3.11.13-slim-bookworm AS wheel
+WORKDIR /checkout
+COPY pyproject.toml setup.py README.md ./
+COPY kband_core kband_core
+COPY gadgets gadgets
+COPY pipelines pipelines
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+FROM python:3.11.13-slim-bookworm
+
+# From PyPI, built for CUDA 13.
+ARG TORCH_VERSION=2.13.0
+RUN pip install --no-cache-dir "torch==${TORCH_VERSION}"
+
+# A worker's threads give way to the others while they wait.
+ENV OMP_WAIT_POLICY=PASSIVE
+
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip install --no-cache-dir /wheels/*.whl \
+    && useradd --create-home --uid 1000 kband \
+    && install -d -o kband -g kband -m 700 /scans \
+    && kband doctor
+
+USER 1000
+WORKDIR /home/kband
+VOLUME /scans
+EXPOSE 9002 9003
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=6 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:9003/ready', timeout=4)"]
+ENTRYPOINT ["kband", "serve", "--address", "0.0.0.0", "--save", "/scans"]
