@@ -8,9 +8,9 @@ import traceback
 import warnings
 
 import click
-from hypothesis import HealthCheck, Verbosity, given, settings
+from hypothesis import HealthCheck, given, settings
 
-from tests.streaming.fuzzing import Target, targets
+from tests.streaming.fuzz_targets import Target, targets
 
 ROUND = 200  # examples before the next target has its turn
 
@@ -49,7 +49,7 @@ def _round(target: Target) -> tuple[int, tuple[str, str] | None]:
 
     how = settings(
         max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet, print_blob=False, report_multiple_bugs=False,
+        print_blob=False, report_multiple_bugs=False,
     )  # fmt: skip
     try:
         how(given(target.strategy)(counted))()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from gadgets.gadget import Gadget, field
@@ -41,9 +42,10 @@ class CoilSensitivities(Gadget):
             else:
                 yield self._with_maps(item, maps)
 
-    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice) -> ReconBuffer:
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Tensor]) -> ReconBuffer:
         try:
-            return replace(buffer, csm=maps.of(buffer))
+            csm = maps.of(buffer)
+            return replace(buffer, csm=csm[0].unsqueeze(0) if len(csm) == 1 else torch.stack(csm))
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 

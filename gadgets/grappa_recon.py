@@ -35,11 +35,11 @@ class GrappaRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("GrappaRecon", "GRAPPA", self.on_failure, self.deadline)
+        reconstruction = Reconstruction("GrappaRecon", self.on_failure, self.deadline)
         kernels = PerSlice("GrappaRecon", self._calibrate)
         for item in items:
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, lambda buffer: self._reconstruct(buffer, kernels))
+                yield reconstruction.images(item, {"GRAPPA": lambda buffer: self._reconstruct(buffer, kernels)})
             elif item.encoding.acceleration[0] > 1:
                 kernels.prepare(item)
 
@@ -50,7 +50,7 @@ class GrappaRecon(Gadget):
         kernel = (n_lines, self.kernel_samples)
         return calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation).weights
 
-    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice) -> Tensor:
+    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[Tensor]) -> Tensor:
         kspace, mask = buffer.planes()
         csm = None if buffer.csm is None else buffer.csm[0]
         if buffer.encoding.acceleration[0] == 1:

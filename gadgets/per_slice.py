@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,13 +15,19 @@ from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 
-class PerSlice:
-    """Maps or kernels by slice; `compute` takes ACS `(slice, z, coil, ky, kx)`, the encoding, the image's (ky, kx)."""
 
-    def __init__(self, who: str, compute: Callable[[Tensor, Encoding, tuple[int, int]], Tensor]) -> None:
+class PerSlice(Generic[Result]):
+    """Maps, kernels or networks by slice.
+
+    `compute` takes ACS `(slice, z, coil, ky, kx)`, the encoding and the image's (ky, kx), and returns one result for
+    each slice: a list, or a tensor with a leading slice axis.
+    """
+
+    def __init__(self, who: str, compute: Callable[[Tensor, Encoding, tuple[int, int]], Sequence[Result]]) -> None:
         self._who, self._compute = who, compute
-        self._ready: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._ready: dict[tuple[int, int], tuple[Tensor, Result]] = {}
 
     def prepare(self, item: Calibration) -> None:
         """Compute ahead of the image. A failure is only logged: the image will meet it again, and say so."""
@@ -32,8 +39,8 @@ class PerSlice:
             return
         self._ready[item.encoding.index, item.slice] = item.acs, result[0]
 
-    def of(self, buffer: ReconBuffer) -> Tensor:
-        """Return the results of the buffer's slices, stacked. Raises `ValueError` without calibration lines."""
+    def of(self, buffer: ReconBuffer) -> list[Result]:
+        """Return the results of the buffer's slices. Raises `ValueError` without calibration lines."""
         if buffer.acs is None:
             raise ValueError("no calibration lines arrived for this slice")
         keys = [(buffer.encoding.index, number) for number in buffer.slice_counters()]
@@ -41,8 +48,7 @@ class PerSlice:
             with single_thread():
                 results = self._compute(buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
             self._ready.update(zip(keys, zip(buffer.acs, results, strict=True), strict=True))
-        results = [self._ready[key][1] for key in keys]
-        return results[0].unsqueeze(0) if len(results) == 1 else torch.stack(results)
+        return [self._ready[key][1] for key in keys]
 
     def _is_ready(self, key: tuple[int, int], acs: Tensor) -> bool:
         known = self._ready.get(key)

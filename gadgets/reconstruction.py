@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -27,20 +28,22 @@ OnFailure = Annotated[
 ]
 
 
+Method = Callable[[ReconBuffer], Tensor]
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
 
 
 class Reconstruction:
-    """Turns buffers into image arrays for one gadget: `who` asks, `method` names what it makes."""
+    """Turns buffers into image arrays for the gadget `who`."""
 
-    def __init__(self, who: str, method: str, on_failure: OnFailure, deadline: float) -> None:
-        self.who, self.method, self.on_failure, self.deadline = who, method, on_failure, deadline
+    def __init__(self, who: str, on_failure: OnFailure, deadline: float) -> None:
+        self.who, self.on_failure, self.deadline = who, on_failure, deadline
         self._numbers = ImageNumbers()
 
-    def images(self, buffer: ReconBuffer, reconstruct: Callable[[ReconBuffer], Tensor]) -> ImageArray:
-        """Make the images of `buffer`, one by one: `reconstruct` returns one `(z, y, x)` on the encoded grid.
+    def images(self, buffer: ReconBuffer, methods: Mapping[str, Method]) -> ImageArray:
+        """Make the images of `buffer`, one by one, by the first of `methods`, which have names.
 
-        Where it fails, the image is zero-filled and marked as a fallback, or `ScanError` with `on_failure="raise"`.
+        A method returns one image `(z, y, x)` on the encoded grid. Where one fails, the next makes the image, the last
+        resort being zero-filling, and the image is marked as a fallback; `ScanError` with `on_failure="raise"`.
         """
         shape = buffer.headers.shape
         data, headers, meta = [], np.empty(shape, object), np.empty(shape, object)
@@ -48,7 +51,7 @@ class Reconstruction:
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
-            image, method, fallback = self._one(single, reconstruct)
+            image, method, fallback = self._one(single, methods)
             data.append(to_recon_space(image, buffer.encoding, buffer.kspace.shape[-1]).cpu())
             number = self._numbers.number(line, buffer.encoding)
             headers[index] = image_header(
@@ -59,16 +62,25 @@ class Reconstruction:
             )
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta)
 
-    def _one(self, buffer: ReconBuffer, reconstruct: Callable[[ReconBuffer], Tensor]) -> tuple[Tensor, str, str | None]:
-        try:
-            return check_image(within(self.deadline, lambda: reconstruct(buffer))), self.method, None
-        except FAILURES as error:
-            reason = f"{self.who}: {error}"
-            if self.on_failure == "raise":
-                raise ScanError(reason) from error
-            log.warning("%s; the image is zero-filled and marked", reason)
+    def _one(self, buffer: ReconBuffer, methods: Mapping[str, Method]) -> tuple[Tensor, str, str | None]:
+        failures: list[str] = []
+        for name, method in methods.items():
+            try:
+                image = check_image(within(self.deadline, partial(method, buffer)))
+                return image, name, self._reason(failures)
+            except FAILURES as error:
+                failures.append(f"{error}" if not failures else f"{name}: {error}")
+                if self.on_failure == "raise":
+                    raise ScanError(f"{self.who}: {error}") from error
         received = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
-        return zero_filled(received), "zero-filled", reason
+        return zero_filled(received), "zero-filled", self._reason(failures)
+
+    def _reason(self, failures: list[str]) -> str | None:
+        if not failures:
+            return None
+        reason = f"{self.who}: {'; '.join(failures)}"
+        log.warning("%s; the image is made otherwise and marked", reason)
+        return reason
 
 
 def to_recon_space(image: Tensor, encoding: Encoding, n_samples: int) -> Tensor:

@@ -28,10 +28,10 @@ class SenseRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("SenseRecon", "SENSE", self.on_failure, self.deadline)
+        reconstruction = Reconstruction("SenseRecon", self.on_failure, self.deadline)
         for item in items:
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, self._reconstruct)
+                yield reconstruction.images(item, {"SENSE": self._reconstruct})
 
     def _reconstruct(self, buffer: ReconBuffer) -> Tensor:
         if buffer.csm is None:

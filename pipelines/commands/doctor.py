@@ -10,9 +10,9 @@ from pipelines.checkup import check_all
 @click.command()
 @click.option("--gadgets", is_flag=True, help="Instead, list every gadget and its properties as a Markdown table.")
 def doctor(gadgets: bool) -> None:
-    """Look at versions, device, names and pipelines; say what is amiss and what to do about it.
+    """Look at versions, device, names, pipelines and Gadgetron's Python; say what is amiss and what to do about it.
 
-    Exits with 1 if there is any error.
+    A small simulated scan goes through each installed pipeline. Exits with 1 if there is any error.
     """
     if gadgets:
         from pipelines.gadget_table import gadget_table  # a doctor must not die of a `gadgets` that is not ours

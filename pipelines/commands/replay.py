@@ -61,7 +61,7 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
               help="Lines as fast as they are taken, or by their time stamps.")  # fmt: skip
 @click.option("--to", "address", callback=_address, metavar="HOST:PORT",
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
-@click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="Its manners.")
+@click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
 def replay(
     inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool, parameters: dict[str, str], pace: str,
@@ -131,7 +131,8 @@ def _here(xml: str | bytes, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterato
 def _there(target: Target, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says."""
     client = Client(target, hear=lambda text: tqdm.write(text, file=sys.stderr))
-    return client.run(raw.header_xml, _progress(as_due(raw, sleep=client.closed.wait), raw), verdict)
+    lines = as_due(raw, sleep=client.closed.wait)
+    return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
 
 
 def _at_once(raw: Raw, **_: Any) -> Iterator[Any]:
@@ -142,8 +143,8 @@ def _at_scanner_pace(raw: Raw, **sleep: Any) -> Iterator[Any]:
     return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
 
 
-def _progress(lines: Iterator[Any], raw: Raw) -> Iterator[Any]:
-    return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=0.5)
+def _progress(lines: Iterator[Any], raw: Raw, *, delay: float = 0.5) -> Iterator[Any]:
+    return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
 
 
 def _overridden(xml: str | bytes, parameters: Mapping[str, str]) -> str | bytes:

@@ -92,6 +92,8 @@ def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, sc
         readout = (min(readout[0], before), max(readout[1], min(after, kspace.shape[-1])))
     acs, row = _calibration(reference, kspace, mask, encoding)
     filled = mask.any((1, 2, 3, 4))  # a slice between others may have no lines
+    if not mask[filled].any((2, 3, 4)).all():
+        raise ScanError(f"ReconData: of {mask.shape[1]} images along S in a slice, one received no line")
     kspace, mask, central, counts = kspace[filled], mask[filled], central[filled], counts[filled]
     acs = None if acs is None else acs[torch.from_numpy(filled)]
     return ReconBuffer(

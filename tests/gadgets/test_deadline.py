@@ -35,7 +35,7 @@ def test_late_image_becomes_a_marked_fallback(scan_of, make_acquisition, kspace)
     lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(8)]
     (buffer,) = images(scan_of(), lines)
     never = threading.Event()
-    array = Reconstruction("SlowRecon", "slow", "fallback", 0.05).images(buffer, lambda _: never.wait(20))
+    array = Reconstruction("SlowRecon", "fallback", 0.05).images(buffer, {"slow": lambda _: never.wait(20)})
     never.set()
     assert array.meta[0, 0, 0]["kband_fallback"] == "SlowRecon: not finished within 0.05 s"
     assert array.data.abs().max() > 0

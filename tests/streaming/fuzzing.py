@@ -1,33 +1,22 @@
-"""Streams and texts that no peer should send, and what must hold whatever comes."""
+"""Streams and texts that no peer should send."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
-import socket
-from collections.abc import Callable
-from typing import NamedTuple
 
+import ismrmrd
+import numpy as np
 from hypothesis import strategies as st
 
-from gadgets.errors import PipelineError, ScanError
-from gadgets.scan import Scan
-from pipelines.hosts.messages import decode_image, decode_line, encode_line, text_of
-from pipelines.hosts.module import reconstruct
-from pipelines.hosts.recon_data import decode_recon_data
-from pipelines.hosts.wire import Buffer, Id, Limits, Message, Wire, WireError
-from pipelines.pipeline import Pipeline, installed_pipelines
-from pipelines.pipeline_xml import read_chain
+from pipelines.hosts.wire import Id
 from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 
-MOST_BYTES = 1 << 18
-LIMITS = Limits(text=1 << 14, line=1 << 15, array=MOST_BYTES)
-SECONDS = 20  # for one example: a hang, not a slow machine
 NUMBERS = (0, 1, 2, 7, 15, 16, 255, 256, 65535, 65536, 2**31 - 1, 2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
+COUNTERS = [name for name, _ in ismrmrd.EncodingCounters._fields_ if name != "user"]
 TEXTS = ("", " ", "0", "-1", "1", "3", "65535", "65536", "99999999999999999999", "1e9", "nan", "inf", "-inf", "1.5",
          "0x10", "١", "true", "auto", "cuda:99", "a@b", "cartesian", "radial", "embedded", "other", "2", "&#0;", "&x;",
          "]]>", "<!-- -->", "<?x?>", "<!DOCTYPE a>", "\0", "\ufeff", "</a>", "<a>", "<a/>", "<a b='c'/>")  # fmt: skip
@@ -63,6 +52,25 @@ def mutated(draw: st.DrawFn, raw: bytes) -> bytes:
     return bytes(mutable)
 
 
+def edited(draw: st.DrawFn, raw: bytes) -> bytes:
+    """A whole line that says or holds something else."""
+    header = ismrmrd.AcquisitionHeader.from_buffer_copy(raw[2:342])
+    samples = np.frombuffer(raw[342:], np.complex64).copy()
+    number = draw(st.sampled_from(NUMBERS))
+    match draw(st.sampled_from(("counter", "field", "flag", "sample"))):
+        case "counter":
+            setattr(header.idx, draw(st.sampled_from(COUNTERS)), number % 65536)
+        case "field":
+            name = draw(st.sampled_from(("discard_pre", "discard_post", "center_sample", "encoding_space_ref")))
+            setattr(header, name, number % 65536)
+        case "flag":
+            header.flags |= 1 << draw(st.sampled_from([n for n in range(64) if n not in (52, 53)]))
+        case "sample":
+            values = (np.nan, np.inf, 0, 1e-38, 3e38)
+            samples[draw(st.integers(0, 1)) * 5 :: draw(st.sampled_from((1, 40)))] = draw(st.sampled_from(values))
+    return raw[:2] + bytes(header) + samples.tobytes()
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
     """Messages of all kinds, more or less whole."""
@@ -86,8 +94,29 @@ def sessions(draw: st.DrawFn) -> tuple[str, bytes]:
     messages = list(buffers if name.endswith("buffered") else lines)
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(messages) - 1))
-        messages[at] = mutated(draw, messages[at])
+        is_line = len(messages[at]) == len(lines[0])
+        messages[at] = (edited if is_line and draw(st.booleans()) else mutated)(draw, messages[at])
     return name, b"".join(messages) + draw(st.sampled_from((by_hand.CLOSE, by_hand.CLOSE + b"more", b"")))
+
+
+@st.composite
+def buffers_of_any_shape(draw: st.DrawFn) -> tuple[str, bytes]:
+    """ReconData whose lengths agree with each other, but not with the scan."""
+    sizes = st.sampled_from((1, 1, 1, 2, 3, 0))
+
+    def buffer() -> bytes:
+        shape = [draw(st.sampled_from((16, 16, 32, 1, 0))), draw(st.sampled_from((16, 16, 8, 1, 17, 0)))]
+        shape += [draw(sizes), draw(st.sampled_from((2, 2, 1, 0))), *(draw(sizes) for _ in range(3))]
+        n_lines = int(np.prod([shape[axis] for axis in (1, 2, 4, 5, 6)]))
+        acquired = draw(st.lists(st.booleans(), min_size=1, max_size=9))
+        samples = draw(st.sampled_from((16, 16, 32, shape[0], 65535)))
+        flag = draw(st.sampled_from((0, 1 << 19, 1 << 20)))
+        came = [samples * acquired[n % len(acquired)] for n in range(n_lines)]
+        headers = [by_hand.line_header(length, shape[3], 0, flag, n % 16) for n, length in enumerate(came)]
+        return by_hand.recon_buffer(by_hand.random_complex(*shape), headers)
+
+    bits = [(buffer(), buffer() if draw(st.booleans()) else None) for _ in range(draw(st.integers(0, 2)))]
+    return draw(st.sampled_from(("sense_buffered", "grappa_buffered"))), by_hand.recon_data(*bits) + by_hand.CLOSE
 
 
 @st.composite
@@ -110,103 +139,3 @@ def texts(draw: st.DrawFn, originals: tuple[str, ...]) -> bytes:
                 pieces[at] = re.sub(r'"[^"]*"', f'"{value}"', pieces[at]) if '"' in pieces[at] else value
     raw = "".join(pieces).encode()
     return mutated(draw, raw) if draw(st.booleans()) else raw
-
-
-class _BoundedWire(Wire):
-    def take(self, n_bytes: int, what: str) -> Buffer:
-        assert n_bytes <= MOST_BYTES, f"{n_bytes} bytes for {what}"
-        return super().take(n_bytes, what)
-
-
-def check_wire(raw: bytes) -> None:
-    """Messages, then a `WireError`: nothing else, nothing larger than the limits, no hang."""
-    with contextlib.closing(by_hand.feed(raw).socket) as connection:
-        connection.settimeout(SECONDS)
-        wire, n_bytes = _BoundedWire(connection, LIMITS), 0
-        try:
-            while True:
-                message = wire.read()
-                assert message.id.to_bytes(2, "little") + message.body == raw[n_bytes : n_bytes + message.size]
-                n_bytes += message.size
-                check_decoding(message)
-        except WireError:
-            return
-
-
-def check_decoding(message: Message) -> None:
-    """What was read can be decoded, or it is a `ScanError`."""
-    scan = _small_scan_header()
-    with contextlib.suppress(ScanError):
-        if message.id == Id.ACQUISITION:
-            assert encode_line(decode_line(message)).body == message.body
-        elif message.id == Id.IMAGE:
-            decode_image(message)
-        elif message.id == Id.RECON_DATA:
-            for buffer in decode_recon_data(message, scan):
-                assert buffer.slice_counters()
-        elif message.parts:
-            text_of(message)
-
-
-@functools.cache
-def _small_scan_header() -> Scan:
-    return Scan.from_xml(small_scan()[0])
-
-
-def check_session(session: tuple[str, bytes]) -> None:
-    """The parent hears whole messages, an ERROR at most once, last, and never before its own end."""
-    name, raw = session
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.settimeout(SECONDS)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    with ours, theirs:
-        theirs.sendall(raw)
-        theirs.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(WireError):
-            reconstruct(Wire(ours, LIMITS), stock.inner_configuration(name), small_scan()[0])
-        ours.shutdown(socket.SHUT_WR)
-        heard, wire = [], Wire(theirs)
-        with contextlib.suppress(WireError):
-            while True:
-                message = wire.read()
-                heard.append(message.id)
-    assert heard.count(Id.ERROR) == (Id.ERROR in heard[-1:]), heard
-    assert all(number >= Id.ACQUISITION or number == Id.ERROR for number in heard), heard
-
-
-def check_pipeline(raw: bytes) -> None:
-    """A chain, or a `PipelineError`."""
-    with contextlib.suppress(PipelineError):
-        read_chain(raw)
-        Pipeline.from_xml(raw).open(_small_scan_header())
-
-
-def check_header(raw: bytes) -> None:
-    """A scan that a chain opens or refuses, or a `PipelineError`."""
-    with contextlib.suppress(PipelineError):
-        scan = Scan.from_xml(raw)
-        Pipeline.from_xml(stock.BEFORE).open(scan)
-        Pipeline.from_xml(stock.inner_configuration("sense")).open(scan)
-
-
-class Target(NamedTuple):
-    """What is tried, with what, and how often in the tests."""
-
-    check: Callable
-    strategy: st.SearchStrategy
-    n_examples: int
-
-
-@functools.cache
-def targets() -> dict[str, Target]:
-    """All that is fuzzed, by name."""
-    chains = tuple(path.read_text() for path in installed_pipelines().values())
-    chains += tuple(map(stock.inner_configuration, ("sense", "grappa_buffered")))
-    return {
-        "arbitrary bytes": Target(check_wire, arbitrary_bytes(), 300),
-        "broken streams": Target(check_wire, streams(), 400),
-        "broken scans": Target(check_session, sessions(), 60),
-        "pipelines": Target(check_pipeline, texts(chains), 150),
-        "headers": Target(check_header, texts((small_scan()[0],)), 150),
-    }

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -70,10 +70,8 @@ class Peer:
         if self._reader.ident is None:
             self._wire.close()
             return
-        try:
+        with suppress(OSError):  # the server was first
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._reader.join(LONG)
         self._wire.close()
 
@@ -90,7 +88,8 @@ class Peer:
     def vanish(self) -> None:
         """Reset the connection, as a machine does whose process was killed with unread data."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.shutdown(socket.SHUT_RD)
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
         if self._reader.ident is not None:
             self._reader.join(LONG)
         self._wire.close()

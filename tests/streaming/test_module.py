@@ -125,6 +125,14 @@ def test_what_is_not_accepted_goes_back(scan):
     assert "no imaging lines arrived" in text_of(received[-1])
 
 
+def test_texts_do_not_go_back(scan):
+    """Gadgetron breaks the chain of a module that sends any: only data, ERROR and CLOSE are legal."""
+    others = [by_hand.one_of_each()[kind] for kind in ("text", "query", "response", "error", "config_text", "header")]
+    (message,) = answers(LINES, scan[0], *others)
+    assert message.id == Id.ERROR
+    assert "no imaging lines arrived" in text_of(message)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 2, 100, 342, len(LINE) - 1])
 def test_parent_that_is_gone(scan, cut):
     """Nobody is there to hear: the caller must know."""

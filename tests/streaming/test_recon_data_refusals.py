@@ -50,6 +50,14 @@ def test_buffer_that_cannot_be(name, scan):
         list(decode_recon_data(message, Scan.from_xml(scan[0])))
 
 
+def test_image_without_lines_beside_another(scan):
+    """Two images along S, of which one has no line: the header that describes it is missing."""
+    headers = [by_hand.line_header(64, 4, step1=row) for row in range(64)] + [bytes(340)] * 64
+    raw = by_hand.recon_buffer(np.ones((64, 64, 1, 4, 1, 2, 1), np.complex64), headers)
+    with pytest.raises(ScanError, match="of 2 images along S in a slice, one received no line"):
+        list(decode_recon_data(by_hand.read_one(by_hand.recon_data((raw, None))), Scan.from_xml(scan[0])))
+
+
 def test_encoding_that_the_header_lacks(scan):
     """A line names encoding 3 of 1."""
     header = bytearray(by_hand.line_header(64, 4))

