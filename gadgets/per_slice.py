@@ -27,29 +27,36 @@ class PerSlice(Generic[Result]):
 
     def __init__(self, who: str, compute: Callable[[Tensor, Encoding, tuple[int, int]], Sequence[Result]]) -> None:
         self._who, self._compute = who, compute
-        self._ready: dict[tuple[int, int], tuple[Tensor, Result]] = {}
+        self._known: dict[tuple[int, int], tuple[Tensor, Result | Exception]] = {}
 
     def prepare(self, item: Calibration) -> None:
-        """Compute ahead of the image. A failure is only logged: the image will meet it again, and say so."""
-        try:
-            with single_thread():
-                result = self._compute(item.acs.unsqueeze(0), item.encoding, item.matrix)
-        except (ValueError, RuntimeError) as error:
+        """Compute ahead of the image. A failure is logged and kept: the image meets it again, at no cost, and says so."""
+        key = item.encoding.index, item.slice
+        self._add([key], item.acs.unsqueeze(0), item.encoding, item.matrix)
+        if isinstance(error := self._known[key][1], Exception):
             log.warning("%s, slice %d: %s", self._who, item.slice, error)
-            return
-        self._ready[item.encoding.index, item.slice] = item.acs, result[0]
 
     def of(self, buffer: ReconBuffer) -> list[Result]:
-        """Return the results of the buffer's slices. Raises `ValueError` without calibration lines."""
+        """Return the results of the buffer's slices. Raises what failed, and `ValueError` without calibration lines."""
         if buffer.acs is None:
             raise ValueError("no calibration lines arrived for this slice")
         keys = [(buffer.encoding.index, number) for number in buffer.slice_counters()]
-        if not all(self._is_ready(key, acs) for key, acs in zip(keys, buffer.acs, strict=True)):
-            with single_thread():
-                results = self._compute(buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
-            self._ready.update(zip(keys, zip(buffer.acs, results, strict=True), strict=True))
-        return [self._ready[key][1] for key in keys]
+        if not all(self._is_known(key, acs) for key, acs in zip(keys, buffer.acs, strict=True)):
+            self._add(keys, buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
+        results = [self._known[key][1] for key in keys]
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results
 
-    def _is_ready(self, key: tuple[int, int], acs: Tensor) -> bool:
-        known = self._ready.get(key)
+    def _add(self, keys: list[tuple[int, int]], acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> None:
+        try:
+            with single_thread():
+                results: Sequence[Result | Exception] = self._compute(acs, encoding, matrix)
+        except (ValueError, RuntimeError) as error:
+            results = [error] * len(keys)
+        self._known.update(zip(keys, zip(acs, results, strict=True), strict=True))
+
+    def _is_known(self, key: tuple[int, int], acs: Tensor) -> bool:
+        known = self._known.get(key)
         return known is not None and known[0].shape == acs.shape and torch.equal(known[0], acs)
