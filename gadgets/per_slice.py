@@ -30,7 +30,7 @@ class PerSlice(Generic[Result]):
         self._known: dict[tuple[int, int], tuple[Tensor, Result | Exception]] = {}
 
     def prepare(self, item: Calibration) -> None:
-        """Compute ahead of the image. A failure is logged and kept: the image meets it again, at no cost, and says so."""
+        """Compute ahead of the image. A failure is logged and kept: the image meets it again at once, and says so."""
         key = item.encoding.index, item.slice
         self._add([key], item.acs.unsqueeze(0), item.encoding, item.matrix)
         if isinstance(error := self._known[key][1], Exception):

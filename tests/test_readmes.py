@@ -123,7 +123,8 @@ def test_what_runs_in_the_background_is_ended(tmp_path):
     """A README may start a server; the next test must not meet it."""
     code, output = run("sleep 1000 & echo $!", tmp_path)
     assert code == 0
-    pid, deadline = int(output.splitlines()[-1]), time.monotonic() + 10
+    (pid,) = (int(line) for line in output.splitlines() if line.isdigit())
+    deadline = time.monotonic() + 10
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_alive(pid)

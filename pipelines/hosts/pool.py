@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0
 DONE_SECONDS = 10.0
+END_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 MODULE = "pipelines.hosts.worker"
 
@@ -63,7 +64,7 @@ class Worker:
     def how_it_ended(self) -> str:
         """Say how the process ended, for the sentence that the client gets."""
         try:
-            code = self.process.wait(timeout=1.0)
+            code = self.process.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             return "stopped answering"
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

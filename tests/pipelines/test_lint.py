@@ -94,7 +94,7 @@ def test_every_wrong_value_is_found():
     given = {"n_iterations": "many", "regularisation": "7", "on_failure": "raise", "device": ""}
     wrong = ours("SenseRecon", "".join(prop(*item) for item in given.items()))
     assert sorted(errors(chain(inside=ours("AcquisitionBuffer") + wrong))) == [
-        "SenseRecon.device: no such property; properties are n_iterations, on_failure, regularisation",
+        "SenseRecon.device: no such property; properties are deadline, n_iterations, on_failure, regularisation",
         "SenseRecon.n_iterations: input should be a valid integer, unable to parse string as an integer, got 'many'",
         "SenseRecon.regularisation: input should be less than or equal to 1, got '7'",
     ]

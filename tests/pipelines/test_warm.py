@@ -29,7 +29,7 @@ def test_only_the_way_to_our_part_differs(name):
     changed = [line for line in difflib.ndiff(cold, warm) if line[0] in "-+"]
     assert changed == [
         '-       <execute name="pipelines.hosts" target="external" type="python"/>',
-        '+       <connect address="localhost" port="9002"/>',
+        '+       <connect address="127.0.0.1" port="9012"/>',
     ]
 
 
@@ -46,7 +46,7 @@ def test_the_linter_knows_the_way(name):
     assert lint(xml(f"{name}_warm")) == []
     (external,) = read_chain(xml(f"{name}_warm")).externals
     assert external.execute is None
-    assert external.connect == {"address": "localhost", "port": "9002"}
+    assert external.connect == {"address": "127.0.0.1", "port": "9012"}
 
 
 def test_they_are_installed_where_gadgetron_looks(monkeypatch):

@@ -27,7 +27,7 @@ def _raise() -> None:
 def _eat() -> None:
     eaten = []
     while True:
-        eaten.append(np.ones(1 << 25))  # 256 MB
+        eaten.append(np.empty(1 << 23))  # 64 MB
 
 
 def _leave_a_thread() -> None:

@@ -61,7 +61,7 @@ class Peer:
         self._wire = Wire(self.socket)
         self._reader = threading.Thread(target=self._read, daemon=True, name="peer")
         if listens:
-            self._reader.start()
+            self.listen()
 
     def __enter__(self) -> Peer:
         return self
@@ -78,6 +78,11 @@ class Peer:
     def send(self, *messages: bytes) -> Peer:
         for message in messages:
             self.socket.sendall(message)
+        return self
+
+    def listen(self) -> Peer:
+        """Start to read, late."""
+        self._reader.start()
         return self
 
     def hang_up(self) -> Peer:

@@ -59,7 +59,13 @@ def test_sending_stops_when_the_server_has_closed(farewell):
 def test_sleeping_source_wakes_when_the_server_has_closed():
     """A paced scan may be about to wait for seconds."""
     started = time.monotonic()
-    with peer(answer(by_hand.CLOSE, reads=False)) as target:
+
+    def behave(wire: Wire) -> None:
+        for _ in range(3):  # configuration, header, one line
+            wire.read()
+        wire.socket.sendall(by_hand.CLOSE)
+
+    with peer(behave) as target:
         client = Client(target)
 
         def slow() -> Iterator[ismrmrd.Acquisition]:

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.streaming.fuzz_targets import targets
 
+pytestmark = pytest.mark.filterwarnings("ignore::xsdata.exceptions.ConverterWarning")  # one for each wrong value
 
 KNOWN = {"headers": "Scan.from_xml: a bandwidth that is no number, an encoding that Python does not know"}
 NAMES = [
