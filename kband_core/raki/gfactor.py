@@ -42,8 +42,9 @@ def gfactor_map(
     conj(I_j)/RSS. covariance Σ `(coil, coil)`, by default that of whitened data. Returns `(..., y, x)`, 0 where p is.
 
     method: "gram" for all pixels at once; "autodiff", a backward pass each; "monte_carlo", the real network on
-    `n_replicas` of noise from `rng`. linearisation, of the first two: "frozen" as published, through activation masks
-    that noise does not move; "widely_linear" through the true derivative, which matters for slopes below 0.5.
+    `n_replicas` of noise of covariance Σ·noise_scale² from `rng`. linearisation, of the first two: "frozen" as
+    published, through activation masks that noise does not move; "widely_linear" through the true derivative, which
+    matters for slopes below 0.5.
 
     Breuer et al., MRM 62:739 (2009); Dawood et al., arXiv 2402.17410.
     """

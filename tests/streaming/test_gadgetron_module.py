@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from ismrmrd import Meta
 
 from pipelines.hosts.messages import text_of
 from pipelines.hosts.wire import Id
@@ -126,13 +127,8 @@ def test_line_with_nan(tmp_path, scan, lines):
         parent.send(*map(on_the_wire, lines))
         check_failure(parent, "1 line set aside: 1 samples are not finite numbers")
         assert parent.numbers() == [Id.IMAGE_ARRAY, Id.IMAGE_ARRAY, Id.ERROR, Id.CLOSE]
-        assert [meta["kband_complete"] for meta in map(_meta, parent.arrays())].count("no") == 1
-
-
-def _meta(array):
-    from ismrmrd import Meta
-
-    return Meta.deserialize(array.meta.flat[0])
+        metas = [Meta.deserialize(array.meta.flat[0]) for array in parent.arrays()]
+        assert sorted(meta["kband_complete"] for meta in metas) == ["no", "yes"]
 
 
 def test_chain_that_fails_in_mid_scan(tmp_path):
@@ -145,10 +141,9 @@ def test_chain_that_fails_in_mid_scan(tmp_path):
         parent.send(waveform)
         parent.wait_for(1)  # the chain is up
         parent.send(*map(on_the_wire, lines), *[waveform] * 500)
-        time.sleep(0.5)
-        parent.received.clear()  # waveforms that came back before the failure
         time.sleep(1)
-        assert parent.received == []
+        assert parent.numbers() == [Id.WAVEFORM]  # nothing since
+        parent.received.clear()
         check_failure(parent, "SenseRecon: ")
 
 
@@ -160,6 +155,6 @@ def test_parent_dies_in_mid_message(tmp_path, scan, lines, reset):
         parent.wait_for(1)
         parent.send(*map(on_the_wire, lines[:10]), on_the_wire(lines[10])[:1000])
         parent.die(reset=reset)
-        assert parent.process.wait(5) != 0
+        assert parent.process.wait(15) != 0
         parent.log.seek(0)
         assert "the parent is gone: peer closed while " in parent.log.read()

@@ -1,11 +1,7 @@
 """Whatever a peer does, it hears one sentence and one CLOSE, what came is kept, and the next scan is served."""
 
 import re
-import signal
 import struct
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,7 +10,7 @@ import pytest
 from pipelines.hosts.session import Patience
 from pipelines.hosts.wire import Id
 from tests.streaming import bytes_by_hand as by_hand
-from tests.streaming.serving import LONG, Peer, assert_same_images, serving, tiny_images, tiny_scan, wait_until
+from tests.streaming.serving import LONG, assert_same_images, serving, tiny_images, tiny_scan, wait_until
 from tests.streaming.stock import inner_configuration
 
 HEADER, LINES = tiny_scan()
@@ -22,13 +18,11 @@ SENSE, SENDS_HEADER = by_hand.config_file("sense"), by_hand.text(3, HEADER)
 BEGIN = (SENSE, SENDS_HEADER)
 EACH = by_hand.one_of_each()
 INNER = by_hand.text(2, inner_configuration("sense").encode())
-MOST = 4
-KBAND = "from pipelines.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
 def server():
-    with serving(most_connections=MOST, patience=Patience(peer=1.5, worker=LONG, computation=LONG)) as served:
+    with serving(patience=Patience(peer=1.5, worker=LONG, computation=LONG)) as served:
         yield served
 
 
@@ -38,13 +32,6 @@ def served(server):
     yield server
     server.wait_until_idle()
     server.check()
-
-
-@pytest.fixture(scope="module")
-def patient():
-    """A server of one worker that waits long for its peers, but not for a worker."""
-    with serving(n_workers=1, patience=Patience(peer=LONG, worker=1.0, computation=LONG)) as served:
-        yield served
 
 
 def sentence(served, *messages: bytes) -> str:
@@ -204,76 +191,3 @@ def test_parent_hears_no_text(served, before):
         assert parent.numbers() == []
         parent.send(*LINES[5:], by_hand.CLOSE).sentence()
         assert parent.numbers() == [Id.ERROR, Id.CLOSE]
-
-
-def test_too_many_connections(served):
-    """Scan n + 1 is told so and kept, a query is still answered; far beyond that, connections are closed."""
-    peers = [served.connect().send(SENSE) for _ in range(MOST)]
-    wait_until(lambda: served.server.state()["scans_running"] == MOST)
-    with served.connect() as peer, served.connect() as parent:
-        busy = f"server busy: {MOST} scans run or wait, at most {MOST} are accepted"
-        assert peer.send(by_hand.query(b"?"), *BEGIN, *LINES, by_hand.CLOSE).sentence() == busy
-        assert peer.bodies(Id.RESPONSE)
-        assert parent.send(INNER, SENDS_HEADER, by_hand.CLOSE).sentence() == busy
-        assert parent.numbers() == [Id.ERROR, Id.CLOSE]
-    for peer in [*peers, *(served.connect() for _ in range(3 * MOST))]:
-        with peer:
-            peer.hang_up()
-
-
-def test_no_worker_comes_free(patient):
-    """A scan that nobody can reconstruct in time ends, and is kept; the one that runs is not disturbed."""
-    with patient.connect() as first, patient.connect() as second:
-        first.send(*BEGIN, LINES[0]).wait_for(Id.TEXT)
-        said = second.send(*BEGIN, *LINES, by_hand.CLOSE).sentence()
-        assert said == "no worker came free within 1 s; 1 are busy"
-        assert patient.last_journal().n_lines == len(LINES)
-        assert_same_images(first.send(*LINES[1:], by_hand.CLOSE).hear_out().images(), tiny_images())
-    patient.check()
-
-
-def test_client_vanishes_while_it_waits_for_a_worker(patient):
-    """The worker is not lost to it."""
-    with patient.connect() as first:
-        first.send(*BEGIN, LINES[0]).wait_for(Id.TEXT)
-        patient.connect().send(*BEGIN, LINES[0]).vanish()
-        first.send(*LINES[1:], by_hand.CLOSE).hear_out()
-    patient.wait_until_idle()
-    patient.check()
-
-
-def test_idle_worker_dies(served):
-    """The kernel may end one for its memory; the next scan does not pay for it."""
-    worker = served.server._pool._idle[-1].process
-    worker.kill()
-    worker.wait()
-    served.check()
-
-
-def test_stop_finishes_the_running_scan():
-    """An update must not cost a scan; who comes later is not accepted."""
-    with serving(n_workers=1) as served, served.connect() as peer:
-        peer.send(*BEGIN, *LINES[:9]).wait_for(Id.TEXT)
-        finished = []
-        stopping = threading.Thread(target=lambda: finished.append(served.server.stop(LONG)))
-        stopping.start()
-        wait_until(lambda: not served.server.state()["ready"])
-        with pytest.raises(OSError):  # noqa: PT011 - refused or reset
-            served.connect().send(SENSE).hear_out()
-        peer.send(*LINES[9:], by_hand.CLOSE).hear_out()
-        stopping.join(LONG)
-        assert finished == [True]
-        assert_same_images(peer.images(), tiny_images())
-
-
-def test_sigterm_finishes_the_running_scan():
-    """What a service manager sends to `kband serve`."""
-    command = [sys.executable, "-c", KBAND, "serve", "--port", "0", "--monitor-port", "0", "--workers", "1"]
-    with subprocess.Popen([*command, "--no-save"], stdout=subprocess.PIPE, text=True) as process:
-        port = int(re.search(r"serving MRD on \S+:(\d+)", process.stdout.readline())[1])
-        with Peer(port) as peer:
-            peer.send(*BEGIN, *LINES[:9]).wait_for(Id.TEXT)
-            process.send_signal(signal.SIGTERM)
-            assert "finishing" in process.stdout.readline()
-            assert_same_images(peer.send(*LINES[9:], by_hand.CLOSE).hear_out().images(), tiny_images())
-        assert process.wait(LONG) == 0
