@@ -11,10 +11,7 @@ from gadgets.coil_compression import CoilCompression
 from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.grappa_recon import GrappaRecon
-from gadgets.image_header import ImageNumbers
 from gadgets.items import Bucket, ImageArray
-from gadgets.reconstruction import to_recon_space
-from gadgets.scan import Limit
 from gadgets.sense_recon import SenseRecon
 from gadgets.stock.buffer import BucketToBuffer
 from kband_core.fourier import to_image, to_kspace
@@ -174,49 +171,6 @@ def chain_without_account():
     return AcquisitionBuffer(), CoilSensitivities(), SenseRecon()
 
 
-def test_recon_space_keeps_the_object_in_place(minimal_scan):
-    """A Gaussian at (x, y) mm stays there at its height, whatever matrix and field of view it is shown on (1 %)."""
-    scan = minimal_scan((80, 60, 1), (160.0, 120.0, 5.0), oversampling=1)
-    encoding = scan.encodings[0]
-    shown = type(encoding)(**{**vars(encoding), "recon_matrix": (96, 48, 1), "recon_fov": (120.0, 80.0, 5.0)})
-
-    def gaussian(n_x, n_y, fov_x, fov_y):
-        x = (torch.arange(n_x) - n_x // 2) * fov_x / n_x
-        y = (torch.arange(n_y) - n_y // 2) * fov_y / n_y
-        return torch.exp(-((x - 12.0) ** 2 + (y[:, None] + 9.0) ** 2) / 200) + 0j
-
-    image = to_recon_space(gaussian(80, 60, 160.0, 120.0)[None], shown, n_samples=80)
-    assert image.shape == (1, 48, 96)
-    assert (image[0] - gaussian(96, 48, 120.0, 80.0)).abs().max() < 0.01
-
-
-def test_recon_space_of_a_readout_that_keeps_its_oversampling(minimal_scan):
-    """Without RemoveROOversampling in the chain the image is cropped at the end, to the same pixels."""
-    scan = minimal_scan((32, 32, 1), (64.0, 64.0, 5.0), oversampling=2)
-    narrow = torch.randn(1, 32, 32, dtype=torch.complex64)
-    wide = torch.nn.functional.pad(narrow, (16, 16))
-    torch.testing.assert_close(to_recon_space(wide, scan.encodings[0], n_samples=64), narrow)
-
-
-def test_image_numbers_are_unique(minimal_scan, make_acquisition):
-    """Every combination of counters gets its own number from 1."""
-    encoding = minimal_scan(slice=3, contrast=2, repetition=4, phase=1, set=2).encodings[0]
-    numbers = ImageNumbers()
-    given = [
-        numbers.number(make_acquisition(slice=s, contrast=c, repetition=r, set=t).getHead(), encoding)
-        for s in range(3) for c in range(2) for r in range(4) for t in range(2)
-    ]  # fmt: skip
-    assert sorted(given) == list(range(1, 49))
-
-
-def test_image_numbers_end_at_65535(minimal_scan, make_acquisition):
-    """The header field has 16 bits; a number that wraps would replace another image."""
-    encoding = minimal_scan(slice=1000, contrast=1, repetition=100, phase=1, set=1).encodings[0]
-    assert encoding.counters["slice"] == Limit(0, 999, 0)
-    with pytest.raises(ValueError, match="66536"):
-        ImageNumbers().number(make_acquisition(slice=535, repetition=66).getHead(), encoding)
-
-
 def test_partial_echo_reconstructs(scan_of, lines_of, head):
     """A quarter of the readout missing: the unmeasured samples are unknown, not zero; edges blur, nothing folds."""
     short = head.copy()
@@ -229,10 +183,21 @@ def test_partial_echo_reconstructs(scan_of, lines_of, head):
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.03
 
 
-def test_kspace_and_image_agree_on_the_sign_of_the_kernel():
-    """Image = Σ k-space · e^{+ik·r}: one sample at +1 gives a phase that grows along +x."""
-    kspace = torch.zeros(1, 8, dtype=torch.complex64)
-    kspace[0, 5] = 8**0.5
-    image = to_image(kspace, dims=(-1,))
-    assert torch.allclose(image[0, 5], torch.exp(torch.tensor(2j * torch.pi / 8)))
-    assert torch.allclose(to_kspace(image, dims=(-1,)), kspace, atol=1e-6)
+@pytest.mark.parametrize("recon", [SenseRecon(), GrappaRecon()])
+def test_three_dimensional_scan_becomes_a_volume(minimal_scan, make_acquisition, recon):
+    """Fully sampled partitions, R=2 along ky: each partition of the volume is the slice it was made of."""
+    n_z = 4
+    scan = minimal_scan((N, N, n_z), (256.0, 256.0, 20.0), oversampling=1, acceleration=2)
+    heads = [coil_kspace(head_phantom(0.1 * z), loop_coils(N_COILS), (N, N), oversampling=1) for z in range(n_z)]
+    volume = to_kspace(torch.stack(heads, 1), dims=(1,)).numpy()  # [coil kz ky kx]
+    lines = [
+        make_acquisition(volume[:, kz, row], flags=[21] if row % 2 == 0 and row in range(22, 42) else
+                         [20] if row % 2 else [], kspace_encode_step_1=row, kspace_encode_step_2=kz)
+        for kz in range(n_z) for row in range(N) if row % 2 == 0 or row in range(22, 42)
+    ]  # fmt: skip
+    (array,) = reconstruct(scan, lines, AcquisitionBuffer(), CoilCompression(n_coils=5), CoilSensitivities(), recon)
+    assert array.meta[0, 0, 0]["kband_fallback"] == "no"
+    assert array.data.shape == (1, 1, 1, 1, n_z, N, N)
+    assert list(array.headers[0, 0, 0].matrix_size) == [N, N, n_z]
+    for z, head in enumerate(heads):
+        assert nmse(array.data[0, 0, 0, 0, z].abs(), root_sum_of_squares(head.numpy())) < 0.01
