@@ -42,6 +42,6 @@ def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:
     for index in np.ndindex(headers.shape[:2]):
         headers[index][0] = next((header for header in buffer.headers[index] if header is not None), None)
         parts = [count for count in buffer.counts[index] if count is not None]
-        expected = None if any(part.expected is None for part in parts) else max(part.expected for part in parts)
+        expected = None if any(part.expected is None for part in parts) else max((p.expected for p in parts), default=0)
         counts[index][0] = LineCount(sum(part.received for part in parts), expected)
     return replace(buffer, kspace=kspace, mask=times > 0, headers=headers, counts=counts)

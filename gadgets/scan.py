@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
 LARGEST_MATRIX = (8192, 4096, 2048)  # x, y, z: bounds what a header can make us allocate
 LARGEST_COUNTER = 65535
+NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver passes, where the header does not say
+NOT_A_HEADER = (defusedxml.ElementTree.ParseError, XsdataError, ValueError, TypeError, AttributeError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,16 @@ class Scan:
             defusedxml.ElementTree.fromstring(text.encode())
             header = ismrmrd.xsd.CreateFromDocument(text)
             encodings = tuple(_encoding(index, encoding) for index, encoding in enumerate(header.encoding))
+            system = header.acquisitionSystemInformation
+            bandwidth = system.relativeReceiverNoiseBandwidth if system else None
+            bandwidth = NOISE_BANDWIDTH if bandwidth is None else float(bandwidth)
         except DefusedXmlException as error:
             raise PipelineError("MRD header: document types and entities are not accepted") from error
-        except (defusedxml.ElementTree.ParseError, XsdataError, ValueError, TypeError, AttributeError) as error:
+        except NOT_A_HEADER as error:
             raise PipelineError(f"MRD header: not a valid ismrmrdHeader document ({error})") from error
         if not encodings:
             raise PipelineError("MRD header: 0 encodings, at least 1 expected")
-        system = header.acquisitionSystemInformation
-        bandwidth = system.relativeReceiverNoiseBandwidth if system else None
-        return cls(text, header, encodings, 0.793 if bandwidth is None else float(bandwidth))
+        return cls(text, header, encodings, bandwidth)
 
     def encoding(self, index: int) -> Encoding:
         """Return the encoding a line refers to. Raises `ScanError` if the header has no such encoding."""

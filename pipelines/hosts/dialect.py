@@ -10,13 +10,17 @@ import time
 from dataclasses import dataclass, replace
 
 from pipelines.hosts.messages import text_message
-from pipelines.hosts.wire import Id, Message, Wire, WireError
+from pipelines.hosts.wire import Id, Message, Wire
 
 log = logging.getLogger(__name__)
 
 CLOSE = Message(Id.CLOSE)
 LINGER_SECONDS = 2.0
 DATA = (Id.ACQUISITION, Id.WAVEFORM, Id.IMAGE, Id.IMAGE_ARRAY, Id.RECON_DATA)
+
+
+class PeerGone(ConnectionError):
+    """The peer does not take what it is sent."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,17 @@ class Voice:
         self._is_cut = False
 
     def send(self, message: Message) -> None:
-        """Send a message as the peer expects it. Raises `WireError` if the peer does not take it, or the one before."""
+        """Send a message as the peer expects it. Raises `PeerGone` if the peer does not take it, or the one before."""
         with self._lock:
             if self._is_cut:
-                raise WireError("the peer has gone")
+                raise PeerGone("the peer has gone")
             try:
                 self._wire.send(self.dialect.image(message) if message.id == Id.IMAGE else message)
             except OSError as error:
                 self._is_cut = True
                 patience = self._wire.socket.gettimeout() or 0
                 is_late = isinstance(error, TimeoutError)
-                raise WireError(
+                raise PeerGone(
                     f"the peer did not take a message within {patience:g} s" if is_late else
                     f"the peer has gone ({error.strerror})"
                 ) from error  # fmt: skip
@@ -84,7 +88,7 @@ class Voice:
             return
         try:
             self.send(message)
-        except WireError as error:
+        except PeerGone as error:
             log.info("not said: %s", error)
 
     def close(self, problem: str | None, *, is_heard_out: bool) -> None:

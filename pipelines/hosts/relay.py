@@ -60,6 +60,7 @@ class Relay:
                 else:
                     self._hand_on(message)
         except WireError:
+            self._over.set()
             if not self._is_abandoned:
                 self._problem = self._problem or f"the reconstruction process {self._worker.how_it_ended()}"
         finally:

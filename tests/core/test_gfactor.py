@@ -75,7 +75,7 @@ def test_linear_network_has_grappas_closed_form(linearisation, rng):
 
 
 def test_grappa_map_foretells_noise_of_apply_grappa():
-    """1000 replicas of GRAPPA on a head: 2.2 % scatter, and 3 % for zeros beyond the edge of k-space, 3 of 64 samples."""
+    """1000 replicas of GRAPPA on a head: 2.2 % scatter, and 3 % for zeros beyond the edges of k-space."""
     rng = torch.Generator().manual_seed(0)
     kspace = coil_kspace(head_phantom(), loop_coils(6), (64, 64), oversampling=1)
     mask = sampling(64, ACCELERATION, acs=(22, 42))

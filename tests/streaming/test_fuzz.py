@@ -7,14 +7,8 @@ from tests.streaming.fuzz_targets import targets
 
 pytestmark = pytest.mark.filterwarnings("ignore::xsdata.exceptions.ConverterWarning")  # one for each wrong value
 
-KNOWN = {"headers": "Scan.from_xml: a bandwidth that is no number, an encoding that Python does not know"}
-NAMES = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=KNOWN[name])) if name in KNOWN else name
-    for name in targets()
-]
 
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", targets())
 def test_nothing_unforeseen(name):
     """The same examples in every run; `benchmarks/fuzz.py` looks for others."""
     target = targets()[name]

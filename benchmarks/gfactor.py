@@ -1,0 +1,122 @@
+"""g-factor maps: time of the Gram form against the matrix form, and mean g against that of 1000 noisy replicas.
+
+    python benchmarks/gfactor.py [--data FOLDER] [--repeats 1] [--threads 2] [--replicas 1000]
+
+The matrix form writes every activation as the N × N matrix of a circular convolution, as the method was published, here
+with the wrap-around of both axes. Networks for the times have random weights, 128 and 64 channels. With a folder of
+real raw files, RAKI and GRAPPA are fitted to the brain in it, R=4, 40 ACS lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from measure import fully_sampled, interleave, print_conditions, print_table, print_times
+from torch import Tensor
+
+from kband_core.fourier import to_image, to_kspace
+from kband_core.grappa import calibrate_grappa
+from kband_core.raki.gfactor import gfactor_map
+from kband_core.raki.gfactor_gram import noise_matrix
+from kband_core.raki.image_space import activation_masks, image_space_weights
+from kband_core.raki.network import RakiNetwork
+
+ACCELERATION, WIDTHS, ACS_LINES, SLOPES = 4, (128, 64), 40, (0.0, 0.5, 1.0)
+BRAIN = "brain_prescan_16ch.h5"
+
+
+def random_problem(shape: tuple[int, int, int], rng: torch.Generator, widths=WIDTHS, *, skip: bool = False):
+    """A network of random weights, and k-space `(coil, ky, kx)` with every R-th line, and the mask of lines."""
+    n_coils, n_lines, _ = shape
+    channels = (n_coils, *widths, n_coils * (ACCELERATION - 1))
+    kernels = [(2, 5), *[(1, 1)] * (len(widths) - 1), (1, 5)]
+    layers = [
+        complex_normal((b, a, *taps), rng) / (a * taps[0] * taps[1]) ** 0.5
+        for a, b, taps in zip(channels, channels[1:], kernels, strict=False)
+    ]
+    bypass = complex_normal((channels[-1], n_coils, 2, 5), rng) / (10 * n_coils) ** 0.5 if skip else None
+    mask = torch.arange(n_lines) % ACCELERATION == 0
+    return RakiNetwork(tuple(layers), 0.5, ACCELERATION, bypass), complex_normal(shape, rng) * mask[:, None], mask
+
+
+def complex_normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    return torch.randn(shape, dtype=torch.complex64, generator=rng)
+
+
+def matrix_variance(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor, combination: Tensor) -> Tensor:
+    """Variance `(y, x)` of white noise in the combined image, from the whole Jacobian by the aliased coil images."""
+    shape = kspace.shape[-2:]
+    n_pixels = shape.numel()
+    first, second, last = (weights.flatten(-2) for weights in image_space_weights(network, shape))
+    lines = kspace[:, mask_lines]
+    circulants = []
+    for mask in activation_masks(network, lines):
+        full = mask.new_zeros(len(mask), *shape)
+        full[:, mask_lines] = mask
+        waves = to_kspace(torch.eye(n_pixels, dtype=mask.dtype).reshape(n_pixels, *shape))
+        circulants.append([to_image(channel * waves).reshape(n_pixels, n_pixels).mT for channel in full])
+    outer = torch.einsum("jp,jcp->cp", combination.flatten(-2), last)
+    inner = torch.stack(circulants[0])
+    variance = 0
+    for coil in range(len(kspace)):
+        row = combination[coil].flatten().diag()
+        for channel, circulant in enumerate(circulants[1]):
+            weights = second[channel, :, 0][:, None] * first[:, coil]
+            mixed = torch.einsum("cp,crp->rp", weights, inner)
+            row = row + outer[channel][:, None] * (circulant @ mixed)
+        acquired = to_kspace(row.conj().reshape(n_pixels, *shape))[:, mask_lines]
+        variance = variance + acquired.abs().square().sum((-2, -1))
+    return variance.reshape(shape)
+
+
+def compare_forms(repeats: int, rng: torch.Generator) -> None:
+    """Gram against matrix form, of the same map."""
+    network, kspace, mask = random_problem((16, 24, 24), rng)
+    combination = complex_normal(tuple(kspace.shape), rng)
+    variances: dict[str, Tensor] = {}
+
+    def gram() -> None:
+        variances["gram"] = noise_matrix(network, kspace, mask).variance(combination)
+
+    def matrix() -> None:
+        variances["matrix"] = matrix_variance(network, kspace, mask, combination)
+
+    seconds = interleave({"gram": gram, "matrix": matrix}, repeats)
+    error = (variances["gram"] / variances["matrix"] - 1).abs().max()
+    print(f"16 coils, 24×24, R={ACCELERATION}, {WIDTHS[0]}/{WIDTHS[1]} channels\n")
+    print_times(seconds, "gram", {"matrix": f"σ² {error:.0e} apart at most"})
+
+
+def time_gram(repeats: int, rng: torch.Generator) -> None:
+    """Gram form alone at the size of a scan."""
+    contestants = {}
+    for name, widths, skip in (("128/64", WIDTHS, False), ("384 and skip", (384,), True)):
+        network, kspace, mask = random_problem((8, 180, 230), rng, widths, skip=skip)
+        combination = complex_normal(tuple(kspace.shape), rng)
+        for linearisation in ("frozen", "widely_linear"):
+            contestants[f"{name}, {linearisation}"] = (
+                lambda network=network, kspace=kspace, mask=mask, combination=combination, linearisation=linearisation:
+                gfactor_map(network, kspace, mask, combination=combination, linearisation=linearisation)
+            )  # fmt: skip
+    print(f"8 coils, 180×230, R={ACCELERATION}, whole map, reconstruction included\n")
+    print_times(interleave(contestants, repeats), "128/64, frozen")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--replicas", type=int, default=1000)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rng = torch.Generator().manual_seed(0)
+    print_conditions(f"{options.repeats} repeats after one warm-up.")
+    compare_forms(options.repeats, rng)
+    time_gram(options.repeats, rng)
+
+
+if __name__ == "__main__":
+    main()
