@@ -32,9 +32,8 @@ def decode_line(message: Message) -> ismrmrd.Acquisition:
     head, rest = message.parts
     header = ismrmrd.AcquisitionHeader.from_buffer_copy(head)
     samples, dimensions = header.number_of_samples, header.trajectory_dimensions
-    split = 4 * samples * dimensions
-    trajectory = np.frombuffer(rest[:split], np.float32).reshape(samples, dimensions)
-    data = np.frombuffer(rest[split:], np.complex64).reshape(header.active_channels, samples)
+    trajectory = np.ndarray((samples, dimensions), np.float32, rest)
+    data = np.ndarray((header.active_channels, samples), np.complex64, rest, offset=trajectory.nbytes)
     return ismrmrd.Acquisition(header, data, trajectory)
 
 

@@ -85,4 +85,3 @@ def looks_like_parent(config: Message) -> bool:
 
 def _is_xml(text: str) -> bool:
     return re.match(r"\s*<", text) is not None
-

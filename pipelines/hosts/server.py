@@ -113,10 +113,10 @@ class Server:
         keep_alive(connection)
         most = self._settings.most_connections
         with self._lock:
-            n_refused = sum(session.refusal is not None for session in self._sessions.values())
-            n_running = len(self._sessions) - n_refused
-        if n_refused >= most:
-            log.warning("%s turned away: %d refused connections are open", peer, n_refused)
+            n_open = len(self._sessions)
+            n_running = sum(session.refusal is None and not session.is_over for session in self._sessions.values())
+        if n_open >= 2 * most:
+            log.warning("%s turned away: %d connections are open", peer, n_open)
             connection.close()
             return
         refusal = f"server busy: {n_running} scans run or wait, at most {most} are accepted"

@@ -71,6 +71,7 @@ class Session:
         self.record = Record(scan_id)
         self.backlog = Backlog(backlog_bytes)
         self.refusal = refusal
+        self.is_over = False  # nothing is left but to say so: the next scan of this peer may come
         self._wire = Wire(connection)
         self._voice = Voice(self._wire)
         self._pool, self._patience = pool, patience
@@ -88,6 +89,7 @@ class Session:
         self.backlog.drop()
         if self._reader.ident is not None:
             self._reader.join()
+        self.is_over = True
         self._voice.close(self.record.problem, is_heard_out=self._is_heard_out)
         if self._journal is not None:
             self._journal.end(self.summary())

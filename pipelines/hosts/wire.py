@@ -70,6 +70,7 @@ COUNTS = ("number_of_samples", "active_channels", "trajectory_dimensions")
 COUNT_OFFSETS = tuple(getattr(ismrmrd.AcquisitionHeader, name).offset for name in COUNTS)
 PIXELS = dict(enumerate(map(np.dtype, ("u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16")), start=1))
 LINE_HEADER_BYTES, WAVEFORM_HEADER_BYTES, IMAGE_HEADER_BYTES, SAMPLING_BYTES = 340, 40, 198, 56
+SMALL = 4096  # bytes
 MOST_DIMENSIONS, MOST_BITS = 16, 64
 
 
@@ -79,7 +80,6 @@ class Wire:
     def __init__(self, connection: socket.socket, limits: Limits = Limits()) -> None:
         self.socket = connection
         self.limits = limits
-        self._file = connection.makefile("rb", buffering=1 << 18)
         self._sending = threading.Lock()
         self._readers: dict[int, Callable[[], Iterator[Buffer]]] = {
             Id.CONFIG_FILE: lambda: iter((self.take(CONFIG_NAME_BYTES, "a configuration name"),)),
@@ -121,22 +121,27 @@ class Wire:
                 self.socket.sendall(piece)
 
     def close(self) -> None:
-        """Close reader and socket."""
-        self._file.close()
+        """Close the socket."""
         self.socket.close()
 
     def take(self, n_bytes: int, what: str) -> Buffer:
         """Read exactly `n_bytes`, which must have been bounded. Raises `WireError` if the peer closes before."""
-        buffer = memoryview(np.empty(n_bytes, np.uint8))
         n_read = 0
-        while n_read < n_bytes:
-            try:
-                got = self._file.readinto(buffer[n_read:])
-            except ConnectionError:  # a peer that dies with our bytes unread resets the connection
-                got = 0
-            if not got:
-                raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
-            n_read += got
+        try:
+            if 0 < n_bytes <= SMALL:  # mostly numbers and headers, which come in one piece
+                piece = self.socket.recv(n_bytes, socket.MSG_WAITALL)
+                n_read = len(piece)
+                if n_read == n_bytes:
+                    return piece
+            buffer = memoryview(np.empty(n_bytes, np.uint8))
+            if n_read:
+                buffer[:n_read] = piece
+            while n_read < n_bytes and (got := self.socket.recv_into(buffer[n_read:], 0, socket.MSG_WAITALL)):
+                n_read += got
+        except ConnectionError:
+            buffer = b""  # a peer that dies with our bytes unread resets the connection
+        if len(buffer) != n_bytes or n_read < n_bytes:
+            raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
         return buffer
 
     def _whole(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:

@@ -50,6 +50,17 @@ def test_too_many_connections(server):
             peer.hang_up()
 
 
+def test_the_next_scan_may_come_at_once(server):
+    """A client that has read CLOSE may connect again, whether or not it has closed the connection before."""
+    server.wait_until_idle()
+    peers = []
+    for _ in range(MOST + 1):
+        peers.append(server.connect().send(*BEGIN, *LINES, by_hand.CLOSE).hear_out())
+        assert peers[-1].sentences() == []
+    for peer in peers:
+        peer.vanish()
+
+
 def test_no_worker_comes_free(patient):
     """A scan that nobody can reconstruct in time ends, and is kept; the one that runs is not disturbed."""
     with patient.connect() as first, patient.connect() as second:
