@@ -109,7 +109,7 @@ class Scan:
         text = xml.decode("utf-8", errors="replace") if isinstance(xml, bytes) else xml
         text = text.rstrip("\0")
         try:
-            defusedxml.ElementTree.fromstring(text.encode())
+            defusedxml.ElementTree.fromstring(text.encode(), forbid_dtd=True)
             header = ismrmrd.xsd.CreateFromDocument(text)
             encodings = tuple(_encoding(index, encoding) for index, encoding in enumerate(header.encoding))
             system = header.acquisitionSystemInformation

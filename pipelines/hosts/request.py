@@ -24,7 +24,7 @@ class Request:
 
     def __init__(self, config: Message) -> None:
         text = text_of(config)
-        self.name = text.strip() if config.id == Id.CONFIG_FILE or not _is_xml(text) else None
+        self.name = text.strip().removesuffix(".xml") if config.id == Id.CONFIG_FILE or not _is_xml(text) else None
         self.chain = read_chain(installed_xml(self.name) if self.name is not None else text)
 
     @property
@@ -48,7 +48,7 @@ class Request:
             raise PipelineError(f"parameters are a JSON {type(given).__name__}, expected an object")
         for key in NAMING:
             if given.get(key) and str(given[key]) != "default":
-                self.name = str(given[key]).strip()
+                self.name = str(given[key]).strip().removesuffix(".xml")
                 self.chain = read_chain(installed_xml(self.name))
         nodes = list(self.chain.nodes)
         for key, value in given.items():

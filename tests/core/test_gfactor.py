@@ -6,6 +6,7 @@ import torch
 from kband_core.grappa import GrappaKernel, calibrate_grappa
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.gfactor import gfactor_map, unturned_pixels
+from kband_core.raki.gfactor_lines import as_network
 from kband_core.raki.image_space import image_space_weights
 from kband_core.raki.network import RakiNetwork
 from tests.core.test_gfactor_gram import ACCELERATION, COILS, LINES, SAMPLES, covariance_of, problem, sampling
@@ -27,8 +28,7 @@ def test_noise_that_does_not_turn_is_exact(rng):
     Everywhere else the map has the mean of the two, from which the real part departs by one over the root of the
     number of acquired samples: 480 of them, 5 % at most.
     """
-    raki, kspace, mask, _ = problem("even readout", rng, slope=0.0)
-    raki = RakiNetwork(raki.layers, 0.0, ACCELERATION)
+    raki = network(rng, slope=0.0)
     kspace = complex_normal(COILS, 60, 24, rng=rng)
     mask = sampling(60, ACCELERATION)
     fast, slow = (
@@ -57,6 +57,17 @@ def test_map_foretells_noise_of_the_real_network(slope):
     assert error.mean().abs() < 0.003
 
 
+def test_network_of_a_grappa_kernel_has_the_closed_form(rng):
+    """One layer as GRAPPA's, around the edges too: g = ‖pᵀŴ(r)‖/(R‖p‖), Ŵ with the measured line itself."""
+    raki = as_network(GrappaKernel(complex_normal(ACCELERATION - 1, COILS, COILS, 2, 5, rng=rng)))
+    mask = sampling(LINES, ACCELERATION)
+    kspace, combination = complex_normal(2, COILS, LINES, SAMPLES, rng=rng)
+    (weights,) = image_space_weights(raki, (LINES, SAMPLES))
+    row = combination + torch.einsum("jyx,jiyx->iyx", combination, weights)
+    expected = row.norm(dim=0) / (ACCELERATION * combination.norm(dim=0))
+    torch.testing.assert_close(gfactor_map(raki, kspace, mask, combination=combination), expected)
+
+
 @pytest.mark.parametrize("linearisation", ["frozen", "widely_linear"])
 def test_linear_network_has_grappas_closed_form(linearisation, rng):
     """Slope 1: g = ‖pᵀŴ(r)‖_Σ/(R‖p‖_Σ), Ŵ the product of all layers and the measured line itself (Breuer 2009)."""
@@ -75,7 +86,7 @@ def test_linear_network_has_grappas_closed_form(linearisation, rng):
 
 
 def test_grappa_map_foretells_noise_of_apply_grappa():
-    """1000 replicas of GRAPPA on a head: 2.2 % scatter, and 3 % for zeros beyond the edges of k-space."""
+    """1000 replicas of GRAPPA on a head: 2.2 % scatter; 1 % more as samples beyond the edge are zero, not wrapped."""
     rng = torch.Generator().manual_seed(0)
     kspace = coil_kspace(head_phantom(), loop_coils(6), (64, 64), oversampling=1)
     mask = sampling(64, ACCELERATION, acs=(22, 42))
@@ -83,8 +94,8 @@ def test_grappa_map_foretells_noise_of_apply_grappa():
     foretold = gfactor_map(kernel, kspace, mask)
     seen = gfactor_map(kernel, kspace, mask, method="monte_carlo", noise_scale=1e-3, rng=rng)
     error = seen / foretold - 1
-    assert error.std() < 0.03
-    assert error.mean().abs() < 0.03
+    assert error.std() < 0.025
+    assert error.mean().abs() < 0.01
 
 
 def test_zeros_for_missing_lines_have_gfactor_one_over_r(rng):
