@@ -11,6 +11,7 @@ from gadgets import (  # noqa: F401
     coil_compression,
     coil_sensitivities,
     grappa_recon,
+    raki_recon,
     sense_recon,
     stock,
 )

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from gadgets.gadget import Gadget, field
-from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
 from gadgets.per_slice import PerSlice
 from gadgets.reconstruction import Deadline, OnFailure, Reconstruction
 from gadgets.scan import Encoding
@@ -36,23 +36,24 @@ class GrappaRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
         reconstruction = Reconstruction("GrappaRecon", self.on_failure, self.deadline)
-        kernels = PerSlice("GrappaRecon", self._calibrate)
+        kernels = PerSlice("GrappaRecon", self.fit)
         for item in items:
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"GRAPPA": lambda buffer: self._reconstruct(buffer, kernels)})
+                yield reconstruction.images(item, {"GRAPPA": lambda buffer: self.reconstruct(buffer, kernels)})
             elif item.encoding.acceleration[0] > 1:
                 kernels.prepare(item)
 
-    def _calibrate(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
+    def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[GrappaKernel]:
         """Fit the weights; fewer source lines where the calibration lines do not span the kernel."""
         acceleration = encoding.acceleration[0]
         n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
         kernel = (n_lines, self.kernel_samples)
-        return calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation).weights
+        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation)
+        return [GrappaKernel(weights) for weights in fitted.weights]
 
-    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[Tensor]) -> Tensor:
+    def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:
         kspace, mask = buffer.planes()
         csm = None if buffer.csm is None else buffer.csm[0]
         if buffer.encoding.acceleration[0] == 1:
             return zero_filled(kspace, csm)
-        return grappa(kspace, mask.any(-1).flatten(0, -2).any(0), GrappaKernel(kernels.of(buffer)[0]), csm)
+        return grappa(kspace, acquired_lines(mask), kernels.of(buffer)[0], csm)

@@ -132,6 +132,11 @@ class ReconBuffer:
         return replace(self, **{name: tensor.to(device) for name, tensor in moved.items() if tensor is not None})
 
 
+def acquired_lines(mask: Tensor) -> Tensor:
+    """Reduce the mask of `planes` to its lines, bool `(ky,)`."""
+    return mask.any(-1).flatten(0, -2).any(0)
+
+
 def partitions_to_image(kspace: Tensor) -> Tensor:
     """Transform `(..., coil, kz, ky, kx)` to image space along z: `(..., z, coil, ky, kx)`."""
     if kspace.shape[-3] > 1:

@@ -29,12 +29,27 @@ class Panel:
 
 
 def image_panel(image: ismrmrd.Image) -> Panel:
-    """Window and label one image; complex images are shown as magnitude, phase on a cyclic map."""
+    """Window and label one image; complex images are shown as magnitude, phase and quantities on maps of their own."""
     pixels, part = shown_pixels(image), part_shown(image)
-    is_phase = image.image_type == ismrmrd.IMTYPE_PHASE
+    is_phase, quantity = image.image_type == ismrmrd.IMTYPE_PHASE, _meta(image, "kband_quantity")
+    if quantity:
+        return _quantity_panel(image, quantity, pixels, part)
     window, how = _phase_window(pixels) if is_phase else _window(image, pixels)
     label = (_counters(image, part), (f"{_method(image)} · window {how}", QUIET), *_verdict(image, pixels))
     return Panel(pixels, window, label, image.getHead(), "twilight" if is_phase else "gray")
+
+
+def _quantity_panel(image: ismrmrd.Image, quantity: str, pixels: np.ndarray, part: str) -> Panel:
+    """Show a map in its unit, which the meta's rescale gives to whole-number pixels; zero means no value."""
+    if np.issubdtype(pixels.dtype, np.integer):
+        slope, intercept = (float(_meta(image, f"Rescale{name}") or default) for name, default in
+                            (("Slope", 1), ("Intercept", 0)))  # fmt: skip
+        pixels = pixels * slope + intercept
+    values = pixels[pixels > 0]
+    window = _percentiles(values) if values.size else (0.0, 1.0)
+    text = f"{quantity} of {_method(image)} · window {window[0]:.3g} to {window[1]:.3g}"
+    label = (_counters(image, part), (text, QUIET), *_verdict(image, pixels))
+    return Panel(np.where(pixels > 0, pixels, np.nan), window, label, image.getHead(), "viridis")
 
 
 def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[Panel, Panel, Panel]:

@@ -48,8 +48,10 @@ def montage(images: Sequence[ismrmrd.Image], title: str) -> Figure:
 def comparison(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Image], title: str) -> Figure:
     """Draw rows of images, their references and five-fold differences; of more than 21 images, 21 evenly chosen.
 
-    A reference belongs to all images of its slice. Raises `ValueError` where an image has none, or none of its size.
+    A reference belongs to all images of its slice; maps of quantities have none and are left out. Raises `ValueError`
+    where an image has no reference, or none of its size.
     """
+    images = [image for image in images if not image.meta.get("kband_quantity")]
     of_slice = {reference.slice: reference for reference in references}
     chosen, title = _choose(images, MOST_PANELS // 3, title)
     for image in chosen:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kband_core.raki.footprint import (
+    balancing_weights,
     calibration_columns,
     calibration_targets,
     check_calibration,
     crop_samples,
+    normalised,
     sample_columns,
 )
 from kband_core.raki.network import RakiNetwork, complex_leaky_relu
@@ -27,19 +30,20 @@ def fit_raki_rf(
     last_samples: int = 5,
     slope: float = 0.5,
     regularisation: float = 1e-3,
+    windows: Literal["equal", "balanced"] = "equal",
 ) -> RakiNetwork:
     """Fit only the last layer and a linear path beside a layer of random weights: ridge regression, no iterations.
 
     The random features bend where the trained ones of RAKI do, at positive homogeneity. Ours, not a published method.
-    λ is `regularisation` times the mean of the diagonal of the normal matrix. acs `(..., coil, ky, kx)`; slices share
-    the random layer.
+    λ is `regularisation` times the mean of the diagonal of the normal matrix; `windows` as in `fit_raki`.
+    acs `(..., coil, ky, kx)`; slices share the random layer.
     """
-    check_calibration(
-        "fit_raki_rf", acs, acceleration, n_lines=kernel[0], n_samples=kernel[1] + last_samples - 1
-    )
+    check_calibration("fit_raki_rf", acs, acceleration, n_lines=kernel[0], n_samples=kernel[1] + last_samples - 1)
     fan_in = acs.shape[-3] * kernel[0] * kernel[1]
     first = random_weights((n_features, acs.shape[-3], *kernel), rng, acs, gaussian=True) / fan_in**0.5
-    return solve_last_layer(acs, acceleration, (first,), last_samples, slope=slope, regularisation=regularisation)
+    return solve_last_layer(
+        acs, acceleration, (first,), last_samples, slope=slope, regularisation=regularisation, windows=windows
+    )
 
 
 def solve_last_layer(
@@ -50,23 +54,24 @@ def solve_last_layer(
     *,
     slope: float,
     regularisation: float,
+    windows: Literal["equal", "balanced"] = "equal",
 ) -> RakiNetwork:
     """Complete hidden layers with the last layer and the linear path of least squared error on the ACS.
 
     One system of normal equations for both: single precision products, solved in double precision.
     """
-    kernel = tuple(hidden[0].shape[-2:])
+    acs, kernel = normalised(acs), tuple(hidden[0].shape[-2:])
+    later = (*(layer.shape[-1] for layer in hidden[1:]), last_samples)
     sources = calibration_columns(acs, acceleration, kernel)
     features = hidden_columns(hidden, sources, last_samples, slope=slope)
-    linear = sources
-    for samples in (*(layer.shape[-1] for layer in hidden[1:]), last_samples):
-        linear = crop_samples(linear, linear.shape[-1] - samples + 1, samples)
-    targets = calibration_targets(acs, acceleration, kernel, acceleration - 1)
-    before = (acs.shape[-1] - features.shape[-1]) // 2
-    targets = targets[..., before : before + features.shape[-1]]
+    linear = crop_samples(sources, later)
+    targets = calibration_targets(acs, acceleration, kernel, acceleration - 1, later=later)
     n_features = features.shape[-3]
-    columns = torch.cat([features, linear.expand(*features.shape[:-3], *linear.shape[-3:])], -3).flatten(-2)
-    weights = ridge(columns, targets.flatten(-2), regularisation=regularisation)
+    columns = torch.cat([features, linear.expand(*features.shape[:-3], *linear.shape[-3:])], -3)
+    if windows == "balanced":
+        root = balancing_weights(linear).sqrt()
+        columns, targets = columns * root, targets * root
+    weights = ridge(columns.flatten(-2), targets.flatten(-2), regularisation=regularisation)
     last = weights[..., :n_features].unflatten(-1, (-1, 1, last_samples))
     skip = weights[..., n_features:].unflatten(-1, (-1, *kernel))
     return RakiNetwork((*hidden, last), slope, acceleration, skip=skip)
@@ -90,7 +95,7 @@ def ridge(columns: Tensor, targets: Tensor, *, regularisation: float) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(normal)
     if failed.any():
         raise ValueError(
-            f"fit_raki: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
+            f"ridge: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
             f"regularisation {regularisation:g}; signal in every calibration, or a larger value, needed"
         )
     cross = (targets @ columns.mH).mH.to(torch.complex128)
@@ -101,4 +106,4 @@ def random_weights(shape: Sequence[int], rng: torch.Generator, like: Tensor, *, 
     """Weights whose real and imaginary parts are standard normal, or uniform within ±1; drawn where `rng` lives."""
     parts = torch.empty(*shape, 2, device=rng.device)
     parts = parts.normal_(generator=rng) if gaussian else parts.uniform_(-1, 1, generator=rng)
-    return torch.empty_like(like[:0].new_empty(shape)).copy_(torch.view_as_complex(parts))
+    return like.new_empty(shape).copy_(torch.view_as_complex(parts))

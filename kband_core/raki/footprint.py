@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -35,22 +37,46 @@ def calibration_columns(acs: Tensor, acceleration: int, kernel: tuple[int, int])
     return columns.unflatten(-1, windows.shape[-4:-2])
 
 
-def calibration_targets(acs: Tensor, acceleration: int, kernel: tuple[int, int], n_offsets: int) -> Tensor:
-    """Lines `(..., coil·offset, window, kx)` that the windows of `calibration_columns` should predict, any sample."""
+def calibration_targets(
+    acs: Tensor, acceleration: int, kernel: tuple[int, int], n_offsets: int, *, later: Sequence[int] = ()
+) -> Tensor:
+    """Lines `(..., coil·offset, window, kx)` that the windows of `calibration_columns` should predict.
+
+    Only samples that `kernel` and, behind it, kernels of `later` samples reach without wrapping.
+    """
     windows = acs.unfold(-2, (kernel[0] - 1) * acceleration + 1, 1)  # (..., coil, window, kx, line)
     gap = (kernel[0] - 1) // 2 * acceleration + 1
-    return windows[..., gap : gap + n_offsets].movedim(-1, -3).flatten(-4, -3)
+    targets = windows[..., gap : gap + n_offsets].movedim(-1, -3).flatten(-4, -3)
+    return crop_samples(targets, (kernel[1], *later))
 
 
-def crop_samples(columns: Tensor, samples: int, n_samples: int) -> Tensor:
-    """Leave out the samples that a later kernel of `n_samples` samples does not reach, down to `samples` of them."""
-    first = n_samples // 2
-    return columns[..., first : first + samples]
+def crop_samples(columns: Tensor, later: Sequence[int]) -> Tensor:
+    """Keep the samples `(..., kx)` on which later kernels of so many samples are centred."""
+    first = sum(n_samples // 2 for n_samples in later)
+    n_lost = sum(n_samples - 1 for n_samples in later)
+    return columns[..., first : columns.shape[-1] - n_lost + first]
+
+
+def balancing_weights(columns: Tensor) -> Tensor:
+    """Weight each of the windows `(..., in, window, kx)` by 1 / (‖s‖² + 0.1 mean ‖s‖²) of its sources s; mean 1.
+
+    Without it the windows at the k-space centre, far stronger than all others, decide alone.
+    """
+    energy = columns.abs().square().sum(-3, keepdim=True)
+    mean = energy.mean((-2, -1), keepdim=True)
+    weights = 1 / (energy + 0.1 * mean).clamp(min=torch.finfo(energy.dtype).tiny)
+    return weights / weights.mean((-2, -1), keepdim=True)
 
 
 def as_columns(windows: Tensor) -> Tensor:
     """Windows `(..., channel, group, kx, line, sample)` as columns `(..., channel·line·sample, group·kx)`."""
     return windows.movedim((-2, -1), (-4, -3)).flatten(-2).flatten(-4, -2)
+
+
+def normalised(acs: Tensor) -> Tensor:
+    """Divide the samples of each slice by their root mean square: f(c·x) = c·f(x), so no factor has to be put back."""
+    size = acs.abs().square().mean((-3, -2, -1), keepdim=True).sqrt()
+    return acs / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
 def check_calibration(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_samples: int) -> None:

@@ -84,8 +84,8 @@ def gfactor_map(
 def unturned_pixels(shape: tuple[int, int], acceleration: int) -> Tensor:
     """Pixels `(pixel, 2)` whose plane wave has the same sign, or one sign in turn, at all lines of the grid.
 
-    J₁n + J₂n* turns at acquired sample k by e^{ik·r} and e^{−ik·r}. Elsewhere both add power; here, where 2k·r is a
-    multiple of 2π, they keep their phase to each other and noise differs between real and imaginary part.
+    The noise J₁n + J₂n* has a variance along the real axis that differs from the mean of both axes by the sum over the
+    acquired samples of J₁ΣJ₂ᵀ ∝ e^{2ik·r}. It averages out but here, where 2k·r is the same for all k, modulo 2π.
     """
     n_lines, n_samples = shape
     y = torch.arange(n_lines)

@@ -39,7 +39,7 @@ def autodiff_variance(
     kspace = _one_per_network(reconstruction, kspace)
     factor = noise_factor(covariance, kspace)
     if linearisation == "frozen" and isinstance(reconstruction, RakiNetwork):
-        lines = noise_paths(reconstruction, mask_lines).acquired(kspace, reconstruction.acceleration)
+        lines = noise_paths(reconstruction, mask_lines, wraps=True).acquired(kspace, reconstruction.acceleration)
         reconstruction = freeze(reconstruction, lines)
     wanted = torch.cartesian_prod(torch.arange(shape[0]), torch.arange(shape[1])) if pixels is None else pixels
     variances = []

@@ -65,14 +65,14 @@ def noise_matrix(
     Σ_k YᴴY with Y(k, r_x) = Σ_s e^{−is·r_x} A_s(k−s): a polynomial in r_x alone. Lines whose noise spreads otherwise,
     beside the ACS and at the edges, have Gram matrices of their own.
 
-    A GRAPPA kernel has D alone, and is taken to wrap around at the edges as a network does: `apply_grappa` finds zeros
-    there, so that noise of its outermost lines and samples spreads a little otherwise.
+    A GRAPPA kernel has D alone. Its lines end as `apply_grappa` ends them, but samples are taken to wrap around, as
+    those of a network do; it is their outermost few that spread a little otherwise.
 
     "frozen" derives the network with fixed activation masks; "widely_linear" with its true derivative
     dz → α dz + β dz*, of which both parts add their noise.
     """
     network = as_network(reconstruction)
-    paths = noise_paths(network, mask_lines)
+    paths = noise_paths(network, mask_lines, wraps=isinstance(reconstruction, RakiNetwork))
     hidden, linear = _split(network)
     lines = paths.acquired(kspace, network.acceleration)
     derivatives = _derivatives(network, lines, linearisation)

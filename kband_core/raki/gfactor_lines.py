@@ -53,8 +53,8 @@ class NoisePaths:
         return lines
 
 
-def noise_paths(network: RakiNetwork, mask_lines: Tensor) -> NoisePaths:
-    """Follow the noise of every acquired line through `interpolate`.
+def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> NoisePaths:
+    """Follow the noise of every acquired line through `interpolate`, which `wraps` around, or `apply_grappa`.
 
     A shift of P lines is none, P the number of lines: shifts are taken modulo P, to the nearest.
     """
@@ -69,7 +69,7 @@ def noise_paths(network: RakiNetwork, mask_lines: Tensor) -> NoisePaths:
     n_taps = max(layer.shape[-2] for layer in (*network.layers, network.skip) if layer is not None)
     taps = torch.arange(n_taps)
     source = (lines[:, None] - start - 1) // acceleration + taps - (n_taps - 1) // 2  # (line, tap), in groups
-    source = source % n_groups
+    source = source % n_groups if wraps else source
     shift = lines[:, None] - start - source * acceleration
     shift = (shift + n_lines // 2) % n_lines - n_lines // 2
     offset = ((lines - start - 1) % acceleration)[:, None].expand_as(source)

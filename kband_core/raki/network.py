@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from kband_core.raki.footprint import check_finite, circular_columns
 
 @dataclass(frozen=True)
 class RakiNetwork:
-    """A network f that makes the missing lines `(..., coil, offset, group, kx)` of acquired ones `(..., coil, group, kx)`.
+    """A network f from acquired lines `(..., coil, group, kx)` to missing ones `(..., coil, offset, group, kx)`.
 
     Convolutions without bias and, between them, ℂLReLU: f(c·x) = c·f(x) for every c > 0. Group g is the acquired line
     gR, its offsets are the lines gR+1, gR+2, … Both axes wrap around, which lets image space repeat the network.
@@ -34,8 +35,8 @@ class RakiNetwork:
 
     def __post_init__(self) -> None:
         if self.acceleration < 2 or not self.layers:
-            raise ValueError(f"RakiNetwork: R={self.acceleration} and {len(self.layers)} layers, at least 2 and 1 needed")
-        for number, (layer, following) in enumerate(zip(self.layers, self.layers[1:], strict=False), start=1):
+            raise ValueError(f"RakiNetwork: R={self.acceleration}, {len(self.layers)} layers; at least R=2, 1 needed")
+        for number, (layer, following) in enumerate(pairwise(self.layers), start=1):
             if layer.shape[-4] != following.shape[-3]:
                 raise ValueError(
                     f"RakiNetwork: layer {number} makes {layer.shape[-4]} channels, "
@@ -59,6 +60,16 @@ class RakiNetwork:
     @property
     def n_offsets(self) -> int:
         return self.acceleration - (self.targets == "missing")
+
+    def of_slice(self, index: int) -> RakiNetwork:
+        """Take the network of one slice along the first leading axis; layers that slices share stay as they are."""
+        batched = self.layers[-1].ndim
+
+        def one(weights: Tensor) -> Tensor:
+            return weights[index] if weights.ndim == batched else weights
+
+        skip = None if self.skip is None else one(self.skip)
+        return replace(self, layers=tuple(map(one, self.layers)), skip=skip)
 
     def forward(self, lines: Tensor) -> Tensor:
         """Predict `(..., coil, offset, group, kx)` from the acquired lines `(..., coil, group, kx)`."""

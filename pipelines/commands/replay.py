@@ -116,7 +116,7 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool) -> str | 
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
         for image in read_images(target) if reference else ():
             for other in reference:
-                if other.slice == image.slice:
+                if other.slice == image.slice and image.image_type == other.image_type:
                     agreement = compare(image, other)[2]
                     click.echo(f"  slice {image.slice}: {agreement} against the reference in {path.name}")
     return problem or verdict.flaw

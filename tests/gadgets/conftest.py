@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from gadgets.scan import Scan
+from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from tests.gadgets.heads import N_COILS as HEAD_COILS
+from tests.gadgets.heads import N as HEAD_SIZE
 from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES
 
 
@@ -105,3 +108,29 @@ def scan_of(minimal_scan):
 def kspace(noise):
     """K-space [coil ky kx] of that matrix."""
     return noise(N_COILS, N_LINES, N_SAMPLES).astype(np.complex64)
+
+
+@pytest.fixture(scope="session")
+def head() -> np.ndarray:
+    """K-space [coil ky kx] of the analytic phantom, 64 × 64, without readout oversampling."""
+    return coil_kspace(head_phantom(), loop_coils(HEAD_COILS), (HEAD_SIZE, HEAD_SIZE), oversampling=1).numpy()
+
+
+@pytest.fixture
+def lines_of(head, make_acquisition):
+    """Maker of the lines of an R-fold scan with 20 embedded calibration lines."""
+
+    def make(acceleration=1, acs=range(22, 42), kspace=head, **counters):
+        for row in range(HEAD_SIZE):
+            on_grid = row % acceleration == 0
+            if on_grid or row in acs:
+                flags = [] if acceleration == 1 or row not in acs else [21] if on_grid else [20]
+                yield make_acquisition(kspace[:, row], flags=flags, kspace_encode_step_1=row, **counters)
+
+    return make
+
+
+@pytest.fixture
+def head_scan(minimal_scan):
+    """Maker of the scan those lines belong to."""
+    return lambda **kwargs: minimal_scan((HEAD_SIZE, HEAD_SIZE, 1), (256.0, 256.0, 5.0), oversampling=1, **kwargs)

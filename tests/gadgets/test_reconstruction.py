@@ -11,58 +11,20 @@ from gadgets.coil_compression import CoilCompression
 from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.grappa_recon import GrappaRecon
-from gadgets.items import Bucket, ImageArray
+from gadgets.items import Bucket
 from gadgets.sense_recon import SenseRecon
 from gadgets.stock.buffer import BucketToBuffer
-from kband_core.fourier import to_image, to_kspace
+from kband_core.fourier import to_kspace
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from tests.gadgets.heads import N_COILS, N, reconstruct, root_sum_of_squares
 from tests.laws import nmse
-
-N_COILS, N = 6, 64
-
-
-@pytest.fixture(scope="module")
-def head() -> np.ndarray:
-    """K-space [coil ky kx] of the analytic phantom, 64 × 64, without readout oversampling."""
-    return coil_kspace(head_phantom(), loop_coils(N_COILS), (N, N), oversampling=1).numpy()
-
-
-@pytest.fixture
-def lines_of(head, make_acquisition):
-    """Maker of the lines of an R-fold scan with 20 embedded calibration lines."""
-
-    def make(acceleration=1, acs=range(22, 42), kspace=head, **counters):
-        for row in range(N):
-            on_grid = row % acceleration == 0
-            if on_grid or row in acs:
-                flags = [] if acceleration == 1 or row not in acs else [21] if on_grid else [20]
-                yield make_acquisition(kspace[:, row], flags=flags, kspace_encode_step_1=row, **counters)
-
-    return make
-
-
-@pytest.fixture
-def scan_of(minimal_scan):
-    return lambda **kwargs: minimal_scan((N, N, 1), (256.0, 256.0, 5.0), oversampling=1, **kwargs)
-
-
-def reconstruct(scan, lines, *gadgets) -> list[ImageArray]:
-    stream = lines
-    for gadget in gadgets:
-        gadget.open(scan)
-        stream = gadget.process(stream)
-    return list(stream)
-
-
-def root_sum_of_squares(kspace) -> torch.Tensor:
-    return to_image(torch.from_numpy(kspace)).abs().square().sum(-3).sqrt()
 
 
 @pytest.mark.parametrize(("recon", "worst"), [(SenseRecon(), 0.004), (GrappaRecon(), 0.004)])
 @pytest.mark.parametrize("acceleration", [1, 2, 3])
-def test_undersampled_head_is_restored(scan_of, lines_of, head, recon, worst, acceleration):
+def test_undersampled_head_is_restored(head_scan, lines_of, head, recon, worst, acceleration):
     """Noise-free: what remains is the maps' error, far below the 2-D zero-filled image's."""
-    scan = scan_of(acceleration=acceleration)
+    scan = head_scan(acceleration=acceleration)
     (array,) = reconstruct(scan, lines_of(acceleration), AcquisitionBuffer(), CoilSensitivities(), recon)
     reference = root_sum_of_squares(head)
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), reference) < worst
@@ -73,16 +35,16 @@ def test_undersampled_head_is_restored(scan_of, lines_of, head, recon, worst, ac
     assert array.meta[0, 0, 0]["kband_fallback"] == "no"
 
 
-def test_compressed_coils_give_the_same_image(scan_of, lines_of):
+def test_compressed_coils_give_the_same_image(head_scan, lines_of):
     """Six coils around a head have less than six coils' worth of signal: four virtual ones change little."""
     chains = [(CoilSensitivities(), SenseRecon()), (CoilCompression(n_coils=4), CoilSensitivities(), SenseRecon())]
-    whole, compressed = (reconstruct(scan_of(acceleration=2), lines_of(2), AcquisitionBuffer(), *c) for c in chains)
+    whole, compressed = (reconstruct(head_scan(acceleration=2), lines_of(2), AcquisitionBuffer(), *c) for c in chains)
     assert nmse(compressed[0].data.abs(), whole[0].data.abs()) < 0.01
 
 
-def test_buffered_way_gives_the_same_pixels(scan_of, lines_of):
+def test_buffered_way_gives_the_same_pixels(head_scan, lines_of):
     """Both ways in hold the same lines, so they must end in the same image."""
-    scan, lines = scan_of(acceleration=2), list(lines_of(2))
+    scan, lines = head_scan(acceleration=2), list(lines_of(2))
     data = [line for line in lines if not line.is_flag_set(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)]
     bucket = Bucket(data, [line for line in lines if line.flags])
     (direct,) = reconstruct(scan, lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
@@ -91,9 +53,9 @@ def test_buffered_way_gives_the_same_pixels(scan_of, lines_of):
     assert dict(direct.meta[0, 0, 0]) == dict(buffered.meta[0, 0, 0])
 
 
-def test_buffered_averages_are_averaged(scan_of, lines_of, head):
+def test_buffered_averages_are_averaged(head_scan, lines_of, head):
     """Averages along N, as BucketToBuffer is told to put them, become one image of their mean."""
-    scan = scan_of(average=2)
+    scan = head_scan(average=2)
     lines = [*lines_of(), *lines_of(kspace=3 * head, average=1)]
     gadgets = BucketToBuffer(N_dimension="average"), BufferIntake(), CoilSensitivities(), SenseRecon()
     (buffered,) = reconstruct(scan, [Bucket(lines, [])], *gadgets)
@@ -103,10 +65,10 @@ def test_buffered_averages_are_averaged(scan_of, lines_of, head):
 
 
 @pytest.mark.parametrize("recon", [SenseRecon, GrappaRecon])
-def test_missing_calibration_falls_back_and_says_so(scan_of, lines_of, head, recon):
+def test_missing_calibration_falls_back_and_says_so(head_scan, lines_of, head, recon):
     """Without calibration lines the image is the zero-filled one, and header, meta and comment tell it apart."""
     chain = AcquisitionBuffer(), CoilSensitivities(), recon()
-    (array,) = reconstruct(scan_of(acceleration=2), lines_of(2, acs=()), *chain)
+    (array,) = reconstruct(head_scan(acceleration=2), lines_of(2, acs=()), *chain)
     meta, header = array.meta[0, 0, 0], array.headers[0, 0, 0]
     undersampled = head * (np.arange(N) % 2 == 0)[:, None]
     torch.testing.assert_close(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(undersampled))
@@ -118,45 +80,45 @@ def test_missing_calibration_falls_back_and_says_so(scan_of, lines_of, head, rec
 
 
 @pytest.mark.parametrize("recon", [SenseRecon, GrappaRecon])
-def test_missing_calibration_raises_if_told_to(scan_of, lines_of, recon):
+def test_missing_calibration_raises_if_told_to(head_scan, lines_of, recon):
     """on_failure="raise": no image rather than another one."""
     gadgets = AcquisitionBuffer(), CoilSensitivities(), recon(on_failure="raise")
     with pytest.raises(ScanError, match=f"^{recon.__name__}: .*calibration lines"):
-        reconstruct(scan_of(acceleration=2), lines_of(2, acs=()), *gadgets)
+        reconstruct(head_scan(acceleration=2), lines_of(2, acs=()), *gadgets)
 
 
-def test_all_zero_image_is_a_failure(scan_of, lines_of, head):
+def test_all_zero_image_is_a_failure(head_scan, lines_of, head):
     """A black image that nobody asked for must not look like air."""
     gadgets = AcquisitionBuffer(), CoilSensitivities(), SenseRecon(on_failure="raise")
     with pytest.raises(ScanError, match="only zeros"):
-        reconstruct(scan_of(), lines_of(kspace=0 * head), *gadgets)
+        reconstruct(head_scan(), lines_of(kspace=0 * head), *gadgets)
 
 
-def test_hole_in_kspace_is_said_in_the_image(scan_of, lines_of, head):
+def test_hole_in_kspace_is_said_in_the_image(head_scan, lines_of, head):
     """One line of 64 missing: SENSE can fill it, but the image says INCOMPLETE."""
     lines = [line for line in lines_of() if line.idx.kspace_encode_step_1 != 7]
-    (array,) = reconstruct(scan_of(), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
+    (array,) = reconstruct(head_scan(), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
     meta = array.meta[0, 0, 0]
     assert (meta["kband_complete"], meta["kband_lines"]) == ("no", "63 of 64")
     assert "INCOMPLETE 63 of 64 lines" in meta["ImageComments"]
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.004
 
 
-def test_grappa_with_a_hole_falls_back(scan_of, lines_of):
+def test_grappa_with_a_hole_falls_back(head_scan, lines_of):
     """GRAPPA needs a whole grid; an image with a hole would show ghosts that nobody announced."""
     lines = [line for line in lines_of(2) if line.idx.kspace_encode_step_1 != 8]
-    (array,) = reconstruct(scan_of(acceleration=2), lines, AcquisitionBuffer(), CoilSensitivities(), GrappaRecon())
+    (array,) = reconstruct(head_scan(acceleration=2), lines, AcquisitionBuffer(), CoilSensitivities(), GrappaRecon())
     assert "line 8 of the R=2 grid is missing" in array.meta[0, 0, 0]["kband_fallback"]
 
 
-def test_image_header_comes_from_the_centre_line(scan_of, lines_of):
+def test_image_header_comes_from_the_centre_line(head_scan, lines_of):
     """Position, directions, times and counters are those of the line through the k-space centre."""
     lines = list(lines_of(slice=2, contrast=1))
     for line in lines:
         line.acquisition_time_stamp = 1000 + line.idx.kspace_encode_step_1
         line.position, line.read_dir, line.phase_dir = (1.0, 2.0, 3.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
         line.measurement_uid, line.user_int = 77, tuple(range(8))
-    (array,) = reconstruct(scan_of(), lines, *chain_without_account())
+    (array,) = reconstruct(head_scan(), lines, *chain_without_account())
     header = array.headers[0, 0, 0]
     assert header.acquisition_time_stamp == 1000 + N // 2
     assert (header.slice, header.contrast, header.measurement_uid) == (2, 1, 77)
@@ -171,14 +133,14 @@ def chain_without_account():
     return AcquisitionBuffer(), CoilSensitivities(), SenseRecon()
 
 
-def test_partial_echo_reconstructs(scan_of, lines_of, head):
+def test_partial_echo_reconstructs(head_scan, lines_of, head):
     """A quarter of the readout missing: the unmeasured samples are unknown, not zero; edges blur, nothing folds."""
     short = head.copy()
     short[..., :16] = 0
     lines = list(lines_of(kspace=short))
     for line in lines:
         line.discard_pre = 16
-    (array,) = reconstruct(scan_of(), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
+    (array,) = reconstruct(head_scan(), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
     assert array.meta[0, 0, 0]["kband_fallback"] == "no"
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.03
 

@@ -1,0 +1,92 @@
+"""RAKI: time of our fits against the plain loop of 500 epochs by autograd, and what error each of them leaves.
+
+    python benchmarks/raki_speed.py [--data FOLDER] [--repeats 1]
+
+The 16-coil pre-scan, 24 ACS lines and the next, 128 and 64 channels. "Grid": measured lines kept, all others predicted;
+"ACS": ACS lines put back.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import click
+import torch
+from measure import data_option, fully_sampled, interleave, print_conditions, print_table
+from raki_quality import acs_lines, seeded
+from torch import Tensor
+
+from kband_core.coils import root_sum_of_squares
+from kband_core.fourier import to_image
+from kband_core.metrics import nmse
+from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
+from kband_core.raki.fit import fit_raki, initial_layers
+from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised
+from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.sampling import equispaced_lines
+
+SCAN, ACS_LINES, HIDDEN = "brain_prescan_16ch.h5", 24, (128, 64)
+PLAIN = "plain loop, 500 epochs"
+
+
+def plain_loop(acs: Tensor, acceleration: int) -> RakiNetwork:
+    """The published schedule as it is usually written: autograd, one epoch after another."""
+    acs = normalised(acs)
+    start = initial_layers(acs, acceleration, rng=seeded(), hidden=HIDDEN, kernel=(2, 5), last_samples=5)
+    layers = [layer.clone().requires_grad_() for layer in start]
+    sources = calibration_columns(acs, acceleration, (2, 5))
+    targets = calibration_targets(acs, acceleration, (2, 5), acceleration - 1, later=(1, 5)).flatten(-2)
+    optimiser = torch.optim.Adam(layers, lr=5e-4)
+    for _ in range(500):
+        optimiser.zero_grad()
+        predicted = layers[-1].flatten(-3) @ hidden_columns(layers[:-1], sources, 5, slope=0.5).flatten(-2)
+        torch.view_as_real(predicted - targets).square().sum(-1).mean().backward()
+        optimiser.step()
+    return RakiNetwork(tuple(layer.detach() for layer in layers), 0.5, acceleration)
+
+
+def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
+    grid = equispaced_lines(kspace.shape[-2], acceleration)
+    mask = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=ACS_LINES)
+    acs = kspace[:, acs_lines(mask, ACS_LINES)].contiguous()
+    neighbour = fit_raki(acs, acceleration, rng=torch.Generator().manual_seed(1), hidden=HIDDEN)
+    balanced = {"windows": "balanced", "regularisation": 1e-2}
+    fits = {
+        PLAIN: lambda: plain_loop(acs, acceleration),
+        "paper, 500 epochs": lambda: fit_raki(acs, acceleration, rng=seeded(), schedule="paper", hidden=HIDDEN),
+        "fast": lambda: fit_raki(acs, acceleration, rng=seeded(), hidden=HIDDEN),
+        "fast, balanced": lambda: fit_raki(acs, acceleration, rng=seeded(), hidden=HIDDEN, **balanced),
+        "random features 384": lambda: fit_raki_rf(acs, acceleration, rng=seeded()),
+        "warm start": lambda: fit_raki(acs, acceleration, rng=seeded(), warm_start=neighbour),
+    }
+    networks: dict[str, RakiNetwork] = {}
+
+    def keep(name: str) -> None:
+        networks[name] = fits[name]()
+
+    seconds = interleave({name: lambda name=name: keep(name) for name in fits}, repeats)
+    reference = root_sum_of_squares(to_image(kspace))
+    slowest = statistics.median(seconds[PLAIN])
+    rows = []
+    for name, network in networks.items():
+        filled = (interpolate(network, kspace * lines[:, None], lines) for lines in (grid, mask))
+        errors = [1e4 * float(nmse(root_sum_of_squares(to_image(array)), reference)) for array in filled]
+        time = statistics.median(seconds[name])
+        rows.append((name, f"{time:.2f}", f"{slowest / time:.1f}", *(f"{error:.1f}" for error in errors)))
+    click.echo(f"R = {acceleration}")
+    print_table(("", "median s", "times faster", "grid NMSE·1e4", "ACS NMSE·1e4"), rows)
+
+
+@click.command()
+@data_option
+@click.option("--repeats", default=1, show_default=True)
+def main(data: Path, repeats: int) -> None:
+    kspace = fully_sampled(data / SCAN)
+    print_conditions(f"{SCAN}: {kspace.shape[0]} coils, {ACS_LINES} ACS lines, hidden {HIDDEN}, {repeats} repeats")
+    for acceleration in (4, 5, 6):
+        compare(kspace, acceleration, repeats)
+
+
+if __name__ == "__main__":
+    main()

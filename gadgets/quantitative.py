@@ -1,0 +1,56 @@
+"""Maps of quantities beside the images: their own series, pixels with a unit, the scale in the meta."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import ismrmrd
+import numpy as np
+from torch import Tensor
+
+from gadgets.items import ImageArray
+
+OFFSET = 2048.0  # what FloatToUShortGadget adds to real images, whose scale it leaves alone
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a map shows. `scale`: pixel steps per unit; `series` is added to that of the image it belongs to."""
+
+    name: str
+    series: int
+    scale: float
+
+
+GFACTOR = Quantity("g-factor", series=10, scale=100.0)
+SNR = Quantity("SNR", series=20, scale=10.0)
+
+
+def quantity_array(images: ImageArray, quantity: Quantity, values: Tensor) -> ImageArray:
+    """Put real maps `values` `(slice, s, n, z, y, x)` beside the images they belong to.
+
+    They leave as real images: AutoScale does not touch those, and FloatToUShort only adds its offset. So a pixel p of
+    the final image means p·RescaleSlope + RescaleIntercept, which the meta holds.
+    """
+    headers, meta = np.empty(images.headers.shape, object), np.empty(images.meta.shape, object)
+    for index, header in np.ndenumerate(images.headers):
+        headers[index] = copy.deepcopy(header)
+        headers[index].image_type = ismrmrd.IMTYPE_REAL
+        headers[index].image_series_index = header.image_series_index + quantity.series
+        meta[index] = _meta(images.meta[index], quantity)
+    return ImageArray((values * quantity.scale).to(images.data.dtype).unsqueeze(-4), headers, meta)
+
+
+def _meta(of_image: ismrmrd.Meta, quantity: Quantity) -> ismrmrd.Meta:
+    meta = ismrmrd.Meta(of_image)
+    name = f"{quantity.name} of {of_image['kband_method']}"
+    meta["DataRole"] = meta["GADGETRON_DataRole"] = "Quantitative"
+    meta["ImageComments"] = meta["GADGETRON_ImageComment"] = f"{name}; image: {of_image['ImageComments']}"
+    suffix = of_image["SequenceDescriptionAdditional"] + f"_{quantity.name}"
+    meta["SequenceDescriptionAdditional"] = meta["GADGETRON_SeqDescription"] = suffix
+    meta["RescaleSlope"] = f"{1 / quantity.scale:g}"
+    meta["RescaleIntercept"] = f"{-OFFSET / quantity.scale:g}"
+    meta["GADGETRON_ScaleRatio"] = f"{quantity.scale:g}"
+    meta["kband_quantity"] = quantity.name
+    return meta

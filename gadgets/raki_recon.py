@@ -1,0 +1,144 @@
+"""RAKI: networks fitted to this scan's calibration lines while the scan runs, with an exact noise map."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.errors import ScanError
+from gadgets.gadget import Gadget, field
+from gadgets.grappa_recon import GrappaRecon
+from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.per_slice import PerSlice
+from gadgets.quantitative import GFACTOR, SNR, quantity_array
+from gadgets.reconstruction import Deadline, OnFailure, Reconstruction, to_recon_space
+from gadgets.scan import Encoding
+from kband_core.grappa import GrappaKernel
+from kband_core.raki.closed_form import fit_raki_rf
+from kband_core.raki.fit import fit_raki
+from kband_core.raki.gfactor import gfactor_map
+from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.reconstruct import zero_filled
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 64  # buffers kept for their maps: 0.4 GB at 256² and 12 coils
+
+
+@dataclass
+class RakiRecon(Gadget):
+    """Fill the missing lines by RAKI and combine the coils, by maps where `CoilSensitivities` stands before it.
+
+    The fit starts at the `Calibration` item; one that exceeds its time budget hands over to GRAPPA, and the image is
+    marked. Needs lines on an R-fold grid; R=1 passes through.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (ImageArray,)
+
+    schedule: Annotated[
+        Literal["fast", "paper", "random_features"],
+        field(description="fast: 60 epochs and a ridge step; paper: 500 epochs; random_features: ridge alone, ours"),
+    ] = "fast"
+    slope: Annotated[float, field(ge=0, le=1, description="of the activation's negative side; 1 is linear")] = 0.5
+    seed: Annotated[int, field(ge=0, description="of the random weights a fit starts from")] = 0
+    time_budget: Annotated[float, field(gt=0, description="longest time for one fit, s; then GRAPPA")] = 30.0
+    gfactor: Annotated[bool, field(description="also send g-factor maps, as a series of their own")] = False
+    snr: Annotated[bool, field(description="also send maps of the SNR; needs a noise scan")] = False
+    on_failure: OnFailure = "fallback"
+    deadline: Deadline = 60.0
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        """Emit the images of each buffer; their maps follow when `MOST_WAITING` wait, or at the end, so that no image
+        waits for a map. Raises `ScanError` at the end if maps could not be made.
+        """
+        reconstruction = Reconstruction("RakiRecon", self.on_failure, self.deadline)
+        networks = PerSlice("RakiRecon", self._fit)
+        kernels = PerSlice("RakiRecon", GrappaRecon().fit)
+        methods = {
+            "RAKI": lambda buffer: self._reconstruct(buffer, networks),
+            "GRAPPA": lambda buffer: GrappaRecon().reconstruct(buffer, kernels),
+        }
+        failures: list[str] = []
+        waiting: list[tuple[ReconBuffer, ImageArray]] = []
+        for item in items:
+            if isinstance(item, Calibration):
+                if item.encoding.acceleration[0] > 1:
+                    networks.prepare(item)
+                continue
+            images = reconstruction.images(item, methods)
+            yield images
+            if self.gfactor or self.snr:
+                waiting.append((item, images))
+            if len(waiting) >= MOST_WAITING:
+                yield from self._all_maps(waiting, networks, kernels, failures)
+        yield from self._all_maps(waiting, networks, kernels, failures)
+        if failures:
+            raise ScanError(f"RakiRecon: {len(failures)} g-factor maps could not be made: {failures[0]}")
+
+    def _fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
+        """One network for each slice (and z), from the same random weights."""
+        acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
+        if self.schedule == "random_features":
+            network = fit_raki_rf(acs, acceleration, rng=rng, slope=self.slope)
+        else:
+            network = fit_raki(
+                acs, acceleration, rng=rng, schedule=self.schedule, slope=self.slope, time_budget=self.time_budget
+            )
+        return [network.of_slice(index) for index in range(len(acs))]
+
+    def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
+        kspace, mask = buffer.planes()
+        csm = None if buffer.csm is None else buffer.csm[0]
+        if buffer.encoding.acceleration[0] > 1:
+            kspace = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
+        return zero_filled(kspace, csm)
+
+    def _all_maps(
+        self, waiting: list[tuple[ReconBuffer, ImageArray]], networks: PerSlice[RakiNetwork],
+        kernels: PerSlice[GrappaKernel], failures: list[str],
+    ) -> Iterator[ImageArray]:  # fmt: skip
+        while waiting:
+            buffer, images = waiting.pop(0)
+            try:
+                yield from self._maps(buffer, images, {"RAKI": networks, "GRAPPA": kernels})
+            except (ValueError, RuntimeError) as error:
+                log.warning("RakiRecon: no g-factor map: %s", error)
+                failures.append(str(error))
+
+    def _maps(
+        self, buffer: ReconBuffer, images: ImageArray, made_by: dict[str, PerSlice[RakiNetwork | GrappaKernel]]
+    ) -> Iterator[ImageArray]:
+        """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
+        factors = []
+        for index in np.ndindex(images.headers.shape):
+            method = images.meta[index]["kband_method"]
+            if method not in made_by:
+                raise ValueError(f"the image is {method}")
+            factors.append(self._gfactor(buffer.single(index), made_by[method]))
+        gfactor = torch.stack(factors).unflatten(0, images.headers.shape)
+        if self.gfactor:
+            yield quantity_array(images, GFACTOR, gfactor)
+        if self.snr:
+            noise = gfactor * buffer.encoding.acceleration[0] ** 0.5
+            signal = images.data.squeeze(-4).abs()
+            yield quantity_array(images, SNR, torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0))
+
+    @staticmethod
+    def _gfactor(buffer: ReconBuffer, results: PerSlice[RakiNetwork | GrappaKernel]) -> Tensor:
+        kspace, mask = buffer.planes()
+        if buffer.encoding.acceleration[0] == 1:
+            gfactor = torch.ones(kspace.shape[0], *kspace.shape[-2:], device=kspace.device)
+        else:
+            combination = None if buffer.csm is None else buffer.csm[0, :, 0].conj()
+            gfactor = gfactor_map(
+                results.of(buffer)[0], kspace, acquired_lines(mask), combination=combination,
+                linearisation="widely_linear",
+            )  # fmt: skip
+        return to_recon_space(gfactor + 0j, buffer.encoding, buffer.kspace.shape[-1]).real.cpu()

@@ -1,0 +1,103 @@
+"""RAKI in the chain: fitted ahead, marked when it hands over, its noise map beside the image."""
+
+import ismrmrd
+import numpy as np
+import pytest
+import torch
+
+from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.errors import ScanError
+from gadgets.quantitative import OFFSET
+from gadgets.raki_recon import RakiRecon
+from gadgets.stock import ComplexToFloat, FloatToUShort, ImageArraySplit
+from tests.gadgets.heads import N, reconstruct, root_sum_of_squares
+from tests.laws import nmse
+
+
+def images_of(head_scan, lines, acceleration=2, **properties):
+    chain = AcquisitionBuffer(), CoilSensitivities(), RakiRecon(**properties)
+    return reconstruct(head_scan(acceleration=acceleration), lines, *chain)
+
+
+@pytest.mark.parametrize("schedule", ["fast", "random_features"])
+def test_undersampled_head_is_restored(head_scan, lines_of, head, schedule):
+    """R=2 without noise: what remains is far below the zero-filled image's error."""
+    (array,) = images_of(head_scan, lines_of(2), schedule=schedule)
+    assert array.meta[0, 0, 0]["kband_method"] == "RAKI"
+    reference = root_sum_of_squares(head)
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), reference) < 0.005
+    undersampled = head * (np.arange(N) % 2 == 0)[:, None]
+    assert nmse(root_sum_of_squares(undersampled), reference) > 0.05
+
+
+def test_same_seed_same_image(head_scan, lines_of):
+    """A scan that is replayed shows what the patient was shown."""
+    first, second, other = (
+        images_of(head_scan, lines_of(2), schedule="random_features", seed=seed)[0].data for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_fit_over_its_budget_hands_over_to_grappa(head_scan, lines_of, head):
+    """The radiographer gets a GRAPPA image, in time, and the image says so."""
+    (array,) = images_of(head_scan, lines_of(2), schedule="paper", time_budget=1e-6)
+    meta = array.meta[0, 0, 0]
+    assert meta["kband_method"] == "GRAPPA"
+    assert meta["ImageComments"].startswith("FALLBACK GRAPPA: RakiRecon: ")
+    assert array.headers[0, 0, 0].image_series_index == 101
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
+
+
+def test_fully_sampled_scan_passes_through(head_scan, lines_of, head):
+    """R=1: nothing to fill, g is 1."""
+    array, gfactor = images_of(head_scan, lines_of(1), acceleration=1, gfactor=True)
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.002
+    torch.testing.assert_close(gfactor.data.real, torch.full_like(gfactor.data.real, 100.0))
+
+
+def test_maps_are_series_of_their_own(head_scan, lines_of):
+    """After the stock gadgets a pixel times RescaleSlope plus RescaleIntercept is the quantity (to half a step)."""
+    arrays = images_of(head_scan, lines_of(2), schedule="random_features", gfactor=True, snr=True)
+    image, gfactor, snr = arrays
+    assert [a.headers[0, 0, 0].image_series_index for a in arrays] == [1, 11, 21]
+    meta = gfactor.meta[0, 0, 0]
+    assert (meta["DataRole"], meta["GADGETRON_DataRole"]) == ("Quantitative", "Quantitative")
+    assert meta["kband_quantity"] == "g-factor"
+    assert gfactor.headers[0, 0, 0].image_type == ismrmrd.IMTYPE_REAL
+    stream = arrays
+    for gadget in (ImageArraySplit(), ComplexToFloat(), FloatToUShort()):
+        stream = gadget.process(stream)
+    pixels = [sent.data[0, 0].astype(float) for sent in stream][1]
+    g = pixels * float(meta["RescaleSlope"]) + float(meta["RescaleIntercept"])
+    np.testing.assert_allclose(g, gfactor.data[0, 0, 0, 0, 0].real.numpy() / 100, atol=0.00501)
+    assert float(meta["RescaleIntercept"]) == -OFFSET / 100
+    head_pixels = gfactor.data[0, 0, 0, 0, 0].real[N // 4 : -N // 4, N // 4 : -N // 4] / 100
+    assert 0.6 < head_pixels.mean() < 3  # calibration lines in the image lower it below 1 where coils are many
+    signal = image.data[0, 0, 0, 0, 0].abs()
+    inside = gfactor.data[0, 0, 0, 0, 0].real > 0
+    expected = signal / (gfactor.data[0, 0, 0, 0, 0].real / 100 * 2**0.5)
+    torch.testing.assert_close(snr.data[0, 0, 0, 0, 0].real[inside] / 10, expected[inside], rtol=1e-3, atol=1e-3)
+
+
+def test_map_that_cannot_be_made_ends_the_scan_with_a_sentence(head_scan, lines_of):
+    """A zero-filled fallback has no g-factor: the image comes, and nobody must think the map did."""
+    gadget = RakiRecon(gfactor=True)
+    stream = lines_of(2, acs=())
+    scan = head_scan(acceleration=2)
+    received = []
+    for step in (AcquisitionBuffer(), CoilSensitivities(), gadget):
+        step.open(scan)
+        stream = step.process(stream)
+    with pytest.raises(ScanError, match="1 g-factor maps could not be made: the image is zero-filled"):
+        received.extend(stream)
+    assert [array.meta[0, 0, 0]["kband_method"] for array in received] == ["zero-filled"]
+
+
+@pytest.mark.parametrize("lines", [3, 2])
+def test_too_few_calibration_lines_are_said(head_scan, lines_of, lines):
+    """R=3 needs four lines for one window; the sentence has both numbers."""
+    (array,) = images_of(head_scan, lines_of(3, acs=range(33, 33 + lines)), acceleration=3)
+    assert array.meta[0, 0, 0]["kband_method"] == "zero-filled"
+    assert "calibration lines" in array.meta[0, 0, 0]["kband_fallback"]
