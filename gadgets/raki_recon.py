@@ -66,7 +66,7 @@ class RakiRecon(Gadget):
             "GRAPPA": lambda buffer: GrappaRecon().reconstruct(buffer, kernels),
         }
         failures: list[str] = []
-        waiting: list[tuple[ReconBuffer, ImageArray]] = []
+        waiting: list[_Waiting] = []
         for item in items:
             if isinstance(item, Calibration):
                 if item.encoding.acceleration[0] > 1:
@@ -75,10 +75,13 @@ class RakiRecon(Gadget):
             images = reconstruction.images(item, methods)
             yield images
             if self.gfactor or self.snr:
-                waiting.append((item, images))
+                is_filled = item.encoding.acceleration[0] > 1
+                used = {meta["kband_method"] for meta in images.meta.flat if is_filled}
+                fits = {"RAKI": networks, "GRAPPA": kernels}
+                waiting.append(_Waiting(item, images, {name: fits[name].of(item) for name in used & fits.keys()}))
             if len(waiting) >= MOST_WAITING:
-                yield from self._all_maps(waiting, networks, kernels, failures)
-        yield from self._all_maps(waiting, networks, kernels, failures)
+                yield from self._all_maps(waiting, failures)
+        yield from self._all_maps(waiting, failures)
         if failures:
             raise ScanError(f"RakiRecon: {len(failures)} g-factor maps could not be made: {failures[0]}")
 
@@ -100,45 +103,46 @@ class RakiRecon(Gadget):
             kspace = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
         return zero_filled(kspace, csm)
 
-    def _all_maps(
-        self, waiting: list[tuple[ReconBuffer, ImageArray]], networks: PerSlice[RakiNetwork],
-        kernels: PerSlice[GrappaKernel], failures: list[str],
-    ) -> Iterator[ImageArray]:  # fmt: skip
+    def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:
         while waiting:
-            buffer, images = waiting.pop(0)
             try:
-                yield from self._maps(buffer, images, {"RAKI": networks, "GRAPPA": kernels})
+                yield from self._maps(waiting.pop(0))
             except (ValueError, RuntimeError) as error:
                 log.warning("RakiRecon: no g-factor map: %s", error)
                 failures.append(str(error))
 
-    def _maps(
-        self, buffer: ReconBuffer, images: ImageArray, made_by: dict[str, PerSlice[RakiNetwork | GrappaKernel]]
-    ) -> Iterator[ImageArray]:
+    def _maps(self, of: _Waiting) -> list[ImageArray]:
         """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
-        factors = []
-        for index in np.ndindex(images.headers.shape):
-            method = images.meta[index]["kband_method"]
-            if method not in made_by:
-                raise ValueError(f"the image is {method}")
-            factors.append(self._gfactor(buffer.single(index), made_by[method]))
-        gfactor = torch.stack(factors).unflatten(0, images.headers.shape)
-        if self.gfactor:
-            yield quantity_array(images, GFACTOR, gfactor)
+        shape, acceleration = of.images.headers.shape, of.buffer.encoding.acceleration[0]
+        gfactor = torch.stack([_gfactor(of, index) for index in np.ndindex(shape)]).unflatten(0, shape)
+        maps = [quantity_array(of.images, GFACTOR, gfactor)] if self.gfactor else []
         if self.snr:
-            noise = gfactor * buffer.encoding.acceleration[0] ** 0.5
-            signal = images.data.squeeze(-4).abs()
-            yield quantity_array(images, SNR, torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0))
+            noise = gfactor * acceleration**0.5
+            signal = of.images.data.squeeze(-4).abs()
+            maps.append(quantity_array(of.images, SNR, torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0)))
+        return maps
 
-    @staticmethod
-    def _gfactor(buffer: ReconBuffer, results: PerSlice[RakiNetwork | GrappaKernel]) -> Tensor:
-        kspace, mask = buffer.planes()
-        if buffer.encoding.acceleration[0] == 1:
-            gfactor = torch.ones(kspace.shape[0], *kspace.shape[-2:], device=kspace.device)
-        else:
-            combination = None if buffer.csm is None else buffer.csm[0, :, 0].conj()
-            gfactor = gfactor_map(
-                results.of(buffer)[0], kspace, acquired_lines(mask), combination=combination,
-                linearisation="widely_linear",
-            )  # fmt: skip
-        return to_recon_space(gfactor + 0j, buffer.encoding, buffer.kspace.shape[-1]).real.cpu()
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Images whose maps are still to be made, and the fits, by method and slice, that made them."""
+
+    buffer: ReconBuffer
+    images: ImageArray
+    fits: dict[str, list[RakiNetwork | GrappaKernel]]
+
+
+def _gfactor(of: _Waiting, index: tuple[int, int, int]) -> Tensor:
+    buffer, method = of.buffer.single(index), of.images.meta[index]["kband_method"]
+    kspace, mask = buffer.planes()
+    if buffer.encoding.acceleration[0] == 1:
+        gfactor = torch.ones(kspace.shape[0], *kspace.shape[-2:], device=kspace.device)
+    elif method in of.fits:
+        combination = None if buffer.csm is None else buffer.csm[0, :, 0].conj()
+        gfactor = gfactor_map(
+            of.fits[method][index[0]], kspace, acquired_lines(mask), combination=combination,
+            linearisation="widely_linear",
+        )  # fmt: skip
+    else:
+        raise ValueError(f"the image is {method}")
+    return to_recon_space(gfactor + 0j, buffer.encoding, buffer.kspace.shape[-1]).real.cpu()
