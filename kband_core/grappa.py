@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.sampling import grid_ends
+from kband_core.solvers import ridge
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,8 @@ def calibrate_grappa(
     sources = _as_columns(windows[..., ::acceleration, :])
     energy = sources.abs().square().sum(-2, keepdim=True)
     energy = energy + 0.1 * energy.mean(-1, keepdim=True)
-    weighted = sources.mH / energy.clamp(min=torch.finfo(energy.dtype).tiny).mT
-    normal = (sources @ weighted).to(torch.complex128)
-    diagonal = torch.diagonal(normal, dim1=-2, dim2=-1)
-    diagonal += regularisation * diagonal.mean(-1, keepdim=True)
-    factor, failed = torch.linalg.cholesky_ex(normal)
-    if failed.any():
-        raise ValueError(
-            f"calibrate_grappa: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
-            f"regularisation {regularisation:g}; signal in every calibration, or a larger value, needed"
-        )
-    cross = (targets @ weighted).mH.to(torch.complex128)
-    weights = torch.cholesky_solve(cross, factor).mH.to(acs.dtype)
+    scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()
+    weights = ridge("calibrate_grappa", sources * scale, targets * scale, regularisation=regularisation)
     weights = weights.unflatten(-1, (n_coils, n_lines, n_samples))
     return GrappaKernel(weights.unflatten(-4, (acceleration - 1, n_coils)))
 
@@ -96,7 +88,7 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
     _check_finite("apply_grappa", kspace)
     acceleration = kernel.acceleration
     mask = mask_lines.cpu()
-    first, last = _grid(mask, acceleration)
+    first, last = grid_ends("apply_grappa", mask, acceleration)
     n_lines, n_samples = kernel.weights.shape[-2:]
     before, middle = kernel.n_lines_before, n_samples // 2
     sources = torch.nn.functional.pad(
@@ -123,22 +115,6 @@ def _n_lines_before(n_lines: int) -> int:
 def _as_columns(windows: Tensor) -> Tensor:
     """Windows `(..., coil, ky, kx, line, sample)` as columns of a matrix `(..., coil·line·sample, ky·kx)`."""
     return windows.movedim((-2, -1), (-4, -3)).flatten(-2).flatten(-4, -2)
-
-
-def _grid(mask: Tensor, acceleration: int) -> tuple[int, int]:
-    """First and last line of the uniform grid: those lines modulo R that hold most acquired ones; refuse gaps in it."""
-    acquired = mask.nonzero().flatten()
-    if len(acquired) == 0:
-        raise ValueError(f"apply_grappa: none of the {len(mask)} lines is acquired")
-    offset = int(torch.bincount(acquired % acceleration).argmax())
-    lines = torch.arange(offset, len(mask), acceleration)
-    lines = lines[(lines >= acquired[0]) & (lines <= acquired[-1])]
-    missing = lines[~mask[lines]].tolist()
-    if missing:
-        raise ValueError(
-            f"apply_grappa: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
-        )
-    return int(lines[0]), int(lines[-1])
 
 
 def _check_finite(who: str, kspace: Tensor) -> None:

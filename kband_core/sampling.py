@@ -97,3 +97,22 @@ def _acs_block(n_lines: int, acs_lines: int) -> Tensor:
     start = n_lines // 2 - acs_lines // 2
     mask[start : start + acs_lines] = True
     return mask
+
+
+def grid_ends(who: str, mask: Tensor, acceleration: int) -> tuple[int, int]:
+    """First and last line of the uniform grid in a mask `(ky,)`: those lines modulo R that hold most acquired ones.
+
+    Raises `ValueError`, in the name of `who`, if no line is acquired or a line of the grid is missing in between.
+    """
+    acquired = mask.nonzero().flatten()
+    if len(acquired) == 0:
+        raise ValueError(f"{who}: none of the {len(mask)} lines is acquired")
+    start = int(torch.bincount(acquired % acceleration).argmax())
+    lines = torch.arange(start, len(mask), acceleration)
+    lines = lines[(lines >= acquired[0]) & (lines <= acquired[-1])]
+    missing = lines[~mask[lines]].tolist()
+    if missing:
+        raise ValueError(
+            f"{who}: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
+        )
+    return int(lines[0]), int(lines[-1])

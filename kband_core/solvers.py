@@ -1,4 +1,4 @@
-"""Conjugate gradient for batches of Hermitian positive definite systems."""
+"""Batches of linear systems: conjugate gradient, and ridge regression."""
 
 from __future__ import annotations
 
@@ -30,6 +30,25 @@ def conjugate_gradient(
         previous, energy = energy, _inner(residual, residual, dims)
         direction = residual + _ratio(energy, previous) * direction
     return x
+
+
+def ridge(who: str, columns: Tensor, targets: Tensor, *, regularisation: float) -> Tensor:
+    """W that minimises ‖W·columns − targets‖² + λ‖W‖², λ being `regularisation` times the mean of columns·columnsᴴ's
+    diagonal: columns `(..., in, window)`, targets `(..., out, window)`, W `(..., out, in)`.
+
+    The normal matrix is solved by Cholesky in double precision. Raises `ValueError`, in the name of `who`, if singular.
+    """
+    normal = (columns @ columns.mH).to(torch.complex128)
+    diagonal = torch.diagonal(normal, dim1=-2, dim2=-1)
+    diagonal += regularisation * diagonal.mean(-1, keepdim=True)
+    factor, failed = torch.linalg.cholesky_ex(normal)
+    if failed.any():
+        raise ValueError(
+            f"{who}: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
+            f"regularisation {regularisation:g}; signal in every calibration, or a larger value, needed"
+        )
+    cross = (targets @ columns.mH).mH.to(torch.complex128)
+    return torch.cholesky_solve(cross, factor).mH.to(columns.dtype)
 
 
 def _inner(a: Tensor, b: Tensor, dims: tuple[int, ...]) -> Tensor:

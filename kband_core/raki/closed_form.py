@@ -18,6 +18,7 @@ from kband_core.raki.footprint import (
     sample_columns,
 )
 from kband_core.raki.network import RakiNetwork, complex_leaky_relu
+from kband_core.solvers import ridge
 
 
 def fit_raki_rf(
@@ -71,7 +72,7 @@ def solve_last_layer(
     if windows == "balanced":
         root = balancing_weights(linear).sqrt()
         columns, targets = columns * root, targets * root
-    weights = ridge(columns.flatten(-2), targets.flatten(-2), regularisation=regularisation)
+    weights = ridge("fit_raki", columns.flatten(-2), targets.flatten(-2), regularisation=regularisation)
     last = weights[..., :n_features].unflatten(-1, (-1, 1, last_samples))
     skip = weights[..., n_features:].unflatten(-1, (-1, *kernel))
     return RakiNetwork((*hidden, last), slope, acceleration, skip=skip)
@@ -85,21 +86,6 @@ def hidden_columns(hidden: Sequence[Tensor], sources: Tensor, last_samples: int,
         channels = complex_leaky_relu(layer.flatten(-3) @ columns.flatten(-2), slope)
         columns = sample_columns(channels.unflatten(-1, columns.shape[-2:]), samples)
     return columns
-
-
-def ridge(columns: Tensor, targets: Tensor, *, regularisation: float) -> Tensor:
-    """W that minimises ‖W·columns − targets‖² + λ‖W‖², λ relative to the mean of the diagonal; `(..., out, in)`."""
-    normal = (columns @ columns.mH).to(torch.complex128)
-    diagonal = torch.diagonal(normal, dim1=-2, dim2=-1)
-    diagonal += regularisation * diagonal.mean(-1, keepdim=True)
-    factor, failed = torch.linalg.cholesky_ex(normal)
-    if failed.any():
-        raise ValueError(
-            f"ridge: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
-            f"regularisation {regularisation:g}; signal in every calibration, or a larger value, needed"
-        )
-    cross = (targets @ columns.mH).mH.to(torch.complex128)
-    return torch.cholesky_solve(cross, factor).mH.to(columns.dtype)
 
 
 def random_weights(shape: Sequence[int], rng: torch.Generator, like: Tensor, *, gaussian: bool = False) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kband_core.grappa import GrappaKernel, apply_grappa
-from kband_core.raki.network import RakiNetwork, _grid, interpolate
+from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.sampling import grid_ends
 from kband_core.whitening import whitening_matrix
 
 
@@ -60,7 +61,7 @@ def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> Noi
     """
     acceleration, mask = network.acceleration, mask_lines.cpu()
     n_lines = len(mask)
-    first, last = _grid(mask, acceleration)
+    first, last = grid_ends("gfactor_map", mask, acceleration)
     start, n_groups = first % acceleration, -(-n_lines // acceleration)
     lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, n_lines))
     if network.targets == "missing":

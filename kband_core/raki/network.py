@@ -12,6 +12,7 @@ from torch.nn.functional import leaky_relu
 
 from kband_core.axes import check_axes
 from kband_core.raki.footprint import check_finite, circular_columns
+from kband_core.sampling import grid_ends
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def interpolate(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Ten
         raise ValueError(f"interpolate: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
     check_finite("interpolate", kspace)
     acceleration, mask = network.acceleration, mask_lines.cpu()
-    first, last = _grid(mask, acceleration)
+    first, last = grid_ends("interpolate", mask, acceleration)
     start, n_groups = first % acceleration, -(-lengths["ky"] // acceleration)
 
     grid = kspace.new_zeros(*kspace.shape[:-2], n_groups, lengths["kx"])
@@ -133,19 +134,3 @@ def interpolate(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Ten
     position = group * network.n_offsets + offset
     result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()
     return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
-
-
-def _grid(mask: Tensor, acceleration: int) -> tuple[int, int]:
-    """First and last line of the uniform grid: those lines modulo R that hold most acquired ones; refuse gaps in it."""
-    acquired = mask.nonzero().flatten()
-    if len(acquired) == 0:
-        raise ValueError(f"interpolate: none of the {len(mask)} lines is acquired")
-    start = int(torch.bincount(acquired % acceleration).argmax())
-    lines = torch.arange(start, len(mask), acceleration)
-    lines = lines[(lines >= acquired[0]) & (lines <= acquired[-1])]
-    missing = lines[~mask[lines]].tolist()
-    if missing:
-        raise ValueError(
-            f"interpolate: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
-        )
-    return int(lines[0]), int(lines[-1])
