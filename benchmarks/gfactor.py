@@ -114,7 +114,7 @@ def compare_means(kspace: Tensor, n_replicas: int) -> None:
     acs = kspace[:, start : start + ACS_LINES + 1]  # the last is a line of the grid
     networks = {
         f"RAKI, slope {slope:g}": fit_raki(
-            acs, ACCELERATION, rng=torch.Generator().manual_seed(0), schedule="paper", slope=slope
+            acs, ACCELERATION, rng=torch.Generator().manual_seed(0), schedule="paper", hidden=WIDTHS, slope=slope
         )
         for slope in SLOPES
     }
