@@ -26,23 +26,31 @@ from kband_core.raki.network import RakiNetwork, complex_leaky_relu, convolve, i
 from kband_core.sampling import equispaced_lines
 
 ACCELERATION, ACS_LINES, KERNEL, LAST_SAMPLES = 4, 24, (2, 5), 5
-NOISE, REFERENCE_SLOPE, REFERENCE_LAMBDA = 1e-3, 0.5, 1e-3
+NOISE, REFERENCE_SLOPES, REFERENCE_LAMBDA = 1e-3, (0.0, 0.5), 1e-3
 LEAST_LAMBDA, LARGEST_LAMBDA = 1e-5, 30.0
 BRAIN = "brain_prescan_16ch"
 Activation = Callable[[Tensor], Tensor]
 
 
-def modulus_of_channel(z: Tensor, leak: float) -> Tensor:
-    """Multiply by `leak` what is below its channel's median modulus over all of k-space `(..., channel, ky, kx)`."""
-    size = z.abs()
-    median = size.flatten(-2).median(-1).values[..., None, None]
-    return z * torch.where(size < median, leak, 1.0)
-
-
-def modulus_of_sample(z: Tensor, leak: float) -> Tensor:
-    """Multiply by `leak` what is below the median modulus of all channels at the same sample of k-space."""
+def modulus_step(z: Tensor, leak: float) -> Tensor:
+    """Multiply by `leak` what is below the median modulus of all channels `(..., channel, ky, kx)` at the sample."""
     size = z.abs()
     return z * torch.where(size < size.median(-3, keepdim=True).values, leak, 1.0)
+
+
+def modulus_kink(z: Tensor, leak: float) -> Tensor:
+    """The same without a step: the modulus rises by `leak` up to the median, and by 1 from there on, as in modReLU."""
+    return shrink(z, z.abs().median(-3, keepdim=True).values, leak)
+
+
+def channel_kink(z: Tensor, leak: float) -> Tensor:
+    """The same with the median of each channel over all of k-space."""
+    return shrink(z, z.abs().flatten(-2).median(-1).values[..., None, None], leak)
+
+
+def shrink(z: Tensor, threshold: Tensor, leak: float) -> Tensor:
+    size = z.abs().clamp(min=torch.finfo(z.real.dtype).tiny)
+    return z * torch.where(size < threshold, leak, 1 - (1 - leak) * threshold / size)
 
 
 def cardioid(z: Tensor, leak: float) -> Tensor:
@@ -53,8 +61,9 @@ def cardioid(z: Tensor, leak: float) -> Tensor:
 
 FAMILIES = {
     "ℂLReLU": (complex_leaky_relu, (0.0, 0.25, 0.5, 0.75)),
-    "modulus, channel median": (modulus_of_channel, (0.0, 0.5)),
-    "modulus, local median": (modulus_of_sample, (0.0, 0.25, 0.5, 0.75)),
+    "modulus step": (modulus_step, (0.5,)),
+    "modulus kink": (modulus_kink, (0.0, 0.25, 0.5, 0.75)),
+    "channel kink": (channel_kink, (0.0, 0.5)),
     "cardioid": (cardioid, (0.0, 0.25, 0.5)),
     "linear": (complex_leaky_relu, (1.0,)),
 }
@@ -101,7 +110,8 @@ class Problem:
         targets = calibration_targets(acs, ACCELERATION, KERNEL, ACCELERATION - 1, later=(LAST_SAMPLES,)).flatten(-2)
 
         def fit(regularisation: float) -> FeatureNetwork:
-            last = ridge(columns, targets, regularisation=regularisation).unflatten(-1, (-1, 1, LAST_SAMPLES))
+            last = ridge("activation", columns, targets, regularisation=regularisation)
+            last = last.unflatten(-1, (-1, 1, LAST_SAMPLES))
             return FeatureNetwork((first, last), 0.0, ACCELERATION, activation=activation)
 
         return fit
@@ -113,9 +123,9 @@ class Problem:
         )
         return float((variance / ACCELERATION).sqrt().mean())
 
-    def matched(self, activation: Activation, target: float, n_replicas: int) -> tuple[FeatureNetwork, float]:
-        """Bisect λ until the mean g is `target`; an end of the range of λ where none reaches it."""
-        fit, low, high = self.fits(activation), math.log(LEAST_LAMBDA), math.log(LARGEST_LAMBDA)
+    def matched(self, fit: Callable[[float], FeatureNetwork], target: float, n_replicas: int) -> FeatureNetwork:
+        """Bisect λ until the mean g is `target`; near an end of the range of λ where none reaches it."""
+        low, high = math.log(LEAST_LAMBDA), math.log(LARGEST_LAMBDA)
         for _ in range(12):
             middle = (low + high) / 2
             network = fit(math.exp(middle))
@@ -123,7 +133,7 @@ class Problem:
             if abs(g / target - 1) < 0.01:
                 break
             low, high = (middle, high) if g > target else (low, middle)
-        return network, math.exp(middle)
+        return network
 
 
 def error_energy(network: FeatureNetwork, problem: Problem) -> Tensor:
@@ -161,24 +171,26 @@ def problems(data: Path, n_features: int) -> dict[str, Problem]:
     return {name: Problem(scan / scan.abs().square().mean().sqrt(), n_features) for name, scan in scans.items()}
 
 
-def draw(results: dict[str, dict[str, dict]], scans: dict[str, Problem], output: Path) -> None:
-    """For each family at equal g, the leak of the smallest centre artefact: RSS error, one window for each row."""
-    figure = Figure(figsize=(2.3 * (len(FAMILIES) + 1), 5.2), layout="constrained")
-    axes = figure.subplots(len(scans), len(FAMILIES) + 1)
-    for row, (scan, rows) in zip(axes, results.items(), strict=True):
-        reference = root_sum_of_squares(to_image(scans[scan].kspace))
-        row[0].imshow(reference, cmap="gray", vmin=0, vmax=float(reference.quantile(0.995)))
+def draw(results: dict[str, list[dict[str, dict]]], scans: dict[str, Problem], output: Path) -> None:
+    """RSS error of the coils at the g of the second reference: of slope 0, and of the best leak of each family."""
+    figure = Figure(figsize=(1.9 * (len(FAMILIES) + 2), 4.4), layout="constrained")
+    axes = figure.subplots(len(scans), len(FAMILIES) + 2)
+    for row, (scan, levels) in zip(axes, results.items(), strict=True):
+        reference, found = root_sum_of_squares(to_image(scans[scan].kspace)), levels[-1]
+        top = float(reference.quantile(0.995))
+        row[0].imshow(reference, cmap="gray", vmin=0, vmax=top)
         row[0].set_title(f"{scan}, fully sampled", fontsize=8)
-        top = 0.2 * float(reference.quantile(0.995))
-        for axis, family in zip(row[1:], FAMILIES, strict=True):
-            name = min((name for name in rows if name.startswith(family)), key=lambda name: rows[name]["ratio"])
-            axis.imshow(rows[name]["energy"].sqrt(), cmap="gray", vmin=0, vmax=top)
-            axis.set_title(f"{name}\ng {rows[name]['g']:.2f}, centre/ring {rows[name]['ratio']:.2f}", fontsize=7)
+        best = (
+            min((name for name in found if name.startswith(family)), key=lambda name: found[name]["centre"])
+            for family in FAMILIES
+        )
+        for axis, name in zip(row[1:], ("ℂLReLU 0", *best), strict=True):
+            axis.imshow(found[name]["energy"].sqrt(), cmap="gray", vmin=0, vmax=0.2 * top)
+            axis.set_title(f"{name}, g {found[name]['g']:.2f}\nat centre {found[name]['centre']:.1%}", fontsize=8)
         for axis in row:
             axis.set_axis_off()
-    figure.suptitle("Error of all coils at equal mean g, 0 to 20 % of the bright signal; least-artefact leak of each",
-                    fontsize=9)  # fmt: skip
-    figure.savefig(output, dpi=100)
+    figure.suptitle("Error of all coils, 0 to 20 % of the bright signal, at equal mean g", fontsize=9)
+    figure.savefig(output, dpi=90)
 
 
 @click.command()
@@ -192,43 +204,46 @@ def activation(data: Path, replicas: int, matching_replicas: int, features: int,
     scans = problems(data, features)
     rows, results, sentences, signals = [], {}, [], []
     for scan, problem in scans.items():
-        reference = problem.fits(partial(complex_leaky_relu, slope=REFERENCE_SLOPE))(REFERENCE_LAMBDA)
-        target = problem.mean_g(reference, matching_replicas)
-        results[scan] = {}
+        references = [problem.fits(partial(complex_leaky_relu, slope=a))(REFERENCE_LAMBDA) for a in REFERENCE_SLOPES]
+        targets = [problem.mean_g(reference, matching_replicas) for reference in references]
+        results[scan] = [{} for _ in targets]
         for family, (function, leaks) in FAMILIES.items():
             for leak in leaks:
-                chosen = (lambda z, f=function, a=leak: f(z, a))
-                network, regularisation = problem.matched(chosen, target, matching_replicas)
-                name = family if family == "linear" else f"{family} {leak:g}"
-                found = results[scan][name] = measure(network, problem, replicas)
-                rows.append((f"{scan}, {name}", f"{regularisation:.1e}", f"{found['g']:.3f}",
-                             f"{1e4 * found['nmse']:.1f}", f"{100 * found['moved']:.1f}", f"{found['ratio']:.2f}",
-                             f"{100 * found['centre']:.1f}"))  # fmt: skip
+                fit = problem.fits(partial(lambda z, f, a: f(z, a), f=function, a=leak))
+                name, row = family if family == "linear" else f"{family} {leak:g}", []
+                for level, target in zip(results[scan], targets, strict=True):
+                    found = measure(problem.matched(fit, target, matching_replicas), problem, replicas)
+                    level[name] = found
+                    row += [f"{found['g']:.3f}", f"{1e4 * found['nmse']:.1f}", f"{found['ratio']:.2f}",
+                            f"{100 * found['centre']:.1f}"]  # fmt: skip
+                rows.append((f"{scan}, {name}", f"{100 * found['moved']:.1f}", *row))
         centre, ring = centre_and_ring(to_image(problem.kspace).abs().square().sum(-3))
         signals.append(f"{scan} {centre / ring:.2f}")
-        sentences.append(answer(scan, results[scan]))
+        sentences += [answer(scan, a, level) for a, level in zip(REFERENCE_SLOPES, results[scan], strict=True)]
     print_conditions(
         f"{BRAIN} and a simulated head, 16 × 64 × 64, R={ACCELERATION}, {ACS_LINES + 1} ACS lines, not put back.\n"
-        f"{features} random features, last layer 1 × {LAST_SAMPLES} by ridge regression, no linear path; λ makes the\n"
-        f"mean g that of ℂLReLU {REFERENCE_SLOPE:g} at λ = {REFERENCE_LAMBDA:g}. g from {replicas} replicas, noise "
-        f"{NOISE:g} of the RMS of k-space.\nCentre/ring: error energy per pixel within 3 of the image centre to that "
-        f"at 5 to 10; of the signal itself: {', '.join(signals)}.\nCentre error: of the signal there, RMS."
+        f"{features} random features, last layer 1 × {LAST_SAMPLES} by ridge regression, no linear path. λ is chosen "
+        f"for equal mean g: first that of\nℂLReLU {REFERENCE_SLOPES[0]:g} at λ = {REFERENCE_LAMBDA:g}, then that of "
+        f"ℂLReLU {REFERENCE_SLOPES[1]:g}. g from {replicas} replicas, noise {NOISE:g} of the RMS of k-space.\n"
+        f"Centre/ring: error energy per pixel within 3 of the image centre to that at 5 to 10; of the signal itself: "
+        f"{', '.join(signals)}.\nCentre %: RMS error within 3 pixels of the image centre, of the signal there."
     )
-    header = ("activation, leak", "λ", "mean g", "NMSE·1e4", "mask off centre %", "centre/ring", "centre error %")
-    print_table(header, rows)
+    header = ("mean g", "NMSE·1e4", "centre/ring", "centre %")
+    print_table(("activation, leak", "mask off centre %", *header, *header), rows)
     click.echo("\n".join(sentences))
     if output:
         draw(results, scans, output)
 
 
-def answer(scan: str, rows: dict[str, dict]) -> str:
+def answer(scan: str, slope: float, level: dict[str, dict]) -> str:
     """One sentence from the numbers; only rows whose g is within 3 % of the reference count."""
-    reference = rows[f"ℂLReLU {REFERENCE_SLOPE:g}"]
-    equal = {name: row for name, row in rows.items() if abs(row["g"] / reference["g"] - 1) < 0.03}
-    least, best = (min(equal, key=lambda name: equal[name][key]) for key in ("ratio", "nmse"))
+    reference = level[f"ℂLReLU {slope:g}"]
+    equal = {name: row for name, row in level.items() if abs(row["g"] / reference["g"] - 1) < 0.03}
+    least, ratio, best = (min(equal, key=lambda name: equal[name][key]) for key in ("centre", "ratio", "nmse"))
     return (
-        f"{scan}: {len(equal)} of {len(rows)} rows are within 3 % of the reference's g. Least centre/ring: {least}, "
-        f"{equal[least]['ratio']:.2f} against {reference['ratio']:.2f} of ℂLReLU {REFERENCE_SLOPE:g}, with NMSE "
-        f"{1e4 * equal[least]['nmse']:.1f} against {1e4 * reference['nmse']:.1f}. Least NMSE: {best}, "
-        f"{1e4 * equal[best]['nmse']:.1f}."
+        f"{scan}, g {reference['g']:.2f} ({len(equal)} of {len(level)} rows within 3 %), against ℂLReLU {slope:g}: "
+        f"least error at the centre {least}, {100 * equal[least]['centre']:.1f} against "
+        f"{100 * reference['centre']:.1f} %; least centre/ring {ratio}, {equal[ratio]['ratio']:.2f} against "
+        f"{reference['ratio']:.2f}, its NMSE {1e4 * equal[ratio]['nmse']:.1f} against {1e4 * reference['nmse']:.1f}; "
+        f"least NMSE {best}, {1e4 * equal[best]['nmse']:.1f}."
     )

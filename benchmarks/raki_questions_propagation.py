@@ -16,10 +16,9 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.fit import fit_raki
-from kband_core.raki.footprint import circular_columns
 from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
-from kband_core.raki.network import RakiNetwork, complex_leaky_relu, convolve, interpolate
+from kband_core.raki.network import RakiNetwork, convolve, interpolate
 from kband_core.sampling import equispaced_lines
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES, HIDDEN = (48, 48), 8, 3, 24, (32, 16)
@@ -64,7 +63,8 @@ def smoothed(network: RakiNetwork, lines: Tensor, noise: float) -> SmoothedNetwo
         alpha_beta, means = [], []
         for part, variance in ((z.real, power + pseudo), (z.imag, power - pseudo)):
             sd = noise * (variance.mT.unflatten(-1, z.shape[-2:]).clamp(min=1e-30) / 2).sqrt()
-            positive, density = torch.special.ndtr(part / sd), torch.exp(-((part / sd) ** 2) / 2) / math.sqrt(2 * math.pi)
+            positive = torch.special.ndtr(part / sd)
+            density = torch.exp(-((part / sd) ** 2) / 2) / math.sqrt(2 * math.pi)
             alpha_beta.append(network.slope + (1 - network.slope) * positive)
             means.append(network.slope * part + (1 - network.slope) * (part * positive + sd * density))
         mean = torch.complex(*means)
@@ -133,7 +133,7 @@ def draw(means: dict[float, list[dict[str, float]]], shown: dict[float, dict[str
         top = float(shown[slope]["simulated"].quantile(0.99))
         for axis, name in zip(row[1:], ("simulated", "widely linear", "smoothed", "second order"), strict=True):
             axis.imshow(shown[slope][name], cmap="viridis", vmin=0, vmax=top)
-            axis.set_title(f"{name}, noise {SHOWN:g}\ng 0 to {top:.1f}", fontsize=8)
+            axis.set_title(f"{name}, noise {SHOWN:g}\ng 0 to {top:.1f}", fontsize=9)
             axis.set_axis_off()
     figure.savefig(output, dpi=80)
 
@@ -171,12 +171,12 @@ def propagation(replicas: int, draws: int, output: Path | None) -> None:
             f"noiseless scan and {second:.1%} for the second order."
         )
     print_conditions(
-        f"simulated head, {N_COILS} coils, {SIZE[0]} × {SIZE[1]}, R={ACCELERATION}, {ACS_LINES + 1} noiseless ACS lines, "
-        f"not put back; {HIDDEN[0]}/{HIDDEN[1]} channels, 500 epochs.\nMean g of all pixels, in brackets its bias in "
-        f"percent of the simulated one ({replicas} replicas, activations computed anew).\nNoise: √E|n|² of a sample to "
-        f"the RMS of k-space. Signs turned: of real and imaginary parts before the activations, in percent.\n"
-        f"Smoothed: expected derivatives, g² from below. Noisy scans: mean g² of the widely linear maps of {draws} noisy "
-        f"scans, from above. Second order: mean of both g²."
+        f"simulated head, {N_COILS} coils, {SIZE[0]} × {SIZE[1]}, R={ACCELERATION}, {ACS_LINES + 1} noiseless ACS "
+        f"lines, not put back; {HIDDEN[0]}/{HIDDEN[1]} channels, 500 epochs.\nMean g of all pixels, in brackets its "
+        f"bias in percent of the simulated one ({replicas} replicas, activations computed anew).\nNoise: √E|n|² of a "
+        f"sample to the RMS of k-space. Signs turned: of real and imaginary parts before the activations, in percent.\n"
+        f"Smoothed: expected derivatives, g² from below. Noisy scans: mean g² of the widely linear maps of {draws} "
+        f"noisy scans, from above. Second order: mean of both g²."
     )
     header = ("slope, noise", "signs turned %", "simulated", "frozen", "widely linear", "smoothed", "noisy scans",
               "second order")  # fmt: skip

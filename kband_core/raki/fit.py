@@ -23,7 +23,6 @@ from kband_core.raki.footprint import (
 )
 from kband_core.raki.network import RakiNetwork, complex_leaky_relu
 
-
 WIDTHS = {"paper": (256, 128), "fast": (128, 64)}
 
 
@@ -58,8 +57,10 @@ def fit_raki(
     ACS lines are put back: it weighs windows as `calibrate_grappa` does, so that outer k-space is learnt too; 1e-2
     then suits `regularisation`.
 
-    hidden: channels of the hidden layers; by default 256 and 128 for "paper", the widths with which the published errors
-    are met, and 128 and 64 for "fast". warm_start: a network of the neighbouring slice, whose hidden layers are taken as they are; only the last one is
+    hidden: channels of the hidden layers; by default 256 and 128 for "paper", the widths with which the published
+    errors are met, and 128 and 64 for "fast".
+
+    warm_start: a network of the neighbouring slice, whose hidden layers are taken as they are; only the last one is
     solved. time_budget: seconds, looked at between epochs; `TimeBudgetExceeded` when they are over. `rng` may live on
     another device than the ACS.
 
