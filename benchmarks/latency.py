@@ -22,10 +22,12 @@ from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.gadget import Gadget
 from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.raki_recon import RakiRecon
 from gadgets.scan import Scan
 from gadgets.sense_recon import SenseRecon
-from kband_core.grappa import GrappaKernel
-from kband_core.reconstruct import grappa, sense
+from kband_core.grappa import apply_grappa
+from kband_core.raki.network import interpolate
+from kband_core.reconstruct import sense, zero_filled
 from pipelines.commands.replay import READ_AHEAD
 from pipelines.mrd_file import RawFile, write_raw
 from pipelines.pipeline import Pipeline, installed_xml
@@ -34,6 +36,7 @@ from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 
 PIPELINES = ("sense", "sense_buffered", "grappa", "grappa_buffered")
+ALL = (*PIPELINES, "raki", "raki_buffered")
 AIM = 1.2
 
 
@@ -92,9 +95,11 @@ def paced(lines: Iterable[ismrmrd.Acquisition], tr_ms: float) -> Iterator[ismrmr
 
 @click.command()
 @click.option("--tr", "tr_ms", default=5.0, show_default=True, help="Time between lines in ms.")
+@click.option("--pipeline", "pipelines", multiple=True, default=PIPELINES, type=click.Choice(ALL), show_default=True,
+              help="Several may be given; raki fits for a second or more, so --tr 80 shows it done in time.")
 @click.option("--repeats", default=9, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="Threads torch computes with.")
-def main(tr_ms: float, repeats: int, threads: int) -> None:
+def main(tr_ms: float, pipelines: tuple[str, ...], repeats: int, threads: int) -> None:
     """Run each pipeline in turns with its bare reconstruction, `repeats` times after one to warm up."""
     torch.set_num_threads(threads)
     protocol = Protocol(matrix=256, n_coils=16, n_slices=1, acceleration=3, acs_lines=24)
@@ -111,7 +116,7 @@ def main(tr_ms: float, repeats: int, threads: int) -> None:
             "file": functools.partial(_from_file, path=path),
             "paced": lambda timeline: timeline.arriving(paced(acquisitions, tr_ms)),
         }
-        results = {(name, feed): [] for name in PIPELINES for feed in feeds}
+        results = {(name, feed): [] for name in pipelines for feed in feeds}
         for repeat in range(repeats + 1):
             for (name, feed), runs in results.items():
                 timeline = _replayed(name, Scan.from_xml(xml), feeds[feed])
@@ -133,6 +138,8 @@ def _from_file(timeline: Timeline, path: Path) -> Iterator[ismrmrd.Acquisition]:
 def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Timeline:
     timeline, verdict, pipeline = Timeline(), Verdict(), Pipeline.from_xml(installed_xml(name))
     for gadget in pipeline.gadgets:
+        if isinstance(gadget, RakiRecon):
+            gadget.gfactor = False  # maps follow the images
         timeline.watch(gadget)
     for _ in run(pipeline, scan, pump(feed(timeline), READ_AHEAD), verdict):
         timeline.image = time.perf_counter()
@@ -150,8 +157,9 @@ def _bare_ms(name: str, timeline: Timeline) -> float:
         bare = functools.partial(sense, kspace, mask, csm, regularisation=weight, n_iterations=n_iterations)
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
-        kernel = GrappaKernel(GrappaRecon()._calibrate(timeline.buffer.acs, encoding, matrix)[0])
-        bare = functools.partial(grappa, kspace, mask.flatten(), kernel, csm)
+        gadget, fill = (GrappaRecon(), apply_grappa) if name.startswith("grappa") else (RakiRecon(), interpolate)
+        (fit,) = gadget.fit(timeline.buffer.acs, encoding, matrix)
+        bare = lambda: zero_filled(fill(fit, kspace, mask.flatten()), csm)  # noqa: E731
     start = time.perf_counter()
     bare()
     return 1000 * (time.perf_counter() - start)

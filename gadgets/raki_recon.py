@@ -59,7 +59,7 @@ class RakiRecon(Gadget):
         waits for a map. Raises `ScanError` at the end if maps could not be made.
         """
         reconstruction = Reconstruction("RakiRecon", self.on_failure, self.deadline)
-        networks = PerSlice("RakiRecon", self._fit)
+        networks = PerSlice("RakiRecon", self.fit)
         kernels = PerSlice("RakiRecon", GrappaRecon().fit)
         methods = {
             "RAKI": lambda buffer: self._reconstruct(buffer, networks),
@@ -85,7 +85,7 @@ class RakiRecon(Gadget):
         if failures:
             raise ScanError(f"RakiRecon: {len(failures)} g-factor maps could not be made: {failures[0]}")
 
-    def _fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
+    def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
         """One network for each slice (and z), from the same random weights."""
         acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
         if self.schedule == "paper":
