@@ -22,7 +22,7 @@ from pipelines.hosts.wire import Id
 from pipelines.simulated_protocol import Protocol
 
 SHARES = {"cut": 0.05, "garbage": 0.02, "stall": 0.01}
-PATIENCE = Patience(peer=3.0, worker=60.0, computation=30.0)
+PATIENCE = Patience(peer=10.0, worker=60.0, computation=30.0)
 KINDS = ("peer", "request", "busy", "reconstruction", "internal")
 MOST_GROWTH_MB = 32.0  # what allocators may keep between the first minute and the last
 HEADER = ("minute", "scans", "images", "faults sent", *(f"failed: {kind}" for kind in KINDS), "front MB", "workers MB",
@@ -80,7 +80,7 @@ def main(minutes: int, clients: int, workers: int, seed: int) -> None:
         "clients and server in one process, memory and counts at rest after each minute"
     )
     rows, rests, wrong = [], [], []
-    most = 2 * clients  # a scan whose client has vanished takes its place until its worker is back
+    most = 4 * clients  # a scan whose client has vanished takes its place until its worker is back
     with running_server(Settings(port=0, n_workers=workers, most_connections=most, patience=PATIENCE)) as server:
         before = _failures(server)
         for number in range(1, minutes + 1):

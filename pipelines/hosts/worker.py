@@ -6,6 +6,7 @@ server, which starts another.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import resource
 import socket
@@ -39,7 +40,7 @@ def main(control_fd: int, memory_bytes: int) -> None:
     ours = threading.enumerate()
     with socket.socket(fileno=control_fd) as control:
         control.sendall(READY)
-        for _ in range(SCANS_PER_LIFE):
+        for n_scans in itertools.count(1):
             scan_id, handed, _, _ = socket.recv_fds(control, SCAN_ID_BYTES, 1)
             if not handed:
                 return
@@ -48,6 +49,8 @@ def main(control_fd: int, memory_bytes: int) -> None:
             if any(_is_running(thread) for thread in threading.enumerate() if thread not in ours):
                 log.warning("a gadget left a thread running; this worker ends")
                 return
+            if n_scans >= SCANS_PER_LIFE:
+                return  # without DONE, so that no further scan is handed to a process that is about to end
             control.sendall(DONE)
 
 
