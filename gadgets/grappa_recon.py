@@ -11,17 +11,18 @@ from torch import Tensor
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
 from gadgets.per_slice import PerSlice
-from gadgets.reconstruction import Deadline, OnFailure, Reconstruction
+from gadgets.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils
 from gadgets.scan import Encoding
 from kband_core.grappa import GrappaKernel, calibrate_grappa
-from kband_core.reconstruct import grappa, zero_filled
+from kband_core.reconstruct import grappa
 
 
 @dataclass
 class GrappaRecon(Gadget):
     """Fill the missing lines by GRAPPA and combine the coils, by maps where `CoilSensitivities` stands before it.
 
-    The kernel is calibrated at the `Calibration` item. Needs lines on an R-fold grid; R=1 passes through.
+    The kernel is calibrated at the `Calibration` item. Needs lines on an R-fold grid; at R=1 only the coils are
+    combined, and the image says so.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -38,9 +39,11 @@ class GrappaRecon(Gadget):
         reconstruction = Reconstruction("GrappaRecon", self.on_failure, self.deadline)
         kernels = PerSlice("GrappaRecon", self.fit)
         for item in items:
+            is_accelerated = item.encoding.acceleration[0] > 1
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"GRAPPA": lambda buffer: self.reconstruct(buffer, kernels)})
-            elif item.encoding.acceleration[0] > 1:
+                method = {"GRAPPA": lambda buffer: self.reconstruct(buffer, kernels)}
+                yield reconstruction.images(item, method if is_accelerated else {COMBINED: combine_coils})
+            elif is_accelerated:
                 kernels.prepare(item)
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[GrappaKernel]:
@@ -52,8 +55,7 @@ class GrappaRecon(Gadget):
         return [GrappaKernel(weights) for weights in fitted.weights]
 
     def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:
+        """Fill the missing lines with the kernel of the buffer's slice and combine: `(z, y, x)`."""
         kspace, mask = buffer.planes()
         csm = None if buffer.csm is None else buffer.csm[0]
-        if buffer.encoding.acceleration[0] == 1:
-            return zero_filled(kspace, csm)
         return grappa(kspace, acquired_lines(mask), kernels.of(buffer)[0], csm)

@@ -17,7 +17,14 @@ from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
 from gadgets.per_slice import PerSlice
 from gadgets.quantitative import GFACTOR, SNR, quantity_array
-from gadgets.reconstruction import Deadline, OnFailure, Reconstruction, to_recon_space
+from gadgets.reconstruction import (
+    COMBINED,
+    Deadline,
+    OnFailure,
+    Reconstruction,
+    combine_coils,
+    to_recon_space,
+)
 from gadgets.scan import Encoding
 from kband_core.grappa import GrappaKernel
 from kband_core.raki.closed_form import fit_raki_rf
@@ -36,7 +43,7 @@ class RakiRecon(Gadget):
     """Fill the missing lines by RAKI and combine the coils, by maps where `CoilSensitivities` stands before it.
 
     The fit starts at the `Calibration` item; one that exceeds its time budget hands over to GRAPPA, and the image is
-    marked. Needs lines on an R-fold grid; R=1 passes through.
+    marked. Needs lines on an R-fold grid; at R=1 only the coils are combined, and there is no g-factor.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -68,15 +75,15 @@ class RakiRecon(Gadget):
         failures: list[str] = []
         waiting: list[_Waiting] = []
         for item in items:
+            is_accelerated = item.encoding.acceleration[0] > 1
             if isinstance(item, Calibration):
-                if item.encoding.acceleration[0] > 1:
+                if is_accelerated:
                     networks.prepare(item)
                 continue
-            images = reconstruction.images(item, methods)
+            images = reconstruction.images(item, methods if is_accelerated else {COMBINED: combine_coils})
             yield images
-            if self.gfactor or self.snr:
-                is_filled = item.encoding.acceleration[0] > 1
-                used = {meta["kband_method"] for meta in images.meta.flat if is_filled}
+            if (self.gfactor and is_accelerated) or self.snr:
+                used = {meta["kband_method"] for meta in images.meta.flat}
                 fits = {"RAKI": networks, "GRAPPA": kernels}
                 waiting.append(_Waiting(item, images, {name: fits[name].of(item) for name in used & fits.keys()}))
             if len(waiting) >= MOST_WAITING:
@@ -102,10 +109,8 @@ class RakiRecon(Gadget):
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
         kspace, mask = buffer.planes()
-        csm = None if buffer.csm is None else buffer.csm[0]
-        if buffer.encoding.acceleration[0] > 1:
-            kspace = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
-        return zero_filled(kspace, csm)
+        filled = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
+        return zero_filled(filled, None if buffer.csm is None else buffer.csm[0])
 
     def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:
         while waiting:
@@ -119,7 +124,7 @@ class RakiRecon(Gadget):
         """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
         shape, acceleration = of.images.headers.shape, of.buffer.encoding.acceleration[0]
         gfactor = torch.stack([_gfactor(of, index) for index in np.ndindex(shape)]).unflatten(0, shape)
-        maps = [quantity_array(of.images, GFACTOR, gfactor)] if self.gfactor else []
+        maps = [quantity_array(of.images, GFACTOR, gfactor)] if self.gfactor and acceleration > 1 else []
         if self.snr:
             noise = gfactor * acceleration**0.5
             signal = of.images.data.squeeze(-4).abs()

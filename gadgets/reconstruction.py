@@ -29,6 +29,7 @@ OnFailure = Annotated[
 
 
 Method = Callable[[ReconBuffer], Tensor]
+COMBINED = "coil combination"  # what makes an image of which no line was left out
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
 
 
@@ -81,6 +82,11 @@ class Reconstruction:
         reason = f"{self.who}: {'; '.join(failures)}"
         log.warning("%s; the image is made otherwise and marked", reason)
         return reason
+
+
+def combine_coils(buffer: ReconBuffer) -> Tensor:
+    """Make the image `(z, y, x)` of a fully sampled buffer: transform, combine by its maps, if any, else by RSS."""
+    return zero_filled(buffer.planes()[0], None if buffer.csm is None else buffer.csm[0])
 
 
 def to_recon_space(image: Tensor, encoding: Encoding, n_samples: int) -> Tensor:

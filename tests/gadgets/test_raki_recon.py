@@ -50,11 +50,14 @@ def test_fit_over_its_budget_hands_over_to_grappa(head_scan, lines_of, head):
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
 
 
-def test_fully_sampled_scan_passes_through(head_scan, lines_of, head):
-    """R=1: nothing to fill, g is 1."""
-    array, gfactor = images_of(head_scan, lines_of(1), acceleration=1, gfactor=True)
+def test_fully_sampled_scan_is_only_combined(head_scan, lines_of, head):
+    """R=1: no network made the image, so it does not say RAKI; g would be 1 and is not sent; the SNR is."""
+    array, snr = images_of(head_scan, lines_of(1), acceleration=1, gfactor=True, snr=True)
+    assert array.meta[0, 0, 0]["kband_method"] == "coil combination"
+    assert array.meta[0, 0, 0]["kband_fallback"] == "no"
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.002
-    torch.testing.assert_close(gfactor.data.real, torch.full_like(gfactor.data.real, 100.0))
+    assert snr.meta[0, 0, 0]["kband_quantity"] == "SNR"
+    torch.testing.assert_close(snr.data.real, 10 * array.data.abs())
 
 
 def test_maps_are_series_of_their_own(head_scan, lines_of):
