@@ -12,6 +12,7 @@ import click
 import torch
 from matplotlib.figure import Figure
 from measure import data_option, fully_sampled, print_conditions, print_table
+from raki_questions_picture import save
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
@@ -190,7 +191,7 @@ def draw(results: dict[str, list[dict[str, dict]]], scans: dict[str, Problem], o
         for axis in row:
             axis.set_axis_off()
     figure.suptitle("Error of all coils, 0 to 20 % of the bright signal, at equal mean g", fontsize=9)
-    figure.savefig(output, dpi=90)
+    save(figure, output, dpi=90)
 
 
 @click.command()

@@ -12,6 +12,7 @@ import click
 import torch
 from matplotlib.figure import Figure
 from measure import print_conditions, print_table
+from raki_questions_picture import save
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
@@ -131,13 +132,13 @@ def draw(results: dict[str, dict[str, tuple]], output: Path) -> None:
         for name, (errors, _, _) in rows.items():
             dashes = "--" if "frame 0" in name else "-"
             row[0].plot([1e4 * error for error in errors], dashes, marker="o", markersize=3, linewidth=1.2, label=name)
-        row[0].set(xlabel="frame", ylabel="NMSE·1e4", title=case)
+        row[0].set(xlabel="frame", title=f"NMSE·1e4, {case}")
         for axis, name in zip(row[1:], shown, strict=True):
             axis.imshow(rows[name][2].abs(), cmap="gray", vmin=0, vmax=0.15)
             axis.set_title(f"{name}\nlast frame, |error| 0 to 0.15", fontsize=8)
             axis.set_axis_off()
     axes[-1][0].legend(fontsize=8)
-    figure.savefig(output, dpi=60)
+    save(figure, output, dpi=60)
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 import torch
 from matplotlib.figure import Figure
 from measure import print_conditions, print_table
+from raki_questions_picture import save
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
@@ -128,14 +129,14 @@ def draw(means: dict[float, list[dict[str, float]]], shown: dict[float, dict[str
             bias = [100 * (level[name] / level["simulated"] - 1) for level in means[slope]]
             row[0].semilogx(LEVELS, bias, marker=".", label=name)
         row[0].axhline(0, color="black", linewidth=0.5)
-        row[0].set(xlabel="noise, of the RMS of k-space", ylabel="bias of mean g, %", title=f"slope {slope:g}")
+        row[0].set(xlabel="noise, of the RMS of k-space", title=f"bias of mean g in %, slope {slope:g}")
         row[0].legend(fontsize=7)
         top = float(shown[slope]["simulated"].quantile(0.99))
         for axis, name in zip(row[1:], ("simulated", "widely linear", "smoothed", "second order"), strict=True):
             axis.imshow(shown[slope][name], cmap="viridis", vmin=0, vmax=top)
             axis.set_title(f"{name}, noise {SHOWN:g}\ng 0 to {top:.1f}", fontsize=9)
             axis.set_axis_off()
-    figure.savefig(output, dpi=80)
+    save(figure, output, dpi=80)
 
 
 @click.command()
