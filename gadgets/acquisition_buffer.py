@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gadgets import flags
 from gadgets.errors import ScanError
-from gadgets.gadget import Gadget, field
+from gadgets.gadget import Device, Gadget, field
 from gadgets.image_lines import ImageKey, ImageLines
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.kspace_lines import misfit
@@ -42,7 +42,7 @@ class AcquisitionBuffer(Gadget):
     acs_lines: Annotated[
         int, field(ge=4, le=512, description="central lines that calibrate where the scanner flags none")
     ] = 24
-    device: Annotated[str, field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = "auto"
+    device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""

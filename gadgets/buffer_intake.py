@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from gadgets.gadget import Gadget, field
+from gadgets.gadget import Device, Gadget
 from gadgets.items import LineCount, ReconBuffer
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -21,7 +21,7 @@ class BufferIntake(Gadget):
     accepts: ClassVar[tuple[type, ...]] = (ReconBuffer,)
     emits: ClassVar[tuple[type, ...]] = (ReconBuffer,)
 
-    device: Annotated[str, field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = "auto"
+    device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""

@@ -113,3 +113,4 @@ def _bounds(info: FieldInfo) -> Iterator[tuple[str, Any]]:
 
 
 field = pydantic.Field
+Device = typing.Annotated[str, field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]

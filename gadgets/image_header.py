@@ -6,7 +6,7 @@ import ismrmrd
 
 from gadgets.image_lines import ImageKey
 from gadgets.items import LineCount
-from gadgets.scan import Encoding
+from gadgets.scan import COUNTERS, Encoding
 
 FALLBACK_SERIES = 100  # added to the series of an image that is not what was asked for
 
@@ -14,7 +14,6 @@ COPIED = (
     "measurement_uid", "position", "read_dir", "phase_dir", "slice_dir", "patient_table_position",
     "acquisition_time_stamp", "physiology_time_stamp", "user_int", "user_float",
 )  # fmt: skip
-COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
 
 
 def image_header(

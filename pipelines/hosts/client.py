@@ -18,7 +18,7 @@ import ismrmrd
 
 from gadgets.errors import PipelineError, ScanError
 from pipelines.hosts.messages import decode_image, encode_line, text_message, text_of
-from pipelines.hosts.wire import CONFIG_NAME_BYTES, Id, Message, Wire
+from pipelines.hosts.wire import CLOSE, CONFIG_NAME_BYTES, Id, Message, Wire
 from pipelines.run import Verdict
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Client:
                 wire.send(message)
                 self._line_at = time.monotonic()
                 verdict.n_lines += 1
-            wire.send(Message(Id.CLOSE))
+            wire.send(CLOSE)
         except BlockingIOError:
             self._fail(f"the server took no data for {self._target.deadline:g} s, after {verdict.n_lines} lines")
             _hang_up(wire)

@@ -10,11 +10,10 @@ import time
 from dataclasses import dataclass, replace
 
 from pipelines.hosts.messages import text_message
-from pipelines.hosts.wire import Id, Message, Wire
+from pipelines.hosts.wire import CLOSE, Id, Message, Wire
 
 log = logging.getLogger(__name__)
 
-CLOSE = Message(Id.CLOSE)
 LINGER_SECONDS = 2.0
 DATA = (Id.ACQUISITION, Id.WAVEFORM, Id.IMAGE, Id.IMAGE_ARRAY, Id.RECON_DATA)
 

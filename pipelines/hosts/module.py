@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD = 64  # messages: enough to keep reading while a gadget computes, little enough to press back
 FIRST_DATA = 1000  # message numbers below it steer the session
-CLOSE = Message(Id.CLOSE)
 
 
 def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | None:

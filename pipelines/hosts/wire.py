@@ -50,6 +50,9 @@ class Message(NamedTuple):
         return 2 + sum(map(len, self.parts))
 
 
+CLOSE = Message(Id.CLOSE)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Largest sizes accepted from a peer, in bytes."""

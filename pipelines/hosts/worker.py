@@ -16,8 +16,8 @@ import threading
 import structlog
 
 from pipelines.hosts.logs import configure_logs
-from pipelines.hosts.module import CLOSE, read_start, reconstruct
-from pipelines.hosts.wire import Wire, WireError
+from pipelines.hosts.module import read_start, reconstruct
+from pipelines.hosts.wire import CLOSE, Wire, WireError
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
 
 log = logging.getLogger(__name__)
