@@ -50,9 +50,40 @@ def ssim(image: Tensor, reference: Tensor, *, data_range: Tensor | float | None 
     if min(n["y"], n["x"]) < 7:
         raise ValueError(f"ssim: images of {n['y']} x {n['x']} pixels, but the window needs 7 x 7")
     value_range = _range(reference, data_range)[..., None, None]
+    return _similarity(image.abs(), reference.abs(), value_range, stride=1)
+
+
+def authors_nmse(image: Tensor, reference: Tensor) -> Tensor:
+    """Return mean (|t| - |p|)² / (max |t| - min |t|), which the published k-band code calls NMSE.
+
+    It is none: it grows with the scale of the images.
+    """
+    check_axes(image=(image, "... y x"), reference=(reference, "... y x"))
+    t, p = reference.abs(), image.abs()
+    return (t - p).square().mean((-2, -1)) / (t.amax((-2, -1)) - t.amin((-2, -1)))
+
+
+def authors_psnr(image: Tensor, reference: Tensor) -> Tensor:
+    """Return the PSNR in dB of magnitudes that are each scaled from 0 to 1, as the published k-band code does."""
+    check_axes(image=(image, "... y x"), reference=(reference, "... y x"))
+    p, t = (_from_zero_to_one(array.abs()) for array in (image, reference))
+    return -10 * (t - p).square().mean((-2, -1)).log10()
+
+
+def authors_ssim(image: Tensor, reference: Tensor) -> Tensor:
+    """Return the SSIM of 8-bit magnitudes, each scaled by its own maximum, in 7 × 7 tiles side by side.
+
+    So the published k-band code has it: an error of scale does not count.
+    """
+    check_axes(image=(image, "... y x"), reference=(reference, "... y x"))
+    p, t = ((255 * array.abs() / array.abs().amax((-2, -1), keepdim=True)).round() for array in (image, reference))
+    return _similarity(p, t, torch.tensor(255.0, device=t.device), stride=7)
+
+
+def _similarity(x: Tensor, r: Tensor, value_range: Tensor, *, stride: int) -> Tensor:
     # float32 would lose the variance of a bright, flat region to cancellation
-    x, r = torch.broadcast_tensors(image.abs().double(), reference.abs().double())
-    mean_x, mean_r, mean_xx, mean_rr, mean_xr = (_window_mean(a) for a in (x, r, x * x, r * r, x * r))
+    x, r = torch.broadcast_tensors(x.double(), r.double())
+    mean_x, mean_r, mean_xx, mean_rr, mean_xr = (_window_mean(a, stride) for a in (x, r, x * x, r * r, x * r))
     sample = 49 / 48
     variance_x, variance_r = sample * (mean_xx - mean_x**2), sample * (mean_rr - mean_r**2)
     covariance = sample * (mean_xr - mean_x * mean_r)
@@ -72,6 +103,11 @@ def _range(reference: Tensor, data_range: Tensor | float | None) -> Tensor:
     return torch.as_tensor(data_range, dtype=torch.float32, device=reference.device)
 
 
-def _window_mean(image: Tensor) -> Tensor:
-    windows = avg_pool2d(image.reshape(-1, 1, *image.shape[-2:]), 7, stride=1)
+def _from_zero_to_one(image: Tensor) -> Tensor:
+    low, high = image.amin((-2, -1), keepdim=True), image.amax((-2, -1), keepdim=True)
+    return (image - low) / (high - low)
+
+
+def _window_mean(image: Tensor, stride: int) -> Tensor:
+    windows = avg_pool2d(image.reshape(-1, 1, *image.shape[-2:]), 7, stride=stride)
     return windows.reshape(*image.shape[:-2], *windows.shape[-2:])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kband_core.coils import combine, merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.operators import Sense
+from kband_core.scaling import noise_level, plane_scale
 from kband_core.solvers import conjugate_gradient
 
 
@@ -42,6 +43,18 @@ def grappa(kspace: Tensor, mask: Tensor, kernel: GrappaKernel, csm: Tensor | Non
     `mask` bool `(ky,)`, the acquired lines.
     """
     return zero_filled(apply_grappa(kernel, kspace, mask), csm)
+
+
+@torch.no_grad()
+def network(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module) -> Tensor:
+    """Reconstruct by a trained network of `kband_core.networks`; scaled as in training, and back again.
+
+    `kspace` `(b, coil, ky, kx)`, zero where nothing was acquired; `mask` `(b, ky, kx)` or `(b, ky, 1)`, b or 1;
+    `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each of the b planes is scaled by its own.
+    """
+    scale, noise = plane_scale(kspace), noise_level(kspace, mask)
+    image = model(kspace / scale[:, None, None, None], mask.expand(len(kspace), -1, -1), csm, noise / scale)
+    return merge_sets(image) * scale[:, None, None]
 
 
 def check_image(image: Tensor) -> Tensor:

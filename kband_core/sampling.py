@@ -6,6 +6,8 @@ block is centred like `resize`: it starts at N//2 - acs//2.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -116,3 +118,32 @@ def grid_ends(who: str, mask: Tensor, acceleration: int) -> tuple[int, int]:
             f"{who}: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
         )
     return int(lines[0]), int(lines[-1])
+
+
+def ssdu_split(mask: Tensor, *, fraction: float = 0.4, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Split the acquired samples into those the network sees, Θ, and those it is judged by, Λ; masks like `mask`.
+
+    `mask` `(ky, kx)`, or `(ky, 1)`, of which whole lines are split. ⌈`fraction`·acquired⌉ of them go to Λ, drawn
+    with a Gaussian density around DC, SD (N − 1)/4 along each axis; the central 4 x 4 samples, or 4 lines, stay in Θ.
+
+    Yaman et al., Self-supervised learning of physics-guided reconstruction, MRM 84:3172 (2020).
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"ssdu_split: fraction is {fraction:g}, between 0 and 1 needed")
+    density = torch.ones((), dtype=torch.float64)
+    central = torch.ones((), dtype=torch.bool)
+    for dim, length in enumerate(mask.shape):
+        offset = torch.arange(length, dtype=torch.float64) - length // 2
+        along = [-1 if other == dim else 1 for other in range(2)]
+        density = density * torch.exp(-0.5 * (offset / max((length - 1) / 4, 1)).square()).reshape(along)
+        central = central & ((offset >= -2) & (offset < 2)).reshape(along)
+    acquired = mask.cpu()
+    n_judged = math.ceil(fraction * int(acquired.sum()))
+    free = acquired & ~central
+    n_free = int(free.sum())
+    if not 0 < n_judged <= n_free:
+        raise ValueError(f"ssdu_split: {n_judged} samples to judge by, but {n_free} acquired outside the centre")
+    judged = torch.zeros_like(acquired).flatten()
+    judged[torch.multinomial((density * free).flatten(), n_judged, generator=rng)] = True
+    judged = judged.reshape(mask.shape).to(mask.device)
+    return mask & ~judged, judged

@@ -17,6 +17,14 @@ def conjugate_gradient(
     converged to rounding stays where it is, since further steps would follow rounding errors away from the solution.
     Differentiable by autograd.
     """
+    if b.is_complex():  # real arithmetic on real and imaginary parts: every step length is real
+        solution = conjugate_gradient(
+            lambda x: torch.view_as_real(normal(torch.view_as_complex(x)).resolve_conj()),
+            torch.view_as_real(b.resolve_conj()),
+            n_iterations,
+            dims=(*(dim % b.ndim for dim in dims), -1),
+        )
+        return torch.view_as_complex(solution)
     x = torch.zeros_like(b)
     residual = direction = b
     energy = _inner(b, b, dims)
@@ -25,10 +33,10 @@ def conjugate_gradient(
         applied = normal(direction)
         still = torch.where(energy > floor, energy, torch.zeros_like(energy))
         step = _ratio(still, _inner(direction, applied, dims))
-        x = x + step * direction
-        residual = residual - step * applied
+        x = torch.addcmul(x, step, direction)
+        residual = torch.addcmul(residual, step, applied, value=-1)
         previous, energy = energy, _inner(residual, residual, dims)
-        direction = residual + _ratio(energy, previous) * direction
+        direction = torch.addcmul(residual, _ratio(energy, previous), direction)
     return x
 
 
@@ -52,7 +60,7 @@ def ridge(who: str, columns: Tensor, targets: Tensor, *, regularisation: float) 
 
 
 def _inner(a: Tensor, b: Tensor, dims: tuple[int, ...]) -> Tensor:
-    return (a.conj() * b).real.sum(dims, keepdim=True)
+    return (a * b).sum(dims, keepdim=True)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

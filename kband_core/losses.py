@@ -1,0 +1,67 @@
+"""Compare an image with acquired k-space samples, coil by coil.
+
+The image `(b, set, y, x)` goes through coil sensitivity maps `(b, set, coil, y, x)` and the Fourier transform, and is
+compared with the samples `(b, coil, ky, kx)` themselves: no target image is needed, which a band cannot give.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.fourier import to_kspace
+
+Norm = Literal["l1", "l2"]
+
+
+def predicted_kspace(image: Tensor, csm: Tensor) -> Tensor:
+    """Return what every coil would measure of an image: F·S, `(..., set, y, x)` → `(..., coil, ky, kx)`."""
+    return to_kspace((csm * image.unsqueeze(-3)).sum(-4))
+
+
+def kspace_loss(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor, *, norm: Norm = "l1") -> Tensor:
+    """Return the mean over all b·coil·ky·kx samples of weight·|F S x − target|, or of the squares for `l2`.
+
+    `weight` `(b, ky, kx)` or `(b, ky, 1)` is W·B, 0 where there is no target. The mean also counts those samples:
+    divided by the sum of the band's own weights it would no longer be the full loss on average. With |·| the complex
+    modulus, one sample's part of the gradient is bounded however far off it is.
+
+    Wang et al., K-band, arXiv 2308.02958, Corollaries 3.1 and 3.3.
+    """
+    if norm not in get_args(Norm):
+        raise ValueError(f"kspace_loss: no norm '{norm}'; there are {', '.join(get_args(Norm))}")
+    difference = _difference(image, csm, target, weight).abs()
+    if norm == "l2":
+        difference = difference.square()
+    return (weight.unsqueeze(-3) * difference).mean()
+
+
+def normalised_loss(image: Tensor, csm: Tensor, target: Tensor, loss_mask: Tensor) -> Tensor:
+    """Return ½‖d‖₂/‖y‖₂ + ½‖d‖₁/‖y‖₁ of the samples in `loss_mask` Λ `(b, ky, kx)` or `(b, ky, 1)`; the batch mean.
+
+    d = F S x − y, over all coils of a plane; ‖·‖₁ sums the magnitudes of real and imaginary parts. Every plane counts
+    alike, however bright; the ratio of sums makes it unfit for bands, which see a part of both.
+
+    Yaman et al., Self-supervised learning of physics-guided reconstruction, MRM 84:3172 (2020).
+    """
+    chosen = loss_mask.unsqueeze(-3)
+    difference = torch.view_as_real(chosen * _difference(image, csm, target, loss_mask)).flatten(-4)
+    measured = torch.view_as_real(chosen * target).flatten(-4)
+    ratio = sum(
+        torch.linalg.vector_norm(difference, order, dim=-1) / torch.linalg.vector_norm(measured, order, dim=-1)
+        for order in (1, 2)
+    )
+    return ratio.mean() / 2
+
+
+def _difference(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    check_axes(
+        image=(image, "b set ky kx"),
+        csm=(csm, "b set coil ky kx"),
+        target=(target, "b coil ky kx"),
+        weight=(weight, "b ky line" if weight.shape[-1] == 1 else "b ky kx"),
+    )
+    return predicted_kspace(image, csm) - target

@@ -1,0 +1,53 @@
+"""U-Net: the image-domain baseline, which knows nothing of what was measured beyond its zero-filled image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from kband_core.networks.blocks import to_channels, to_complex
+from kband_core.operators import Sense
+
+
+class UNet(nn.Module):
+    """U-Net on the zero-filled, coil-combined image, any size; `channels` at the top, doubled on each of `scales`.
+
+    Ronneberger, Fischer and Brox, MICCAI 2015; instance norm and leaky ReLU as in the fastMRI baseline (Zbontar,
+    arXiv 1811.08839). `bf16`: the convolutions alone compute in bfloat16.
+    """
+
+    def __init__(self, channels: int = 32, scales: int = 4, bf16: bool = False) -> None:
+        super().__init__()
+        self.bf16 = bf16
+        widths = [channels * 2**scale for scale in range(scales + 1)]
+        self.down = nn.ModuleList(_twice(a, b) for a, b in zip([2, *widths[:-1]], widths, strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2, bias=False) for w in widths[:-1])
+        self.merge = nn.ModuleList(_twice(2 * w, w) for w in widths[:-1])
+        self.tail = nn.Conv2d(channels, 2, 1)
+
+    def forward(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
+        """Reconstruct `(b, coil, ky, kx)` to `(b, set, y, x)`; sets are treated one by one."""
+        image = Sense(csm, mask).adjoint(kspace)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16):
+            change = self._change(to_channels(image.flatten(0, 1)))
+        return image + to_complex(change).view_as(image)
+
+    def _change(self, channels: Tensor) -> Tensor:
+        height, width = channels.shape[-2:]
+        multiple = 2 ** len(self.up)
+        features = pad(channels, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        kept = []
+        for scale, block in enumerate(self.down):
+            features = block(features if scale == 0 else nn.functional.avg_pool2d(features, 2))
+            kept.append(features)
+        for up, merge, skip in reversed(list(zip(self.up, self.merge, kept[:-1], strict=True))):
+            features = merge(torch.cat([up(features), skip], 1))
+        return self.tail(features)[..., :height, :width]
+
+
+def _twice(n_in: int, n_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n in (n_in, n_out):
+        layers += [nn.Conv2d(n, n_out, 3, padding=1, bias=False), nn.InstanceNorm2d(n_out), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,55 @@
+"""Tell how good an image is without a reference: from one more band, acquired for the purpose.
+
+Samples that lie in one random band, each weighted by W = 1/E[B], sum up on average to the sum over all of k-space
+(Horvitz and Thompson, JASA 47:663, 1952). Numerator and denominator of the error are exactly unbiased if
+
+- the band's angle was drawn at random, and the image came from another acquisition: the scan itself, of full extent;
+- W is not capped (`band_weight(..., cap=inf)`) and every sample lies in some band, as it does for `strip`. Where W is
+  capped a sample counts W·E[B] times, where no band comes not at all.
+
+The noise of the band is part of its samples, and therefore of the error. Of several bands, sum the energies first and
+divide then: the ratio of one band scatters, and is itself not exactly unbiased.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+
+
+def weighted_band_energy(kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
+    """Estimate Σ|k|² over all of k-space and all coils from the samples in `band`: Σ W·B·|k|².
+
+    `kspace` `(..., coil, ky, kx)`, `band` bool and `weight` `(..., ky, kx)`; returns `(...)`.
+    """
+    check_axes(kspace=(kspace, "... coil ky kx"), band=(band, "... ky kx"), weight=(weight, "... ky kx"))
+    return (weight * band * kspace.abs().square().sum(-3)).sum((-2, -1))
+
+
+def weighted_band_nmse(predicted_kspace: Tensor, kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
+    """Estimate the NMSE of full k-space from one band: Σ W·B·|p − k|² / Σ W·B·|k|²; `(...)`.
+
+    `predicted_kspace` is what every coil would measure of the image, F·S (`kband_core.losses.predicted_kspace`).
+    Without W the estimate would be too good, since every band crosses the centre, where the relative error is least.
+    """
+    error = weighted_band_energy(predicted_kspace - kspace, band, weight)
+    return error / weighted_band_energy(kspace, band, weight)
+
+
+def weighted_error_by_radius(
+    predicted_kspace: Tensor, kspace: Tensor, band: Tensor, weight: Tensor, *, edges: Sequence[float]
+) -> Tensor:
+    """Estimate the NMSE of rings of k-space from one band; `(..., ring)`.
+
+    Ring i holds `edges[i]` ≤ r < `edges[i + 1]`, with r = 1 at the end of each axis, so that corners reach √2. With
+    a `band` and a `weight` of ones this is the error itself. A ring without samples gives nan.
+    """
+    rows, columns = ((torch.arange(n, device=kspace.device) - n // 2) / (n / 2) for n in kspace.shape[-2:])
+    radius = torch.hypot(rows[:, None], columns)
+    rings = ((radius >= inner) & (radius < outer) for inner, outer in itertools.pairwise(edges))
+    return torch.stack([weighted_band_nmse(predicted_kspace, kspace, band & ring, weight) for ring in rings], -1)

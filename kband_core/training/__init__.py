@@ -1,0 +1,1 @@
+"""Training: planes in, weights and a model card out."""

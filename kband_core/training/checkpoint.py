@@ -1,0 +1,32 @@
+"""All that a training needs to go on as if nothing had happened, in one file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FORMAT = "kband checkpoint 1"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state`, tensors and plain numbers and texts; the file before it stays until this one is whole."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    torch.save({"format": FORMAT, **state}, unfinished)
+    os.replace(unfinished, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what was saved, to the CPU; no code of the file is run. Raises `ValueError`."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no checkpoint to go on from; start without resuming") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: the checkpoint is damaged; start without resuming") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a checkpoint of this program; start without resuming")
+    return state

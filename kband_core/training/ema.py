@@ -1,0 +1,30 @@
+"""The moving average of a network's weights, which is what is validated and shipped."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """θ̄ ← d θ̄ + (1 - d) θ with d = min(decay, (1 + n)/(10 + n)) after n updates, so that the start is forgotten.
+
+    `network` is a copy that carries the averaged weights. Decay 0 follows the weights themselves.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+        self.n_updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take the weights of one more step into account."""
+        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
+        for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.network.buffers(), network.buffers(), strict=True):
+            mean.copy_(value)
+        self.n_updates += 1

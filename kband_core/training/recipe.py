@@ -1,0 +1,215 @@
+"""What to train, on what, and how: a YAML file without room for typing errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+from kband_core import networks
+from kband_core.training.supervision import Supervised, Supervision, build_supervision
+
+SHIPPED = Path(__file__).parent / "recipes"
+MOST_SHOWN = 3  # mistakes in one sentence
+
+Whole = Annotated[int, Field(ge=1)]
+Between = tuple[Whole, Whole]
+Factor = Annotated[float, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkRecipe(_Section):
+    """A network of `kband_core.networks` by name, and its settings, which the network checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> NetworkRecipe:
+        with torch.device("meta"):  # no memory, no random numbers
+            self.build()
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra)
+
+    def build(self) -> nn.Module:
+        """Build the network with random weights. Raises `ValueError` for a setting it does not know."""
+        try:
+            return networks.build(self.name, **self.settings)
+        except TypeError as error:
+            raise ValueError(f"network {self.name}: a setting is of the wrong kind ({error})") from error
+
+
+class SupervisionRecipe(_Section):
+    """A supervision of `kband_core.training.supervision` by name, and its options, which the supervision checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> SupervisionRecipe:
+        try:
+            self.build()
+        except TypeError as error:
+            raise ValueError(f"an option is of the wrong kind ({error})") from error
+        return self
+
+    def build(self) -> Supervision:
+        """Make what turns planes into examples. Raises `ValueError` for an option it does not know."""
+        options = {key: tuple(value) if isinstance(value, list) else value for key, value in self.model_extra.items()}
+        return build_supervision(self.name, **options)
+
+    def full_extent(self) -> Supervision:
+        """Make the supervision by all samples that draws its lines in the same way: what images are judged on."""
+        trained = self.build()
+        return Supervised(
+            line_acceleration=trained.line_acceleration, acs_lines=trained.acs_lines, sampling=trained.sampling
+        )
+
+
+class ProceduralRecipe(_Section):
+    """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: none comes twice.
+
+    A finite number of scans is kept in memory.
+    """
+
+    matrix: Between = (96, 160)
+    coils: Between = (4, 16)
+    n_scans: Annotated[int, Field(ge=2)] | None = None
+
+
+class DataRecipe(_Section):
+    """Planes of a file, of which the `held_out` fraction of the subjects validates, or procedural ones."""
+
+    planes: Path | None = None
+    procedural: ProceduralRecipe | None = None
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataRecipe:
+        if self.planes and self.procedural:
+            raise ValueError("planes of a file and procedural ones are both given; one of them expected")
+        return self
+
+
+class OptimiserRecipe(_Section):
+    """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    steps: Whole | None = None
+    epochs: Whole | None = None
+    batch: Whole = 1
+    schedule: Literal["onecycle", "step", "constant"] = "onecycle"
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5,)
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+    @model_validator(mode="after")
+    def _one_length(self) -> OptimiserRecipe:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("either steps or epochs expected")
+        return self
+
+
+class ValidationRecipe(_Section):
+    """Validate after `every` so many steps on `planes` planes."""
+
+    every: Whole = 1000
+    planes: Whole = 16
+
+
+class LimitsRecipe(_Section):
+    """Where the model may be used, as far as that differs from what it was trained on."""
+
+    acceleration: tuple[Factor, Factor] | None = None
+    matrix: Between | None = None
+    acs_lines: Whole | None = None
+
+
+class Recipe(_Section):
+    """One training, whole. The same recipe on the same machine gives the same weights."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    description: str = ""
+    network: NetworkRecipe
+    supervision: SupervisionRecipe
+    data: DataRecipe = DataRecipe()
+    optimiser: OptimiserRecipe
+    validation: ValidationRecipe = ValidationRecipe()
+    limits: LimitsRecipe = LimitsRecipe()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _epochs_end(self) -> Recipe:
+        if self.optimiser.epochs and self.data.procedural and self.data.procedural.n_scans is None:
+            raise ValueError("epochs of procedural scans without n_scans never end; give steps or n_scans")
+        return self
+
+    def text(self) -> str:
+        """Write it as YAML, defaults included: they may change."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+    def changed(self, section: str | None = None, **values: Any) -> Recipe:
+        """Return a copy with other values in a section, or in the recipe itself. Raises `ValueError`."""
+        whole = self.model_dump(mode="json")
+        changes = values if section is None else {section: {**whole[section], **values}}
+        return parse_recipe({**whole, **changes}, self.name)
+
+
+def read_recipe(recipe: Path | str) -> Recipe:
+    """Read a YAML file, or the shipped recipe of that name. Raises `ValueError`, one sentence."""
+    path = Path(recipe)
+    shipped = {found.stem: found for found in sorted(SHIPPED.glob("*.yaml"))}
+    if not path.is_file():
+        if str(recipe) not in shipped:
+            raise ValueError(f"recipe: no file and no shipped recipe '{recipe}'; shipped are {', '.join(shipped)}")
+        path = shipped[str(recipe)]
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path.name}: not YAML ({' '.join(str(error).split())})") from error
+    return parse_recipe(content, path.name)
+
+
+def parse_recipe(content: Any, name: str) -> Recipe:
+    """Check the content of a recipe. Raises `ValueError`: one sentence with the key that is wrong."""
+    if not isinstance(content, dict):
+        raise ValueError(f"recipe {name}: {type(content).__name__} found, keys expected: {_known(())}")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        flaws = list(dict.fromkeys(_flaw(entry) for entry in error.errors()))
+        more = f"; and {len(flaws) - MOST_SHOWN} more" if len(flaws) > MOST_SHOWN else ""
+        raise ValueError(f"recipe {name}: {'; '.join(flaws[:MOST_SHOWN])}{more}") from error
+
+
+def _flaw(entry: Any) -> str:
+    where = tuple(part for part in entry["loc"] if isinstance(part, str) and part.isidentifier())
+    key = ".".join(where)
+    if entry["type"] == "extra_forbidden":
+        return f"unknown key '{key}'; known are {_known(where[:-1])}"
+    if entry["type"] == "missing":
+        return f"'{key}' is missing"
+    message = entry["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{key}: {message}" if key else message
+
+
+def _known(where: tuple[str, ...]) -> str:
+    sections = {"network": NetworkRecipe, "supervision": SupervisionRecipe, "data": DataRecipe,
+                "procedural": ProceduralRecipe, "optimiser": OptimiserRecipe, "validation": ValidationRecipe,
+                "limits": LimitsRecipe}  # fmt: skip
+    model = sections[where[-1]] if where else Recipe
+    return ", ".join(model.model_fields)

@@ -1,0 +1,182 @@
+"""Train a network by a recipe: step, validate, keep the best, write weights and a model card."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kband_core.models import save_model
+from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
+from kband_core.training.ema import MovingAverage
+from kband_core.training.example import Example
+from kband_core.training.examples import Batches, load, to_device
+from kband_core.training.history import History
+from kband_core.training.material import Material, find_material
+from kband_core.training.processes import Processes, processes
+from kband_core.training.recipe import Recipe
+from kband_core.training.state import State, learning_rate, take_step
+from kband_core.training.stopping import Told, listening
+from kband_core.training.supervision import Supervision
+from kband_core.training.validation import Validation
+
+ROW_EVERY = 50  # steps
+TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole
+SAMES = ("network", "supervision", "data", "optimiser", "seed")  # what a checkpoint and its recipe must agree in
+
+Tell = Callable[[int, int, float, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training: steps done of those wanted, steps skipped, the best validation, seconds in all."""
+
+    step: int
+    n_steps: int
+    n_skipped: int
+    figures: Mapping[str, float]
+    seconds: float
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    fold: tuple[int, int] | None = None,
+    n_workers: int = 1,
+    checkpoint_minutes: float = 10.0,
+    tell: Tell = lambda step, n_steps, loss, figures: None,
+) -> Outcome:
+    """Train and write `<name>.safetensors` and its card `<name>.yaml`, `<name>.checkpoint` and `log.csv` to `folder`.
+
+    The weights written are the moving average at its best validation. Every example is a function of seed, step and
+    place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it. `fold` is
+    (number, of so many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`, one sentence.
+    """
+    with processes(device) as own, listening() as told:
+        training = _Training(recipe, folder, fold, own)
+        if resume:
+            training.restore()
+        return training.run(n_workers, 60 * checkpoint_minutes, told, tell)
+
+
+class _Training:
+    """One process' part in a training."""
+
+    def __init__(self, recipe: Recipe, folder: Path, fold: tuple[int, int] | None, own: Processes) -> None:
+        optimiser = recipe.optimiser
+        if optimiser.batch % own.n_ranks:
+            raise ValueError(f"a batch of {optimiser.batch} cannot be shared by {own.n_ranks} processes")
+        self.recipe, self.folder, self.own = recipe, folder, own
+        self.material = find_material(recipe, fold)
+        self.n_steps = optimiser.steps or optimiser.epochs * self.material.scans.steps_per_epoch(optimiser.batch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            network = recipe.network.build().to(own.device)
+        adam = torch.optim.Adam(network.parameters(), optimiser.learning_rate)
+        self.state = State(network, MovingAverage(network, optimiser.ema), adam)
+        self.checkpoint = folder / f"{recipe.name}.checkpoint"
+        self.identity = json.dumps([recipe.model_dump(mode="json", include=set(SAMES)), fold], sort_keys=True)
+
+    def restore(self) -> None:
+        """Go on from the checkpoint. Raises `ValueError` if it is of another training."""
+        content = load_checkpoint(self.checkpoint)
+        if content["identity"] != self.identity:
+            raise ValueError(f"{self.checkpoint}: the checkpoint is of another recipe or fold; start without resuming")
+        self.state.restore(content)
+
+    def run(self, n_workers: int, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
+        state, recipe = self.state, self.recipe
+        self.folder.mkdir(parents=True, exist_ok=True)
+        supervise = recipe.supervision.build()
+        validation = Validation(recipe, self.material.held_out, self.material.held_out_indices)
+        figures: dict[str, float] = {}
+        started, saved, saved_step = time.perf_counter() - state.seconds, time.perf_counter(), state.step
+        with closing(History(self.folder, first_step=state.step, writes=self.own.rank == 0)) as history:
+            for example in self._examples(n_workers, told):
+                rate = learning_rate(recipe.optimiser, state.step, self.n_steps)
+                loss, stop = take_step(
+                    state, to_device(example, self.own.device), supervise,
+                    rate=rate, clip=recipe.optimiser.clip, processes=self.own, stop=told.to_stop,
+                )  # fmt: skip
+                judged = state.step % recipe.validation.every == 0 or state.step == self.n_steps
+                if judged:
+                    figures = validation.judge(state.average.network, self.own)
+                    self._keep_the_best(figures)
+                state.seconds = time.perf_counter() - started
+                if judged or state.step % ROW_EVERY == 0:
+                    row = {"loss": state.mean_loss(), "learning_rate": rate, **(figures if judged else {})}
+                    history.append({"step": state.step, **row, "skipped": state.n_skipped, "seconds": state.seconds})
+                tell(state.step, self.n_steps, loss, figures)
+                if time.perf_counter() - saved > checkpoint_seconds:
+                    self._save()
+                    saved, saved_step = time.perf_counter(), state.step
+                if stop:
+                    break
+            if state.step > saved_step:
+                self._save()
+        return Outcome(state.step, self.n_steps, state.n_skipped, state.best.get("figures", {}), state.seconds)
+
+    def _examples(self, n_workers: int, told: Told) -> Iterator[Example]:
+        batches = Batches(
+            self.material.scans, self.recipe.supervision, self.recipe.optimiser.batch, self.own.rank, self.own.n_ranks
+        )
+        try:
+            yield from load(batches, self.state.step, self.n_steps, n_workers=n_workers)
+        except RuntimeError:
+            if not told.to_stop:  # a signal to the whole process group ends the workers too
+                raise
+
+    def _keep_the_best(self, figures: Mapping[str, float]) -> None:
+        key = "nmse" if "nmse" in figures else "validation_loss"
+        best = self.state.best["figures"][key] if self.state.best else math.inf
+        if not figures[key] < best:  # nor if it is NaN
+            return
+        self.state.best = {"figures": dict(figures), "step": self.state.step}
+        if self.own.rank == 0:
+            save_model(self.folder, self._card(), self.state.average.network)
+
+    def _save(self) -> None:
+        if self.own.rank == 0:
+            save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
+
+    def _card(self) -> dict[str, object]:
+        recipe = self.recipe
+        return {
+            "name": recipe.name,
+            "network": {"name": recipe.network.name, "config": recipe.network.settings},
+            "supervision": recipe.supervision.name,
+            "trained_on": self.material.description,
+            "recipe": recipe.text(),
+            "seed": recipe.seed,
+            "steps": self.state.step,
+            "date": datetime.date.today(),
+            "limits": _limits(recipe, recipe.supervision.build(), self.material),
+            "metrics": self.state.best["figures"],
+        }
+
+
+def _limits(recipe: Recipe, supervise: Supervision, material: Material) -> dict[str, object]:
+    """What the training covers, but for what the recipe says of it."""
+    slowest, fastest = _range(supervise.line_acceleration)
+    fewest_acs, most_acs = _range(supervise.acs_lines)
+    if supervise.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
+        grid = round(slowest)
+        slowest = 1 / (1 / grid + (1 - 1 / grid) * min(most_acs / material.matrix[0], 1))
+    acceleration = round(max((1 - TOLERANCE) * slowest, 1.0), 2), round((1 + TOLERANCE) * fastest, 2)
+    covered = {"acceleration": acceleration, "matrix": material.matrix, "acs_lines": fewest_acs}
+    stated = recipe.limits.model_dump(exclude_none=True)
+    return {**covered, **stated, "sampling": ("samples" if supervise.sampling == "poisson" else "lines",)}
+
+
+def _range(value: float | Sequence[float]) -> tuple[float, float]:
+    return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)

@@ -1,0 +1,63 @@
+"""Which samples a simulated scan acquires, drawn anew for every example."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
+
+Sampling = Literal["lines", "equispaced", "mixed", "poisson"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undersampling:
+    """Draw sampling masks: `line_acceleration` and `acs_lines` are numbers, or (low, high) to draw uniformly from.
+
+    `sampling`: variable-density `lines`, `equispaced` lines (the acceleration is rounded, ACS lines come on top),
+    `mixed`, which is either, or a 2-D `poisson` disc with a square of `acs_lines`. Of a range of ACS lines, only what
+    the acceleration leaves room for is drawn.
+    """
+
+    line_acceleration: float | Sequence[float] = 4.0
+    acs_lines: int | Sequence[int] = 24
+    sampling: Sampling = "lines"
+
+    def __post_init__(self) -> None:
+        for name in ("line_acceleration", "acs_lines"):
+            low, high = _range(getattr(self, name))
+            if not 1 <= low <= high:
+                raise ValueError(f"{name}: {low:g} to {high:g}, but at least 1 and a rising range needed")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f"sampling: '{self.sampling}' is not one of {', '.join(get_args(Sampling))}")
+
+    def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Tensor:
+        """Draw what is acquired of k-space of `shape`: bool `(ky, 1)`, or `(ky, kx)` of a Poisson disc.
+
+        Raises `ValueError` if there is no room for the fewest ACS lines.
+        """
+        low, high = _range(self.line_acceleration)
+        acceleration = low + (high - low) * torch.rand((), dtype=torch.float64, generator=rng).item()
+        pattern = self.sampling
+        if pattern == "mixed":
+            pattern = ("lines", "equispaced")[torch.randint(2, (), generator=rng)]
+        room = math.sqrt(math.prod(shape) / acceleration) if pattern == "poisson" else shape[0] / acceleration
+        fewest, most = _range(self.acs_lines)
+        most = max(fewest, min(most, math.floor(room)))  # too many for k-space: the pattern below says so itself
+        acs = int(torch.randint(fewest, most + 1, (), generator=rng))
+        if pattern == "poisson":
+            return poisson_disc(shape, acceleration, acs=(acs, acs), rng=rng)
+        if pattern == "lines":
+            return variable_density_lines(shape[0], acceleration, acs_lines=acs, rng=rng)[:, None]
+        step = round(acceleration)
+        offset = int(torch.randint(step, (), generator=rng))
+        return equispaced_lines(shape[0], step, acs_lines=acs, offset=offset)[:, None]
+
+
+def _range(value: float | Sequence[float]) -> tuple[float, float]:
+    return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)

@@ -1,0 +1,76 @@
+"""The scale and the noise level that a network is told."""
+
+import pytest
+import torch
+
+from kband_core.bands import band_mask
+from kband_core.fourier import resize, to_image
+from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.sampling import equispaced_lines, variable_density_lines
+from kband_core.scaling import noise_level, plane_scale
+
+SIGMA = 0.03
+
+
+@pytest.fixture
+def kspace(rng):
+    clean = coil_kspace(head_phantom(), loop_coils(6), (96, 80), oversampling=1)
+    return clean + complex_noise(SIGMA**2 / 2 * torch.eye(6), (96, 80), rng)
+
+
+def test_scale_does_not_depend_on_what_is_sampled_around_the_centre(kspace, rng):
+    """24 calibration lines hold the whole disc, so that training on anything and any scan agree."""
+    lines = variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None]
+    band = band_mask((96, 80), 3, 30.0)
+    scales = [plane_scale(kspace * mask) for mask in (torch.ones(1, 1), lines, band)]
+    assert scales[1] == scales[0]
+    assert scales[2] == scales[0]
+
+
+def test_scale_is_the_brightness_of_the_image(kspace):
+    """The 95th percentile of a head of values up to 1 seen by coils of root sum of squares up to 1.9."""
+    image = torch.linalg.vector_norm(to_image(kspace), dim=-3)
+    assert float(plane_scale(kspace)) == pytest.approx(float(torch.quantile(image, 0.95)), rel=0.15)
+
+
+def test_scale_does_not_depend_on_resolution(kspace):
+    """Zero-filling to twice the matrix makes finer pixels of the same object: k-space grows by √4 = 2."""
+    finer = resize(kspace, (192, 160)) * 2
+    assert float(plane_scale(finer)) == pytest.approx(float(plane_scale(kspace)), rel=1e-3)
+
+
+def test_scale_follows_the_signal(kspace):
+    """Raw values have no unit."""
+    assert float(plane_scale(1e-6 * kspace)) == pytest.approx(1e-6 * float(plane_scale(kspace)))
+
+
+@pytest.mark.parametrize("empty", [0.0, torch.nan])
+def test_no_signal_has_no_scale(empty):
+    """Division by it would show noise, or NaN, as an image."""
+    with pytest.raises(ValueError, match="the centre of k-space holds no signal, or NaN"):
+        plane_scale(torch.full((2, 32, 32), empty, dtype=torch.complex64))
+
+
+def masks(rng):
+    return {
+        "full": torch.ones(96, 1, dtype=torch.bool),
+        "equispaced": equispaced_lines(96, 4, acs_lines=24)[:, None],
+        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None],
+        "band along ky": band_mask((96, 80), 4, 0.0),
+        "band along kx": band_mask((96, 80), 4, 90.0),
+    }
+
+
+@pytest.mark.parametrize("name", masks(torch.Generator()))
+def test_noise_is_found_in_every_mask(kspace, rng, name):
+    """Edges of the head reach the rim of k-space: up to 25 % more; along the axes, where bands lie, up to twice."""
+    mask = masks(rng)[name]
+    found = float(noise_level(kspace * mask, mask))
+    assert SIGMA * 0.95 < found < SIGMA * (2 if "band" in name else 1.25)
+
+
+def test_each_plane_has_its_own_noise(kspace):
+    """A batch holds planes of any brightness."""
+    mask = torch.ones(96, 1, dtype=torch.bool)
+    both = noise_level(torch.stack([kspace, 5 * kspace]), mask)
+    assert float(both[1] / both[0]) == pytest.approx(5)

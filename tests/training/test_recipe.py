@@ -1,0 +1,88 @@
+"""Recipes: those that ship can be followed, and a typing error is named."""
+
+import pytest
+import yaml
+
+from kband_core.training.recipe import SHIPPED, parse_recipe, read_recipe
+from kband_core.training.schedule import one_cycle, staircase
+from tests.training.tiny import TINY
+
+NAMES = [path.stem for path in sorted(SHIPPED.glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_recipe_can_be_followed(name):
+    """A recipe that cannot be built would only say so after hours of preparing data."""
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    assert recipe.network.build()
+    assert recipe.supervision.build()
+
+
+def test_a_recipe_can_be_written_and_read():
+    """The model card keeps the recipe as text: it must give the same training again."""
+    recipe = read_recipe("simulated_small")
+    assert parse_recipe(yaml.safe_load(recipe.text()), "card") == recipe
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "known"),
+    [
+        (None, "optimizer", "unknown key 'optimizer'; known are name, description, network, supervision, data"),
+        ("optimiser", "lr", "unknown key 'optimiser.lr'; known are learning_rate, steps, epochs"),
+        ("network", "depth", "network modl: no setting 'depth'; settings are unrolls, denoiser"),
+        ("supervision", "R", "supervision supervised: no option 'R'; there are line_acceleration, acs_lines"),
+    ],
+)
+def test_an_unknown_key_is_named(section, key, known):
+    """A misspelt option that is passed over silently trains another model than its card says."""
+    content = {**TINY, key: 1} if section is None else {**TINY, section: {**TINY[section], key: 1}}
+    with pytest.raises(ValueError, match=known) as told:
+        parse_recipe(content, "tiny")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "sentence"),
+    [
+        ("optimiser", {"steps": None}, "optimiser: either steps or epochs expected"),
+        ("optimiser", {"learning_rate": float("nan")}, "optimiser.learning_rate: input should be"),
+        ("optimiser", {"steps": None, "epochs": 3}, "epochs of procedural scans without n_scans never end"),
+        ("data", {"planes": "a.h5"}, "data: planes of a file and procedural ones are both given"),
+        ("supervision", {"line_acceleration": "four"}, "supervision: an option is of the wrong kind"),
+        ("supervision", {"sampling": "spiral"}, "sampling: 'spiral' is not one of lines, equispaced, mixed, poisson"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(section, values, sentence):
+    """One sentence, with the key."""
+    with pytest.raises(ValueError, match=sentence) as told:
+        parse_recipe({**TINY, section: {**TINY[section], **values}}, "tiny")
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_no_recipe_is_refused(tmp_path):
+    """No file, no YAML, no mapping: one sentence each."""
+    with pytest.raises(ValueError, match="no file and no shipped recipe 'knie'; shipped are brain_kband, knee_kband"):
+        read_recipe("knie")
+    (tmp_path / "a.yaml").write_text("name: [")
+    with pytest.raises(ValueError, match=r"recipe a.yaml: not YAML"):
+        read_recipe(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("- name")
+    with pytest.raises(ValueError, match=r"recipe a.yaml: list found, keys expected: name, description"):
+        read_recipe(tmp_path / "a.yaml")
+
+
+def test_one_cycle_rises_and_falls():
+    """Warm-up of 5 %, then half a cosine to 1 %: by hand at the ends and in the middle."""
+    rates = [one_cycle(step, 200) for step in range(200)]
+    assert rates[0] == 0.1
+    assert rates[9] == 1
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+    assert one_cycle(104, 200) == pytest.approx(0.505)
+
+
+def test_the_staircase_drops_tenfold():
+    """At half of the steps, as in the paper: epoch 5 of 10."""
+    assert [staircase(step, 10, [0.5]) for step in (0, 4, 5, 9)] == [1, 1, 0.1, 0.1]

@@ -1,0 +1,60 @@
+"""Sampling drawn for training: between the limits that the recipe gives, and split as promised."""
+
+import pytest
+import torch
+
+from kband_core.sampling import ssdu_split
+from kband_core.training.undersampling import Undersampling
+
+
+@pytest.mark.parametrize("shape", [(40, 1), (31, 30)])
+def test_ssdu_split_keeps_its_fraction_and_the_centre(shape, rng):
+    """⌈0.4·acquired⌉ samples are judged by, never the central 4 lines or 4 x 4 samples, those near them most often."""
+    mask = torch.rand(shape, generator=rng) < 0.7
+    central = torch.zeros(shape, dtype=torch.bool)
+    central[shape[0] // 2 - 2 : shape[0] // 2 + 2, max(shape[1] // 2 - 2, 0) : shape[1] // 2 + 2] = True
+    inner = torch.zeros(shape, dtype=torch.bool)
+    inner[shape[0] // 4 : -shape[0] // 4] = True
+    often = torch.zeros(shape)
+    for _ in range(100):
+        seen, judged = ssdu_split(mask, rng=rng)
+        often += judged
+        assert torch.equal(seen ^ judged, mask)
+        assert not (seen & judged).any()
+        assert judged.sum() == -(-mask.sum() * 4 // 10)
+    assert often[central].sum() == 0
+    assert often[mask & inner & ~central].mean() > 1.5 * often[mask & ~inner].mean()
+
+
+def test_ranges_are_drawn_from():
+    """Accelerations and ACS lines vary between their limits; ACS lines only as far as there is room."""
+    draws = [
+        Undersampling(line_acceleration=(2, 6), acs_lines=(4, 40)).draw((60, 50), torch.Generator().manual_seed(seed))
+        for seed in range(200)
+    ]
+    counts = torch.tensor([int(mask.sum()) for mask in draws])
+    assert counts.min() in (10, 11)
+    assert counts.max() in (28, 29, 30)
+    assert all(mask[28:32].all() for mask in draws)
+    assert len({int(mask[20:40].sum()) for mask in draws}) > 10
+
+
+def test_patterns_are_those_asked_for(rng):
+    """Equispaced lines have one distance outside the ACS block, variable density several, mixed has both."""
+
+    def is_equispaced(sampling):
+        lines = Undersampling(sampling=sampling, line_acceleration=2, acs_lines=8).draw((64, 48), rng)
+        return len(lines[:28, 0].nonzero().flatten().diff().unique()) == 1
+
+    assert all(is_equispaced("equispaced") for _ in range(20))
+    assert not any(is_equispaced("lines") for _ in range(20))
+    assert 5 < sum(is_equispaced("mixed") for _ in range(40)) < 35
+
+
+def test_poisson_discs_are_two_dimensional(rng):
+    """`(ky, kx)`, net acceleration within the 5 % that is asked of SigPy."""
+    pytest.importorskip("sigpy")
+    mask = Undersampling(sampling="poisson", line_acceleration=4, acs_lines=(8, 12)).draw((64, 48), rng)
+    assert mask.shape == (64, 48)
+    assert mask.numel() / mask.sum() == pytest.approx(4, rel=0.06)
+    assert mask[28:36, 20:28].all()
