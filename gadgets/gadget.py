@@ -47,6 +47,12 @@ class Gadget:
         for name in {cls.__name__, cls.twin_of or cls.__name__}:
             REGISTRY[name] = cls
 
+    def look_up(self) -> None:
+        """Find what the properties name outside the XML, such as a trained model. Raises `PipelineError`.
+
+        It needs no scan: `kband check` calls it, and a worker of the server before its first scan.
+        """
+
     def open(self, scan: Scan) -> None:
         """Resolve everything that can fail before the first line. Raises `PipelineError`."""
 

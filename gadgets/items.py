@@ -151,3 +151,20 @@ class ImageArray:
     data: Tensor
     headers: np.ndarray
     meta: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrainingPlane:
+    """One 2-D problem on the CPU, as the scanner has it before reconstruction: something to train on.
+
+    `kspace` complex64 [coil ky kx], zero where `mask`, bool [ky 1] or [ky kx], is False; `csm` [set coil y x]. `slice`
+    counts through all partitions of all slices. `angle`, in degrees, is that of the band which was acquired, or None.
+    """
+
+    kspace: Tensor
+    mask: Tensor
+    csm: Tensor
+    slice: int
+    contrast: int = 0
+    repetition: int = 0
+    angle: float | None = None

@@ -89,6 +89,13 @@ def combine_coils(buffer: ReconBuffer) -> Tensor:
     return zero_filled(buffer.planes()[0], None if buffer.csm is None else buffer.csm[0])
 
 
+def maps_of(buffer: ReconBuffer) -> Tensor:
+    """Return the maps `(z, set, coil, y, x)` of a single image. Raises `ValueError`, saying why there are none."""
+    if buffer.csm is None:
+        raise ValueError(buffer.problems[-1] if buffer.problems else "no coil maps; put CoilSensitivities before")
+    return buffer.csm[0]
+
+
 def to_recon_space(image: Tensor, encoding: Encoding, n_samples: int) -> Tensor:
     """Resample and crop images `(..., z, y, x)` from the encoded to the recon space.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer
-from gadgets.reconstruction import Deadline, OnFailure, Reconstruction
+from gadgets.reconstruction import Deadline, OnFailure, Reconstruction, maps_of
 from kband_core.reconstruct import sense
 
 
@@ -31,10 +31,10 @@ class SenseRecon(Gadget):
         reconstruction = Reconstruction("SenseRecon", self.on_failure, self.deadline)
         for item in items:
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"SENSE": self._reconstruct})
+                yield reconstruction.images(item, {"SENSE": self.reconstruct})
 
-    def _reconstruct(self, buffer: ReconBuffer) -> Tensor:
-        if buffer.csm is None:
-            raise ValueError(buffer.problems[-1] if buffer.problems else "no coil maps; put CoilSensitivities before")
+    def reconstruct(self, buffer: ReconBuffer) -> Tensor:
+        """Solve for the image `(z, y, x)`. Raises `ValueError` for a buffer without maps."""
+        csm = maps_of(buffer)
         kspace, mask = buffer.planes()
-        return sense(kspace, mask, buffer.csm[0], regularisation=self.regularisation, n_iterations=self.n_iterations)
+        return sense(kspace, mask, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)

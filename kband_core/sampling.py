@@ -7,9 +7,12 @@ block is centred like `resize`: it starts at N//2 - acs//2.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import torch
 from torch import Tensor
+
+POISSON_TRIES = 5
 
 
 def equispaced_lines(n_lines: int, acceleration: int, *, acs_lines: int = 0, offset: int = 0) -> Tensor:
@@ -75,16 +78,16 @@ def poisson_disc(
         from sigpy.mri import poisson
     except ImportError as error:
         raise ImportError("poisson_disc: SigPy draws the pattern and is missing; pip install kband[train]") from error
-    seed = int(torch.randint(2**31, (), generator=rng))
     even = tuple(length + length % 2 for length in acs)  # SigPy puts an odd block beside the centre
-    try:
-        pattern = poisson(shape, acceleration, calib=even, crop_corner=False, tol=0.05 * acceleration, seed=seed)
-    except ValueError as error:
-        raise ValueError(
-            f"poisson_disc: SigPy finds no pattern of {shape[0]} x {shape[1]} with {acs[0]} x {acs[1]} ACS within 5 % "
-            f"of acceleration {acceleration:g}; ask for another acceleration or a smaller ACS"
-        ) from error
-    return torch.from_numpy(pattern.real > 0)
+    for _ in range(POISSON_TRIES):
+        seed = int(torch.randint(2**31, (), generator=rng))
+        with suppress(ValueError):  # SigPy's search for the density ends without a pattern for one seed in some hundred
+            pattern = poisson(shape, acceleration, calib=even, crop_corner=False, tol=0.05 * acceleration, seed=seed)
+            return torch.from_numpy(pattern.real > 0)
+    raise ValueError(
+        f"poisson_disc: SigPy finds no pattern of {shape[0]} x {shape[1]} with {acs[0]} x {acs[1]} ACS within 5 % "
+        f"of acceleration {acceleration:g}; ask for another acceleration or a smaller ACS"
+    )
 
 
 def _check_acceleration(name: str, acceleration: float) -> None:

@@ -1,4 +1,4 @@
-"""What may be amiss with an installation: versions, names, device, pipelines. Each check says what to do.
+"""What may be amiss with an installation: versions, names, device, models, pipelines. Each check says what to do.
 
 What bears one of our names is imported only once the name is known to be ours.
 """
@@ -38,6 +38,7 @@ def check_all() -> Iterator[Check]:
     if any(check.level == "error" for check in basics):
         return
     yield from check_device()
+    yield from check_models()
     yield from check_pipelines()
     yield from check_copies(Path(sys.prefix), os.environ.get("GADGETRON_HOME"))
     from pipelines.gadgetron_python import check_gadgetron_python
@@ -95,6 +96,27 @@ def check_names(working: Path) -> Iterator[Check]:
         if working != OUR_FOLDER and (working / name / "__init__.py").is_file():
             yield Check("warning", f"{working / name} hides the installed '{name}' from a Gadgetron that is started in "
                                    f"{working}; start it elsewhere")  # fmt: skip
+
+
+def check_models() -> Iterator[Check]:
+    """Whether the weights of every trained model are those that its card describes, and what it was trained on."""
+    from kband_core.models import available_models, load_card, load_model
+
+    folders = [Path(name) for name in os.environ.get("KBAND_MODELS", "").split(os.pathsep) if name]
+    yield from (Check("warning", f"KBAND_MODELS names {folder}, which is no folder; make it, or leave it out")
+                for folder in folders if not folder.is_dir())  # fmt: skip
+    models = available_models()
+    if not models:
+        yield Check("warning", "no trained models; name folders of models in KBAND_MODELS")
+    for name, path in models.items():
+        try:
+            card, _ = load_card(name), load_model(name)
+        except ValueError as error:
+            yield Check("warning", f"{error}; bring it to {path.parent} again")
+            continue
+        size = path.with_suffix(".safetensors").stat().st_size / 1e6
+        yield Check("ok", f"model '{name}' in {path.parent}: sha256 {card.sha256[:12]} as in its card, {size:.1f} MB, "
+                          f"{card.parameters:,} parameters, trained on {card.trained_on}")  # fmt: skip
 
 
 def check_pipelines() -> Iterator[Check]:

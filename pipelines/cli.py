@@ -9,10 +9,13 @@ import click
 
 COMMANDS = {
     "simulate": "make a multi-coil raw file of a head phantom",
+    "prepare": "make planes to train on from raw files",
     "replay": "reconstruct raw files through a pipeline",
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "view": "draw the images of an MRD file as PNG",
     "check": "find what is wrong with a pipeline's XML",
+    "train": "train a network by a recipe",
+    "evaluate": "compare a trained network with its peers on raw files",
     "doctor": "tell versions, device, pipelines, and what is amiss",
 }
 

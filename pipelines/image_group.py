@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from xml.etree.ElementTree import ParseError
 
 import h5py
 import numpy as np
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-    from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
+from gadgets import ismrmrd
 
 PARTS = ("header", "attributes", "data")
 
@@ -33,12 +30,12 @@ class ImageGroup:
         attributes = image.attribute_string.encode("ascii", "xmlcharrefreplace")
         header = image.getHead()
         header.attribute_string_len = len(attributes)
-        stored = get_hdf5type(image.data_type)
+        stored = ismrmrd.hdf5.get_hdf5type(image.data_type)
         variable = self._variable(image, stored)
         n = len(variable["header"])
         for part in PARTS:
             variable[part].resize(n + 1, axis=0)
-        variable["header"][n] = np.frombuffer(header, image_header_dtype)[0]
+        variable["header"][n] = np.frombuffer(header, ismrmrd.hdf5.image_header_dtype)[0]
         variable["attributes"][n] = attributes
         variable["data"][n] = np.ascontiguousarray(image.data).view(stored) if stored.names else image.data
 
@@ -49,7 +46,7 @@ class ImageGroup:
             n_others = sum(other == series for other, _, _ in self._variables)
             suffix = f"_{n_others}" if n_others else ""
             variable = self._group.create_group(f"image_{series}{suffix}")
-            variable.create_dataset("header", (0,), image_header_dtype, maxshape=(None,))
+            variable.create_dataset("header", (0,), ismrmrd.hdf5.image_header_dtype, maxshape=(None,))
             variable.create_dataset("attributes", (0,), h5py.special_dtype(vlen=bytes), maxshape=(None,))
             variable.create_dataset("data", (0, *shape), stored, maxshape=(None, *shape), chunks=(1, *shape))
             self._variables[kind] = variable

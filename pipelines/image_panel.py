@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-
+from gadgets import ismrmrd
 from pipelines.comparison import compare, part_shown, shown_pixels
 
 TEXT, QUIET, AMBER, RED = "#f0f0f0", "#a8aeb4", "#ffc04d", "#ff5a52"

@@ -143,11 +143,12 @@ def _stock_only(where: str, is_external: bool) -> Finding:
 
 
 def _refused(kind: type[Gadget], values: dict[str, str]) -> Iterator[Finding]:
-    """Take out each property that the gadget refuses, until it accepts the rest."""
+    """Take out each property that the gadget refuses, until it accepts the rest; then see what they name."""
     refused: set[str] = set()
     while True:
         try:
-            kind.from_properties({name: value for name, value in values.items() if name not in refused})
+            gadget = kind.from_properties({name: value for name, value in values.items() if name not in refused})
+            yield from _not_found(gadget)
             return
         except PipelineError as error:
             name = str(error).removeprefix(f"{kind.label()}.").partition(":")[0]
@@ -155,6 +156,13 @@ def _refused(kind: type[Gadget], values: dict[str, str]) -> Iterator[Finding]:
                 return  # a property that must be given: what was wrong with it has been said
             yield _error(str(error))
             refused.add(name)
+
+
+def _not_found(gadget: Gadget) -> Iterator[Finding]:
+    try:
+        gadget.look_up()
+    except PipelineError as error:
+        yield _error(str(error))
 
 
 def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding]:

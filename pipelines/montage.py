@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,9 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-
+from gadgets import ismrmrd
 from pipelines.image_panel import RED, TEXT, Panel, comparison_panels, image_panel
 
 MOST_PANELS = 64
@@ -42,7 +39,7 @@ def montage(images: Sequence[ismrmrd.Image], title: str) -> Figure:
     chosen, title = _choose(images, MOST_PANELS, title)
     panels = [image_panel(image) for image in chosen]
     n_columns = int(np.ceil(np.sqrt(len(panels))))
-    return _draw(_rows(panels, n_columns), title)
+    return draw(_rows(panels, n_columns), title)
 
 
 def comparison(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Image], title: str) -> Figure:
@@ -59,7 +56,7 @@ def comparison(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Ima
             raise ValueError(f"slice {image.slice} has no reference; slices with one are {sorted(of_slice)}")
     columns = [comparison_panels(image, of_slice[image.slice]) for image in chosen]
     rows = [panels for block in _rows(columns, COMPARED_ABREAST) for panels in zip(*block, strict=True)]
-    return _draw(rows, title)
+    return draw(rows, title)
 
 
 def _letters(direction: np.ndarray) -> str:
@@ -81,7 +78,8 @@ def _rows(items: Sequence, n_columns: int) -> list[Sequence]:
     return [items[n : n + n_columns] for n in range(0, len(items), n_columns)]
 
 
-def _draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+def draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """Draw rows of panels below a title, each with its text above it."""
     n_columns = max(map(len, rows))
     width = float(np.clip(15 / n_columns, 2.4, 4.2))
     texts = [[_wrapped(panel, width) for panel in row] for row in rows]

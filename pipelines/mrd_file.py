@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,10 @@ from types import TracebackType
 import h5py
 import numpy as np
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-    from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype, waveform_dtype, waveform_header_dtype
-
+from gadgets import ismrmrd
 from pipelines.image_group import ImageGroup, images_below
+
+hdf5 = ismrmrd.hdf5
 
 LINES_PER_BLOCK = 128  # one by one a file reads 50 times slower
 REFERENCE_GROUP = "reference"
@@ -85,7 +83,7 @@ class RawFile:
         lines = self._file[self.group].get("data")
         if not isinstance(lines, h5py.Dataset) or lines.size == 0:
             raise FileProblem(f"{self.path}: group '{self.group}' has 0 acquisitions, at least 1 expected")
-        if lines.dtype.names != acquisition_dtype.names or lines.dtype["head"] != acquisition_header_dtype:
+        if lines.dtype.names != hdf5.acquisition_dtype.names or lines.dtype["head"] != hdf5.acquisition_header_dtype:
             raise FileProblem(f"{self.path}: data of group '{self.group}' are not MRD acquisitions")
         return lines
 
@@ -126,12 +124,13 @@ def write_raw(
     with _finished_or_absent(path, overwrite) as file, _writing(path):
         group = file.create_group("dataset")
         _write_header(group, header_xml)
-        lines = ((np.frombuffer(line.getHead(), acquisition_header_dtype)[0], line.traj.ravel(),
+        lines = ((np.frombuffer(line.getHead(), hdf5.acquisition_header_dtype)[0], line.traj.ravel(),
                   np.ascontiguousarray(line.data).ravel().view(np.float32)) for line in acquisitions)  # fmt: skip
-        _write_blocks(group, "data", acquisition_dtype, lines)
-        waves = [(np.frombuffer(wave.getHead(), waveform_header_dtype)[0], wave.data.ravel()) for wave in waveforms]
+        _write_blocks(group, "data", hdf5.acquisition_dtype, lines)
+        head_dtype = hdf5.waveform_header_dtype
+        waves = [(np.frombuffer(wave.getHead(), head_dtype)[0], wave.data.ravel()) for wave in waveforms]
         if waves:
-            _write_blocks(group, "waveforms", waveform_dtype, iter(waves))
+            _write_blocks(group, "waveforms", hdf5.waveform_dtype, iter(waves))
         images = ImageGroup(file.create_group(REFERENCE_GROUP))
         for image in reference:
             images.append(image)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-    from ismrmrd import xsd
+from gadgets import ismrmrd
+
+xsd = ismrmrd.xsd
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0

@@ -7,7 +7,6 @@ are in fields of view; one slice lies 5 mm from the next.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-with warnings.catch_warnings():  # the import puts a global warnings filter in front of ours
-    import ismrmrd
-
+from gadgets import ismrmrd
 from kband_core.fourier import resize, to_image
 from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.whitening import whiten, whitening_matrix

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import ismrmrd
 from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
@@ -156,5 +157,8 @@ def _overridden(xml: str | bytes, parameters: Mapping[str, str]) -> str | bytes:
             raise PipelineError(f"no gadget '{gadget}' in the pipeline; it has {', '.join(names)}")
         request.override(json.dumps(parameters))
         xml = request.xml()
-    Pipeline.from_xml(xml)
+    last = Pipeline.from_xml(xml).gadgets[-1]
+    if ismrmrd.Image not in last.emits:
+        kinds = ", ".join(kind.__name__ for kind in last.emits)
+        raise PipelineError(f"{last.label()} ends the chain and emits {kinds}, but an image file holds only images")
     return xml

@@ -71,18 +71,36 @@ def _is_running(thread: threading.Thread) -> bool:
 
 
 def _warm_up() -> None:
-    """Load what the first scan would wait for: libraries, their thread pools, decompositions, FFT plans."""
+    """Load what the first scan would wait for: libraries, their thread pools, decompositions, FFT plans, and the models
+    that installed pipelines name; on the GPU, where there is one.
+    """
     import torch
 
     from kband_core.calibration import espirit_maps
+    from kband_core.device import choose_device
     from kband_core.grappa import calibrate_grappa
-    from kband_core.reconstruct import sense
+    from kband_core.models import load_model
+    from kband_core.reconstruct import network, sense
 
-    acs = torch.randn(4, 24, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
-    csm = espirit_maps(acs, (32, 32))
-    calibrate_grappa(acs, 2)
-    sense(torch.zeros(4, 32, 32, dtype=torch.complex64), torch.ones(32, 1, dtype=torch.bool), csm,
-          regularisation=0.01, n_iterations=2)  # fmt: skip
+    kspace = torch.randn(4, 32, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    try:
+        kspace = kspace.to(choose_device("auto"))
+        mask = torch.ones(32, 1, dtype=torch.bool, device=kspace.device)
+        csm = espirit_maps(kspace[:, 4:-4], (32, 32))
+        calibrate_grappa(kspace[:, 4:-4], 2)
+        sense(kspace, mask, csm, regularisation=0.01, n_iterations=2)
+        for model in _models():
+            network(kspace[None], mask[None], csm[None], load_model(model, kspace.device))
+    except (ValueError, RuntimeError) as error:  # no such model, a full GPU: scans that need it say so
+        log.warning("warming up: %s", error)
+
+
+def _models() -> list[str]:
+    from gadgets.kband_recon import KBandRecon
+    from pipelines.pipeline import Pipeline, installed_pipelines
+
+    chains = (Pipeline.from_xml(path.read_bytes()).gadgets for path in installed_pipelines().values())
+    return sorted({gadget.model for chain in chains for gadget in chain if isinstance(gadget, KBandRecon)})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Calibration lines calibrate early, and serve the image only where they may."""
 
+import pytest
 import torch
 
-from gadgets.items import Calibration
-from tests.gadgets.streams import N_LINES, emitted_after, images
+from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
+from tests.gadgets.heads import N, reconstruct
+from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images
 
 
 def embedded(make_acquisition, kspace, **counters):
@@ -62,3 +66,67 @@ def test_later_repetitions_borrow_calibration_but_no_lines(scan_of, make_acquisi
     _, later = images(scan_of(acceleration=2, repetition=2), [*first, *second])
     assert torch.equal(later.acs[0, 0], torch.from_numpy(kspace[:, 2:6]))
     assert later.planes()[1].sum() == 4
+
+
+def test_each_fully_sampled_repetition_calibrates_itself(scan_of, make_acquisition, kspace):
+    """The patient may have moved: the maps of repetition 0 do not hold for 1. Each goes ahead of its own image."""
+    lines = [
+        make_acquisition((1 + repetition) * kspace[:, row], kspace_encode_step_1=row, repetition=repetition)
+        for repetition in (0, 1)
+        for row in range(N_LINES)
+    ]
+    emitted = emitted_after(scan_of(repetition=2), lines, acs_lines=4)
+    assert [(n, type(item)) for n, item in emitted] == [
+        (6, Calibration), (8, ReconBuffer), (14, Calibration), (16, ReconBuffer),
+    ]  # fmt: skip
+    for factor, (_, item) in zip((1, 1, 2, 2), emitted, strict=True):
+        acs = item.acs if isinstance(item, Calibration) else item.acs[0]
+        assert torch.equal(acs[0], torch.from_numpy(factor * kspace[:, 2:6]))
+
+
+def test_interleaved_contrasts_send_one_calibration_ahead(scan_of, make_acquisition, kspace):
+    """Line by line, two contrasts of one slice: a second item would oust the first before its image has used it."""
+    lines = [
+        make_acquisition((1 + contrast) * kspace[:, row], kspace_encode_step_1=row, contrast=contrast)
+        for row in range(N_LINES)
+        for contrast in (0, 1)
+    ]
+    ahead, first, second = (item for _, item in emitted_after(scan_of(contrast=2), lines, acs_lines=4))
+    assert torch.equal(ahead.acs, first.acs[0])
+    assert torch.equal(second.acs, 2 * first.acs)
+
+
+def test_repetition_without_a_centre_takes_that_of_the_one_before(scan_of, make_acquisition, kspace):
+    """Unflagged centre in repetition 0 alone, as keyhole scans have it: no image waits for a centre of its own."""
+    rows = [(0, row) for row in (0, 2, 3, 4, 5, 6)] + [(1, row) for row in (0, 2, 4, 6)]
+    lines = [
+        make_acquisition(
+            kspace[:, row], flags=[8] if row == 6 else [], kspace_encode_step_1=row, repetition=repetition
+        )
+        for repetition, row in rows
+    ]  # embedded calibration was announced, and came without flags
+    left = [(n, item) for n, item in emitted_after(scan_of(acceleration=2, repetition=2), lines, acs_lines=4)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert [n for n, _ in left] == [6, 10]
+    assert torch.equal(left[1][1].acs[0, 0], torch.from_numpy(kspace[:, 2:6]))
+
+
+@pytest.mark.parametrize("acceleration", [1, 2])
+def test_direct_and_buffered_chains_use_the_same_maps(head_scan, lines_of, head, acceleration):
+    """Two repetitions whose coils differ, fully sampled or with an unflagged centre: equal ACS, so equal maps."""
+    turned = head[::-1].copy()  # coil by coil the patient sees another one
+    lines = [
+        line
+        for repetition, kspace in enumerate((head, turned))
+        for line in lines_of(kspace=kspace, repetition=repetition)
+        if (row := line.idx.kspace_encode_step_1) % acceleration == 0 or abs(row - N // 2) <= 12
+    ]
+    scan = head_scan(acceleration=acceleration, calibration_mode="other", repetition=2)
+    maps_of = CoilSensitivities().process
+    direct = [item for item in maps_of(buffer_of(scan).process(lines)) if isinstance(item, ReconBuffer)]
+    trigger = AcquisitionAccumulateTrigger(trigger_dimension="repetition", sorting_dimension="slice")
+    buffered = reconstruct(scan, lines, trigger, BucketToBuffer(N_dimension="average"), CoilSensitivities())
+    for one, other in zip(direct, buffered, strict=True):
+        assert torch.equal(one.kspace, other.kspace)
+        assert torch.equal(one.csm, other.csm)
+    assert not torch.equal(direct[0].csm, direct[1].csm)

@@ -13,7 +13,6 @@ BY_NUMBER = [
     (flags.is_never_image, {19, 23, 24, 26, 27, 28, 29, 30, 31}),
     (flags.first_in_loop, {1, 7}),
     (flags.last_in_loop, {2, 8}),
-    (flags.last_in_measurement, {25}),
 ]
 
 

@@ -13,7 +13,7 @@ from pipelines.pipeline import installed_pipelines
 from pipelines.pipeline_xml import read_chain
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("sense", "grappa", "raki")
+NAMES = ("sense", "grappa", "raki", "kband")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 

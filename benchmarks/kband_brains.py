@@ -1,0 +1,161 @@
+"""The shipped network on real brains from which lines are taken away, raw file to image, against its peers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import torch
+from kband_brains_picture import Shown, draw
+from measure import data_option, print_conditions, print_table
+from peers import bart, require_peers
+from torch import Tensor
+
+from gadgets.items import ReconBuffer
+from gadgets.kband_recon import KBandRecon
+from gadgets.scan import Scan
+from kband_core.coils import root_sum_of_squares
+from kband_core.fourier import to_image
+from kband_core.metrics import nmse, psnr, ssim
+from kband_core.training.undersampling import Undersampling
+from pipelines.mrd_stream import open_raw
+from pipelines.pipeline import Pipeline, installed_xml
+from pipelines.run import Verdict, run
+from pipelines.undersampled_scan import undersample
+
+BRAINS = {"t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32ch_4slices"}
+PROTOCOLS = (("lines", 4), ("lines", 3), ("equispaced", 4), ("equispaced", 3))
+ONE_LINE_LEFT = ("gre", "lines", 4)  # 25 of 100 lines, 24 of them ACS: nothing to reconstruct from
+ACS_LINES = 24
+PICTURED = (("lines", 4), ("equispaced", 3))
+WEIGHTS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # λ of the wavelets
+AIM = 1.5  # dB of PSNR over the wavelets
+
+
+@dataclass(frozen=True)
+class Figures:
+    """NMSE, PSNR in dB and SSIM of a magnitude against that of all lines, and PSNR against their RSS image."""
+
+    nmse: float
+    psnr: float
+    ssim: float
+    psnr_rss: float
+
+    def cells(self) -> tuple[str, ...]:
+        return f"{self.nmse:.4f}", f"{self.psnr:.2f}", f"{self.ssim:.3f}", f"{self.psnr_rss:.2f}"
+
+
+@click.command(context_settings={"show_default": True})
+@data_option
+@click.option("--model", default=KBandRecon().model, help="Model of the registry.")
+@click.option("--seed", default=0, help="Of the random lines.")
+@click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
+def main(data: Path, model: str, seed: int, output: Path) -> None:
+    """Exit with 1 if the network is behind SENSE, GRAPPA or the wavelets in NMSE or SSIM on any scan."""
+    require_peers()
+    logging.basicConfig(level=logging.ERROR)
+    print_conditions(
+        f"{ACS_LINES} ACS lines, seed {seed}; first slice of each scan. Network, SENSE and GRAPPA: undersampled raw\n"
+        "file through pipelines kband, sense and grappa to the pixels that a scanner would get. Wavelets: bart pics\n"
+        "-R W, 100 iterations, on the same compressed data and the same maps, at the λ of the least NMSE. Magnitudes\n"
+        "after one least-squares factor; reference: all lines through the same chain; 'to RSS': to their root sum of\n"
+        "squares."
+    )
+    rows, behind, shown = [], [], []
+    for name, stem in BRAINS.items():
+        for sampling, acceleration in PROTOCOLS:
+            if (name, sampling, acceleration) == ONE_LINE_LEFT:
+                continue
+            undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
+            images, rss, left = _images(data / f"{stem}.h5", undersampling, model, seed)
+            reference = images.pop("all lines")
+            figures = {method: _figures(image, reference, rss) for method, image in images.items()}
+            label = f"{name} {'×'.join(map(str, reference.shape))}, {sampling} R={acceleration} ({left:.2f})"
+            rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
+            behind += _behind(label, figures, model)
+            if (sampling, acceleration) in PICTURED:
+                shown.append(Shown(label, reference, {m: _fitted(i, reference) for m, i in images.items()}))
+    print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
+    draw(shown).savefig(output, format="png")
+    click.echo(f"{output}: images, and their errors times 5")
+    for sentence in behind:
+        click.echo(sentence)
+    if any("behind" in sentence for sentence in behind):
+        raise SystemExit(1)
+
+
+def _images(
+    path: Path, undersampling: Undersampling, model: str, seed: int
+) -> tuple[dict[str, Tensor], Tensor, float]:
+    """Magnitudes `(y, x)` by method, the RSS of all lines, and the acceleration that is left, ACS included."""
+    with open_raw(path) as raw:
+        thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
+        scan = Scan.from_xml(raw.header_xml)
+        everything = _buffer(scan, raw)
+        buffer = _buffer(thinned.scan, thinned.lines(raw))
+        images = {"all lines": _pixels("sense", scan, raw)}
+        for pipeline in ("sense", *(["grappa"] if undersampling.sampling == "equispaced" else [])):
+            images[pipeline.upper()] = _pixels(pipeline, thinned.scan, thinned.lines(raw))
+        images["wavelets"] = _wavelets(buffer, images["all lines"])
+        images[model] = _pixels("kband", thinned.scan, thinned.lines(raw), model)
+    rss = root_sum_of_squares(to_image(everything.planes()[0]))[0]
+    return images, rss, thinned.acceleration()
+
+
+def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None) -> Tensor:
+    """First image of a scan through an installed pipeline. A fallback, or a flaw, stops the benchmark."""
+    verdict, chain = Verdict(), Pipeline.from_xml(installed_xml(pipeline))
+    for gadget in chain.gadgets:
+        if isinstance(gadget, KBandRecon):
+            gadget.model = model
+    images = list(run(chain, scan, lines, verdict))
+    if verdict.flaw or images[0].meta["kband_fallback"] != "no":
+        raise click.ClickException(f"{pipeline}: {verdict.flaw or images[0].meta['kband_fallback']}")
+    return torch.from_numpy(images[0].data[0, 0].astype("float32"))
+
+
+def _buffer(scan: Scan, lines: Iterable) -> ReconBuffer:
+    """First buffer of a scan as it comes to the network: whitened, compressed, with maps."""
+    chain = Pipeline.from_xml(installed_xml("kband")).gadgets
+    before = next(n for n, gadget in enumerate(chain) if isinstance(gadget, KBandRecon))
+    items: Iterator = run(Pipeline(chain[:before]), scan, lines, Verdict())
+    return next(item for item in items if isinstance(item, ReconBuffer)).single((0, 0, 0))
+
+
+def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
+    kspace, mask = buffer.planes()
+    tried = []
+    for weight in WEIGHTS:
+        image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], (kspace * mask)[0], buffer.csm[0, 0])
+        tried.append(image[0, 0].abs())
+    return min(tried, key=lambda image: float(nmse(_fitted(image, reference), reference)))
+
+
+def _fitted(image: Tensor, reference: Tensor) -> Tensor:
+    return image * ((image * reference).sum() / image.square().sum())
+
+
+def _figures(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
+    fitted = _fitted(image, reference)
+    metrics: Sequence[Callable] = (nmse, psnr, ssim)
+    return Figures(*(float(metric(fitted, reference)) for metric in metrics), float(psnr(_fitted(image, rss), rss)))
+
+
+def _behind(label: str, figures: dict[str, Figures], model: str) -> list[str]:
+    """Sentences: whom the network is behind in what, and by how much it leads the wavelets."""
+    ours = figures[model]
+    found = [
+        f"{label}: behind {method} in {what}"
+        for method, theirs in figures.items()
+        for what, worse in (("NMSE", ours.nmse > theirs.nmse), ("SSIM", ours.ssim < theirs.ssim))
+        if worse
+    ]
+    gain = ours.psnr - figures["wavelets"].psnr
+    return [*found, f"{label}: {gain:+.2f} dB PSNR over the wavelets; the aim is +{AIM}"]
+
+
+if __name__ == "__main__":
+    main()

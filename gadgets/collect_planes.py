@@ -1,0 +1,80 @@
+"""Planes to train on: what the scanner's own chain holds before it reconstructs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import ismrmrd
+import numpy as np
+import torch
+
+from gadgets.errors import PipelineError, ScanError
+from gadgets.gadget import Gadget
+from gadgets.items import Calibration, ReconBuffer, TrainingPlane
+from gadgets.scan import Scan
+from kband_core.bands import band_mask
+
+
+@dataclass
+class CollectPlanes(Gadget):
+    """Emit every plane of a scan with its coil maps, for `kband prepare` to write down; no image is made.
+
+    A rotated band is taken from Cartesian k-space whose header names it: `userParameterDouble` `band_angle`, degrees
+    as in `kband_core.bands`, and `band_acceleration`; samples outside it do not count as acquired. Bands that a
+    scanner acquired by turning its readout (blades) lie in a frame of their own, in which every band has the angle 0;
+    no network may take that frame for the patient's, so a scan whose readout turns is refused.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (TrainingPlane,)
+
+    def open(self, scan: Scan) -> None:
+        """Read from the header whether the scan is a band. Raises `PipelineError` if only half of it is told."""
+        parameters = scan.header.userParameters
+        given = {each.name: each.value for each in parameters.userParameterDouble} if parameters else {}
+        self._band = given.get("band_acceleration"), given.get("band_angle")
+        if self._band.count(None) == 1:
+            raise PipelineError("CollectPlanes: the header must name both band_angle and band_acceleration, or neither")
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[TrainingPlane]:
+        """Emit the planes of each image. Raises `ScanError` where one cannot be trained on."""
+        readouts: dict[int, np.ndarray] = {}
+        for item in items:
+            if isinstance(item, Calibration):
+                continue
+            for index, line in np.ndenumerate(item.headers):
+                if line is None:
+                    raise ScanError(f"CollectPlanes: image {index} (slice, s, n) of the buffer received no line")
+                first = readouts.setdefault(line.idx.slice, np.array(line.read_dir))
+                if not np.allclose(first, line.read_dir, atol=1e-3):
+                    raise ScanError(
+                        f"CollectPlanes: the readout of slice {line.idx.slice} turns during the scan; blades are not "
+                        "supported, only bands of Cartesian k-space"
+                    )
+                yield from self._planes(item.single(index), line)
+
+    def _planes(self, buffer: ReconBuffer, line: ismrmrd.AcquisitionHeader) -> Iterator[TrainingPlane]:
+        who, count = f"CollectPlanes: slice {line.idx.slice}", buffer.counts[0, 0, 0]
+        if buffer.csm is None:
+            reason = buffer.problems[-1] if buffer.problems else "no CoilSensitivities before"
+            raise ScanError(f"{who} has no coil maps, so no plane can be trained on ({reason})")
+        if count.complete is False:
+            raise ScanError(f"{who} has {count} lines; a scan that lost lines is not trained on")
+        try:
+            kspace, mask = (array.cpu() for array in buffer.planes())
+            mask = mask[0]
+            acceleration, angle = self._band
+            if angle is not None:
+                mask = mask & band_mask(kspace.shape[-2:], acceleration, angle)
+        except ValueError as error:
+            raise ScanError(f"{who}: {error}") from error
+        csm = buffer.csm[0].cpu()
+        for name, array in (("k-space", kspace), ("the coil maps", csm)):
+            if n_broken := int((~torch.isfinite(torch.view_as_real(array))).sum()):
+                raise ScanError(f"{who}: {n_broken} numbers of {name} are not finite")
+        for z, plane in enumerate(kspace * mask):
+            yield TrainingPlane(
+                plane, mask, csm[z], line.idx.slice * len(kspace) + z, line.idx.contrast, line.idx.repetition, angle
+            )

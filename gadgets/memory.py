@@ -1,0 +1,48 @@
+"""A reconstruction that needs more memory than there is: smaller pieces, then the CPU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gadgets.errors import ScanError
+
+log = logging.getLogger(__name__)
+
+SAYINGS = ("out of memory", "can't allocate memory", "alloc_failed")  # CUDA, the CPU, CUDA's libraries
+
+
+def within_memory(
+    who: str, reconstruct: Callable[[Tensor, Tensor, Tensor], Tensor], kspace: Tensor, mask: Tensor, csm: Tensor
+) -> Tensor:
+    """Return `reconstruct(kspace, mask, csm)`, `(z, y, x)`: on a GPU all planes at once, else plane by plane, which on
+    the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with warnings.
+
+    `kspace` `(z, coil, ky, kx)`, `mask` `(1, ky, kx)` or `(1, ky, 1)`, `csm` `(z, set, coil, y, x)`. Raises `ScanError`
+    if memory suffices nowhere.
+    """
+    here = kspace.device
+    for how, device, n_planes in _ways(here, len(kspace)):
+        parts = zip(kspace.split(n_planes), csm.split(n_planes), strict=True)
+        try:
+            return torch.cat([reconstruct(k.to(device), mask.to(device), c.to(device)).to(here) for k, c in parts])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("%s: not enough memory %s: %s", who, how, error)
+        torch.cuda.empty_cache()  # behind the except block, where nothing holds the tensors of the attempt any more
+    raise ScanError("out of memory")
+
+
+def _ways(here: torch.device, n_planes: int) -> list[tuple[str, torch.device, int]]:
+    """How to go about it, where, and how many planes at a time."""
+    cpu = ("plane by plane on the CPU", torch.device("cpu"), 1)
+    return [cpu] if here.type == "cpu" else [("at once", here, n_planes), ("plane by plane", here, 1), cpu]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was missing; torch says so by the words of a `RuntimeError`."""
+    return isinstance(error, MemoryError) or any(saying in str(error).lower() for saying in SAYINGS)

@@ -1,0 +1,118 @@
+"""`kband evaluate`: how far a network and its peers are from the image of all lines."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.evaluation import Judged
+
+SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE r>0.5", "authors_nmse": "authors_nmse",
+         "authors_psnr": "authors_psnr", "authors_ssim": "authors_ssim"}  # fmt: skip
+
+
+@click.command()
+@click.argument("model")
+@click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
+@click.option("--acceleration", type=click.FloatRange(1), default=4.0, show_default=True,
+              help="All lines over those kept; of equispaced lines, not counting calibration lines.")
+@click.option("--acs", type=click.IntRange(4), default=24, show_default=True, help="Calibration lines.")
+@click.option("--sampling", type=click.Choice(["lines", "equispaced"]), default="lines", show_default=True,
+              help="Random lines, denser in the centre, or equispaced ones.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the lines.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.csv",
+              help="Write the table as CSV.")
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png",
+              help="Draw every image above its error times 5.")
+def evaluate(
+    model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
+    picture: Path | None,
+) -> None:  # fmt: skip
+    """Leave lines out of fully sampled raw files and compare MODEL with its peers.
+
+    MODEL is a name of the registry, or the card of a model (NAME.yaml). The reference is the image of all lines, made
+    by the same gadgets and combined by maps. NMSE, PSNR and SSIM (7 x 7) are those of magnitudes, in the range of the
+    reference; r is the distance from the centre of k-space over that to the end of an axis; authors_ are the metrics
+    of the published k-band code, which are not those of their names.
+
+    Exits with 1 if a file cannot be evaluated; the others are all the same.
+    """
+    import torch
+
+    from gadgets.errors import PipelineError, ScanError
+    from kband_core.training.undersampling import Undersampling
+    from pipelines.evaluation import evaluate as judge
+    from pipelines.evaluation import image_of
+    from pipelines.mrd_file import FileProblem
+
+    model = _registered(model)
+    undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
+    found: list[Judged] = []
+    n_failed = 0
+    for path in raws:
+        try:
+            of_file = list(judge(model, path, undersampling, rng=torch.Generator().manual_seed(seed)))
+        except (FileProblem, PipelineError, ScanError, ValueError) as problem:
+            click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
+            n_failed += 1
+            continue
+        of_file.sort(key=image_of)  # methods keep their order
+        click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}")
+        _print(of_file)
+        found += of_file
+    if output and found:
+        _write(output, found)
+    if picture and found:
+        _draw(picture, found)
+    if n_failed:
+        raise SystemExit(1)
+
+
+def _registered(model: str) -> str:
+    """Let the registry find the model of a card."""
+    card = Path(model)
+    if card.suffix != ".yaml" or not card.is_file():
+        return model
+    os.environ["KBAND_MODELS"] = os.pathsep.join(filter(None, (str(card.parent), os.environ.get("KBAND_MODELS"))))
+    return card.stem
+
+
+def _name(one: Judged) -> str:
+    counters = {"slice": one.slice, "contrast": one.contrast, "repetition": one.repetition, "partition": one.partition}
+    return " ".join(f"{name} {number}" for name, number in counters.items() if number or name == "slice")
+
+
+def _print(found: Sequence[Judged]) -> None:
+    rows = [("image", "method", *SHOWN.values())]
+    rows += [(_name(one), one.method, *(f"{one.figures[key]:.4g}" for key in SHOWN)) for one in found]
+    methods = dict.fromkeys(one.method for one in found)
+    for method in methods if len(found) > len(methods) else ():
+        of_method = [one.figures for one in found if one.method == method]
+        means = (sum(figures[key] for figures in of_method) / len(of_method) for key in SHOWN)
+        rows.append((f"mean of {len(of_method)}", method, *(f"{mean:.4g}" for mean in means)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _write(path: Path, found: Sequence[Judged]) -> None:
+    columns = ("file", "slice", "contrast", "repetition", "partition", "method", "acceleration")
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow((*columns, *SHOWN))
+        for one in found:
+            table.writerow((*(getattr(one, name) for name in columns), *(one.figures[key] for key in SHOWN)))
+    click.echo(f"{path}: {len(found)} rows")
+
+
+def _draw(path: Path, found: Sequence[Judged]) -> None:
+    from pipelines.error_maps import error_maps
+
+    error_maps(found).savefig(path, format="png")
+    click.echo(f"{path}: errors times 5")

@@ -1,0 +1,110 @@
+"""`kband prepare`: raw files in, planes to train on out, through the gadgets that serve the scanner."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), metavar="PLANES.h5",
+              help="The file of planes to write.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option("--subject-from", type=click.Choice(["header", "file"]), default="header", show_default=True,
+              help="Whose scan it is, by the patient's ID or by the file's name; where there is no ID, by the name.")
+@click.option("--middle", type=click.IntRange(1), help="Take only so many slices, from the middle of each file.")
+def prepare(
+    inputs: tuple[Path, ...], output: Path, overwrite: bool, subject_from: Literal["header", "file"],
+    middle: int | None,
+) -> None:  # fmt: skip
+    """Make planes to train on: k-space, what was acquired of it, and coil maps, slice by slice.
+
+    RAW are MRD files or streams, sent through the gadgets that serve the scanner (prepare.xml), or files of fastMRI,
+    M4Raw or SKM-TEA as published. Training and validation are split by subject, so every scan of a person must have
+    the same one. The file holds a digest of the patient's ID, not the ID.
+
+    Exits with 1 if any file failed; such a file adds no plane, the others are written all the same.
+    """
+    from kband_core.training.dataset import PlaneFile, PlaneWriter
+    from pipelines.mrd_file import FileProblem, refuse_existing
+
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    n_failed, made = 0, _Made()
+    try:
+        refuse_existing(output, overwrite)
+        with PlaneWriter(output) as writer:
+            for path in inputs:
+                if problem := _prepare_one(path, part, subject_from, middle):
+                    click.echo(f"Error: {path}: {problem}", err=True)
+                    n_failed += 1
+                    continue
+                of_file = _Made()
+                for plane in PlaneFile(part):
+                    writer.append(plane)
+                    of_file.add(plane)
+                    made.add(plane)
+                click.echo(f"{path}: {of_file}; {plane.protocol}")
+    except FileProblem as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{output}: cannot be written ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+    if made.n_planes:
+        click.echo(f"{output}: {made}, {output.stat().st_size / 2**20:,.1f} MiB")
+        if len(made.subjects) == 1:
+            click.echo("only 1 subject: training needs another one to validate on")
+    if n_failed:
+        raise SystemExit(1)
+
+
+def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"], middle: int | None) -> str | None:
+    """Write the planes of one file to `part`; return what is wrong, and write nothing, if any cannot be made."""
+    from gadgets.errors import PipelineError, ScanError
+    from kband_core.training.dataset import Plane, PlaneWriter
+    from pipelines.mrd_file import FileProblem
+    from pipelines.plane_source import open_planes
+
+    try:
+        with open_planes(path, middle=middle) as source, PlaneWriter(part) as writer:
+            subject = source.file_subject
+            if source.patient and subject_from == "header":
+                subject = hashlib.sha256(source.patient.encode()).hexdigest()[:12]
+            for plane in source.planes:
+                where = f"{path.name}, contrast {plane.contrast}, repetition {plane.repetition}"
+                what = plane.kspace, plane.mask, plane.csm
+                writer.append(Plane(*what, subject, source.protocol, where, plane.slice, plane.angle))
+            return None if len(writer) else "0 planes came of it: there is nothing but zeros"
+    except (FileProblem, PipelineError, ScanError, ValueError) as error:
+        return str(error).removeprefix(f"{path}: ")
+
+
+class _Made:
+    """What has been made: numbers and ranges for one line."""
+
+    def __init__(self) -> None:
+        self.n_planes = 0
+        self.subjects: set[str] = set()
+        self.matrices: set[str] = set()
+        self.accelerations: set[float] = set()
+
+    def add(self, plane: Any) -> None:
+        """Take one plane into account."""
+        n_coils, *matrix = plane.kspace.shape
+        self.n_planes += 1
+        self.subjects.add(plane.subject)
+        self.matrices.add(f"{' × '.join(map(str, matrix))} of {n_coils} coils")
+        self.accelerations.add(plane.mask.numel() / int(plane.mask.sum()))
+
+    def __str__(self) -> str:
+        lowest, highest = min(self.accelerations), max(self.accelerations)
+        ranged = f"{lowest:.2f}" if f"{lowest:.2f}" == f"{highest:.2f}" else f"{lowest:.2f} to {highest:.2f}"
+        subjects = f"subject {min(self.subjects)}" if len(self.subjects) == 1 else f"{len(self.subjects)} subjects"
+        planes = f"{self.n_planes} plane{'s' * (self.n_planes != 1)}"
+        matrices = " and ".join(sorted(self.matrices)) if len(self.matrices) < 4 else f"{len(self.matrices)} matrices"
+        return f"{planes}, {subjects}, {matrices}, R {ranged}"

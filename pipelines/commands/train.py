@@ -1,0 +1,89 @@
+"""`kband train`: a recipe in, weights and a model card out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), default="models",
+              show_default=True, help="Folder for weights, card, log and checkpoint.")
+@click.option("--planes", type=click.Path(path_type=Path), metavar="PLANES.h5",
+              help="Train on this file of kband prepare instead of the recipe's data.")
+@click.option("--steps", type=click.IntRange(1), help="Train for so many steps instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed instead of the recipe's.")
+@click.option("--fold", type=click.IntRange(0), help="Hold out the subjects of this fold, counted from 0.")
+@click.option("--folds", type=click.IntRange(2), help="Number of folds.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the folder.")
+@click.option("--overwrite", is_flag=True, help="Start anew where a checkpoint exists.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", "n_workers", type=click.IntRange(0), default=1, show_default=True,
+              help="Processes that prepare examples ahead, for each process that trains.")
+@click.option("--checkpoint-minutes", type=click.FloatRange(0), default=10.0, show_default=True,
+              help="Write a checkpoint so often; one more when stopped by Ctrl-C or SIGTERM.")
+def train(
+    recipe: str, folder: Path, planes: Path | None, steps: int | None, seed: int | None, fold: int | None,
+    folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int, checkpoint_minutes: float,
+) -> None:  # fmt: skip
+    """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
+
+    Writes NAME.safetensors and NAME.yaml, the model, from the best validation so far; log.csv, tensorboard/ if that is
+    installed, and NAME.checkpoint. To use the model, name the folder in KBAND_MODELS.
+
+    On the 4 GPUs of a machine: torchrun --no-python --nproc-per-node 4 kband train RECIPE. On 2 machines, the same on
+    each: torchrun --no-python --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id 1 --rdzv-endpoint
+    FIRST_MACHINE:29500 kband train RECIPE. The recipe's batch is that of all processes together.
+    """
+    from kband_core.training.recipe import read_recipe
+    from kband_core.training.trainer import train as run
+
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    try:
+        chosen = read_recipe(recipe)
+        if planes is not None:
+            chosen = chosen.changed("data", planes=str(planes), procedural=None)
+        if steps is not None:
+            chosen = chosen.changed("optimiser", steps=steps, epochs=None)
+        if seed is not None:
+            chosen = chosen.changed(seed=seed)
+        if (fold is None) != (folds is None):
+            raise ValueError("--fold and --folds belong together")
+        if (folder / f"{chosen.name}.checkpoint").exists() and not (resume or overwrite):
+            raise ValueError(f"{folder}: a checkpoint of {chosen.name} exists; --resume or --overwrite it")
+        with tqdm(unit="step", delay=0.5, disable=not is_first, file=sys.stderr) as bar:
+            outcome = run(
+                chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
+                n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, tell=_Telling(bar),
+            )  # fmt: skip
+    except ValueError as problem:
+        raise click.ClickException(str(problem)) from problem
+    if not is_first:
+        return
+    skipped = f", {outcome.n_skipped} skipped" if outcome.n_skipped else ""
+    best = "".join(f", {key} {value:.4g}" for key, value in outcome.figures.items())
+    click.echo(f"{chosen.name}: {outcome.step} of {outcome.n_steps} steps{skipped} in {outcome.seconds:.0f} s{best}")
+    if outcome.step < outcome.n_steps:
+        click.echo("stopped; go on with --resume", err=True)
+
+
+class _Telling:
+    """Show step, loss and the latest validation in a progress bar."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self._bar, self._loss = bar, 0.0
+
+    def __call__(self, step: int, n_steps: int, loss: float, figures: Mapping[str, float]) -> None:
+        bar = self._bar
+        if bar.total is None:
+            bar.initial, bar.n, bar.total, self._loss = step - 1, step - 1, n_steps, loss
+        self._loss += 0.02 * (loss - self._loss) if loss == loss else 0.0
+        shown = {"loss": self._loss, **figures}
+        bar.set_postfix({key: f"{value:.4g}" for key, value in shown.items()}, refresh=False)
+        bar.update(step - bar.n)

@@ -1,0 +1,80 @@
+"""A fully sampled scan as it would have come had the scanner left lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gadgets import flags, ismrmrd
+from gadgets.scan import Scan
+from kband_core.training.undersampling import Undersampling
+
+xsd = ismrmrd.xsd
+
+BOTH, CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
+
+
+@dataclass(frozen=True)
+class UndersampledScan:
+    """The header that the scanner would have sent, and the rows it would have acquired, bool `(ky,)` by encoding.
+
+    `calibrating`: rows of the ACS; `imaging`: rows of the image. With equispaced lines the ACS lines between those of
+    the grid only calibrate.
+    """
+
+    header_xml: str
+    scan: Scan
+    imaging: tuple[np.ndarray, ...]
+    calibrating: tuple[np.ndarray, ...]
+
+    def lines(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
+        """Pass on the lines that would have come, flagged; noise and the like come as before. Changes flags."""
+        for line in lines:
+            if not flags.is_never_image(line):
+                which = line.encoding_space_ref
+                row = self.scan.encodings[which].row(line.idx.kspace_encode_step_1)
+                images, calibrates = self.imaging[which][row], self.calibrating[which][row]
+                if not (images or calibrates):
+                    continue
+                for flag in (BOTH, CALIBRATION):
+                    line.clearFlag(flag)
+                if calibrates:
+                    line.setFlag(BOTH if images else CALIBRATION)
+            yield line
+
+    def acceleration(self) -> float:
+        """Return all lines over those acquired, ACS included, of the first encoding."""
+        return self.imaging[0].size / np.count_nonzero(self.imaging[0] | self.calibrating[0])
+
+
+def undersample(header_xml: str, undersampling: Undersampling, *, rng: torch.Generator) -> UndersampledScan:
+    """Leave lines out of a scan; all its images lack the same ones.
+
+    Raises `ValueError` if the header says that the scan is undersampled already, or for masks in two directions.
+    """
+    scan = Scan.from_xml(header_xml)
+    header = xsd.CreateFromDocument(scan.xml)
+    imaging, calibrating = [], []
+    for encoding, description in zip(scan.encodings, header.encoding, strict=True):
+        if encoding.acceleration[0] > 1:
+            raise ValueError(f"the scan is {encoding.acceleration[0]}-fold accelerated already; a full one needed")
+        n_rows = encoding.encoded_matrix[1]
+        acquired = undersampling.draw((n_rows, 1), rng)[:, 0].numpy()
+        first = n_rows // 2 - undersampling.acs_lines // 2
+        acs = np.zeros(n_rows, bool)
+        acs[first : first + undersampling.acs_lines] = True
+        step = max(round(undersampling.line_acceleration), 1)
+        if undersampling.sampling == "equispaced":
+            offset = next(n for n in range(step) if acquired[n::step].all())
+            acquired[np.arange(n_rows) % step != offset] = False
+        imaging.append(acquired)
+        calibrating.append(acs)
+        description.parallelImaging = xsd.parallelImagingType(
+            accelerationFactor=xsd.accelerationFactorType(kspace_encoding_step_1=step, kspace_encoding_step_2=1),
+            calibrationMode=xsd.calibrationModeType.EMBEDDED,
+        )
+    xml = xsd.ToXML(header)
+    return UndersampledScan(xml, Scan.from_xml(xml), tuple(imaging), tuple(calibrating))
