@@ -22,12 +22,14 @@ from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.gadget import Gadget
 from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.kband_recon import KBandRecon
 from gadgets.raki_recon import RakiRecon
 from gadgets.scan import Scan
 from gadgets.sense_recon import SenseRecon
 from kband_core.grappa import apply_grappa
+from kband_core.models import load_card, load_model
 from kband_core.raki.network import interpolate
-from kband_core.reconstruct import sense, zero_filled
+from kband_core.reconstruct import network, sense, zero_filled
 from pipelines.commands.replay import READ_AHEAD
 from pipelines.mrd_file import RawFile, write_raw
 from pipelines.pipeline import Pipeline, installed_xml
@@ -36,7 +38,7 @@ from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 
 PIPELINES = ("sense", "sense_buffered", "grappa", "grappa_buffered")
-ALL = (*PIPELINES, "raki", "raki_buffered")
+ALL = (*PIPELINES, "raki", "raki_buffered", "kband", "kband_buffered")
 AIM = 1.2
 
 
@@ -155,6 +157,9 @@ def _bare_ms(name: str, timeline: Timeline) -> float:
     if name.startswith("sense"):
         weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
         bare = functools.partial(sense, kspace, mask, csm, regularisation=weight, n_iterations=n_iterations)
+    elif name.startswith("kband"):
+        model = load_model(load_card(KBandRecon().model), kspace.device)
+        bare = functools.partial(network, kspace, mask, csm, model)
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
         gadget, fill = (GrappaRecon(), apply_grappa) if name.startswith("grappa") else (RakiRecon(), interpolate)

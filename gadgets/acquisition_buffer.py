@@ -31,6 +31,9 @@ AWAITED = ("embedded", "separate", "interleaved")  # modes in which calibration 
 class AcquisitionBuffer(Gadget):
     """Buffer lines by counters; send a slice's `Calibration` when it is complete, then its images.
 
+    An image with flagged calibration lines, or with `acs_lines` central lines, calibrates itself: the patient may have
+    moved since the one before. Others take the latest calibration of their slice.
+
     An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves
     open how many lines there are, the scanner's last-line flags, or the slice's next repetition, send it earlier. A
     line that has no place is set aside and named in the log and in the image's comment.
@@ -55,7 +58,8 @@ class AcquisitionBuffer(Gadget):
         images: dict[ImageKey, ImageLines] = {}
         sent: set[ImageKey] = set()
         calibrating: dict[int, ImageLines] = {}  # by slice: calibration lines still arriving
-        calibrated: dict[int, Tensor] = {}  # by slice: the ACS that images without calibration lines of their own use
+        calibrated: dict[int, Tensor] = {}  # by slice: the ACS that images without calibration of their own use
+        self_calibrating: set[ImageKey] = set()  # under way, without flags, but with a fully sampled centre
         set_aside: Counter[str] = Counter()
         shape: tuple[int, int] | None = None
 
@@ -65,8 +69,10 @@ class AcquisitionBuffer(Gadget):
 
         def send(key: ImageKey) -> Iterator[ReconBuffer]:
             image = images.pop(key)
-            own = image.acs(self.acs_lines) if image.calibration or key.slice not in calibrated else None
-            if own and image.calibration:
+            has_own = image.calibration is not None or key in self_calibrating
+            self_calibrating.discard(key)
+            own = image.acs(self.acs_lines) if has_own or key.slice not in calibrated else None
+            if own and has_own:
                 calibrated[key.slice] = own[0]
             if image.begun:
                 sent.add(key)
@@ -99,8 +105,12 @@ class AcquisitionBuffer(Gadget):
             elif key.slice in calibrating:
                 if acs := calibrating.pop(key.slice).acs(self.acs_lines):
                     yield calibrate(key.slice, acs[0], encoding)
-            elif key.slice not in calibrated and image.centre_just_completed(line, self.acs_lines):
-                yield calibrate(key.slice, image.acs(self.acs_lines)[0], encoding)
+            elif image.calibration is None and image.centre_just_completed(line, self.acs_lines):
+                # The gadgets behind keep one calibration for each slice: that of the next contrast would oust this one.
+                waiting = {(other.encoding, other.slice, other.repetition) for other in self_calibrating}
+                self_calibrating.add(key)
+                if (key.encoding, key.slice, key.repetition) not in waiting:
+                    yield calibrate(key.slice, image.acs(self.acs_lines)[0], encoding)
             if flags.is_calibration_only(line):
                 continue
             awaits_acs = encoding.acceleration[0] > 1 and encoding.calibration_mode in AWAITED

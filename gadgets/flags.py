@@ -52,11 +52,6 @@ def last_in_loop(line: Line) -> bool:
     return bool(line.flags & _LAST_IN_LOOP)
 
 
-def last_in_measurement(line: Line) -> bool:
-    """Tell whether the scanner marks the line as the last of the scan."""
-    return bool(line.flags & _LAST_IN_MEASUREMENT)
-
-
 def _bits(*numbers: int) -> int:
     return sum(1 << (number - 1) for number in numbers)
 
@@ -68,7 +63,6 @@ _PHASE_CORRECTION = _bits(ismrmrd.ACQ_IS_PHASECORR_DATA)
 _REVERSED = _bits(ismrmrd.ACQ_IS_REVERSE)
 _FIRST_IN_LOOP = _bits(ismrmrd.ACQ_FIRST_IN_ENCODE_STEP1, ismrmrd.ACQ_FIRST_IN_SLICE)
 _LAST_IN_LOOP = _bits(ismrmrd.ACQ_LAST_IN_ENCODE_STEP1, ismrmrd.ACQ_LAST_IN_SLICE)
-_LAST_IN_MEASUREMENT = _bits(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
 _NEVER_IMAGE = _bits(
     ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
     ismrmrd.ACQ_IS_NAVIGATION_DATA,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gadgets.items import LineCount, partitions_to_image
 from gadgets.scan import Encoding
+from kband_core.calibration import find_acs
 
 
 class KSpaceLines:
@@ -104,14 +105,8 @@ def count_lines(
 
 
 def acs_block(rows: np.ndarray) -> slice:
-    """Contiguous block of rows, bool [ky], that holds the centre; the longest block if the centre was not acquired."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], rows.view(np.int8), [0]))))
-    blocks = edges.reshape(-1, 2)
-    if not len(blocks):
-        return slice(0, 0)
-    centre = len(rows) // 2
-    first, last = max(blocks, key=lambda block: (block[0] <= centre < block[1], block[1] - block[0]))
-    return slice(int(first), int(last))
+    """Block of rows, bool [ky], that can calibrate."""
+    return find_acs(torch.from_numpy(rows))
 
 
 def calibration_block(lines: Tensor, rows: slice) -> Tensor:

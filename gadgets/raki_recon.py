@@ -66,7 +66,14 @@ class RakiRecon(Gadget):
         waits for a map. Raises `ScanError` at the end if maps could not be made.
         """
         reconstruction = Reconstruction("RakiRecon", self.on_failure, self.deadline)
-        networks = PerSlice("RakiRecon", self.fit)
+        latest: dict[int, RakiNetwork] = {}  # by encoding
+
+        def fit(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
+            fitted = self.fit(acs, encoding, matrix, neighbour=latest.get(encoding.index))
+            latest[encoding.index] = fitted[-1]
+            return fitted
+
+        networks = PerSlice("RakiRecon", fit)
         kernels = PerSlice("RakiRecon", GrappaRecon().fit)
         methods = {
             "RAKI": lambda buffer: self._reconstruct(buffer, networks),
@@ -92,19 +99,30 @@ class RakiRecon(Gadget):
         if failures:
             raise ScanError(f"RakiRecon: {len(failures)} g-factor maps could not be made: {failures[0]}")
 
-    def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
-        """One network for each slice (and z), from the same random weights."""
+    def fit(
+        self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int], *, neighbour: RakiNetwork | None = None
+    ) -> list[RakiNetwork]:
+        """One network for each slice (and z).
+
+        "fast" trains only where there is no `neighbour`: every further slice takes the hidden layers of the one before
+        and solves for the rest. The other schedules start each slice from the same random weights.
+        """
         acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
+        if self.schedule == "fast":
+            networks = []
+            for one in acs:
+                neighbour = fit_raki(
+                    one, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget, warm_start=neighbour,
+                    **_weighting(encoding),
+                )  # fmt: skip
+                networks.append(neighbour)
+            return networks
         if self.schedule == "paper":
             network = fit_raki(
                 acs, acceleration, rng=rng, schedule="paper", slope=self.slope, time_budget=self.time_budget
             )
-        elif self.schedule == "random_features":
-            network = fit_raki_rf(acs, acceleration, rng=rng, slope=self.slope, **_weighting(encoding))
         else:
-            network = fit_raki(
-                acs, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget, **_weighting(encoding)
-            )
+            network = fit_raki_rf(acs, acceleration, rng=rng, slope=self.slope, **_weighting(encoding))
         return [network.of_slice(index) for index in range(len(acs))]
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:

@@ -92,7 +92,8 @@ def combine_coils(buffer: ReconBuffer) -> Tensor:
 def maps_of(buffer: ReconBuffer) -> Tensor:
     """Return the maps `(z, set, coil, y, x)` of a single image. Raises `ValueError`, saying why there are none."""
     if buffer.csm is None:
-        raise ValueError(buffer.problems[-1] if buffer.problems else "no coil maps; put CoilSensitivities before")
+        none = "no coil maps: CoilSensitivities is missing before it"
+        raise ValueError(buffer.problems[-1] if buffer.problems else none)
     return buffer.csm[0]
 
 

@@ -13,16 +13,16 @@ from kband_core.fourier import resize, to_image
 
 
 def find_acs(mask: Tensor) -> slice:
-    """Find the contiguous block of acquired lines around the k-space centre N//2; empty if the centre is missing.
+    """Find the contiguous block of acquired lines that holds the k-space centre N//2.
 
-    mask `(ky,)` bool.
+    If the centre was not acquired it is the longest block, and empty if nothing was. mask `(ky,)` bool.
     """
+    end = torch.zeros(1, dtype=torch.int8, device=mask.device)
+    blocks = torch.cat((end, mask.to(torch.int8), end)).diff().nonzero().view(-1, 2).tolist()
+    if not blocks:
+        return slice(0, 0)
     centre = len(mask) // 2
-    if not mask[centre]:
-        return slice(centre, centre)
-    missing = (~mask).nonzero().flatten().cpu()
-    before, after = missing[missing < centre].tolist(), missing[missing > centre].tolist()
-    return slice(before[-1] + 1 if before else 0, after[0] if after else len(mask))
+    return slice(*max(blocks, key=lambda block: (block[0] <= centre < block[1], block[1] - block[0])))
 
 
 def espirit_maps(

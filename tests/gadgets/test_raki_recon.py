@@ -11,6 +11,7 @@ from gadgets.errors import ScanError
 from gadgets.quantitative import OFFSET
 from gadgets.raki_recon import RakiRecon
 from gadgets.stock import ComplexToFloat, FloatToUShort, ImageArraySplit
+from kband_core.raki import fit
 from tests.gadgets.heads import N, reconstruct, root_sum_of_squares
 from tests.laws import nmse
 
@@ -38,6 +39,21 @@ def test_same_seed_same_image(head_scan, lines_of):
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_further_slices_take_the_hidden_layers_of_the_one_before(head_scan, lines_of, head, monkeypatch):
+    """They describe coils, not the slice: with the coils in another order the image is as good, without training."""
+    trainings = []
+    train = fit.train
+    monkeypatch.setattr(fit, "train", lambda *args, **kwargs: trainings.append(1) or train(*args, **kwargs))
+    other = head[::-1].copy()
+    lines = [*lines_of(2), *lines_of(2, kspace=other, slice=1)]
+    chain = AcquisitionBuffer(), CoilSensitivities(), RakiRecon()
+    arrays = reconstruct(head_scan(acceleration=2, slice=2), lines, *chain)
+    assert len(trainings) == 1
+    for array in arrays:
+        assert array.meta[0, 0, 0]["kband_method"] == "RAKI"
+        assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
 
 
 def test_fit_over_its_budget_hands_over_to_grappa(head_scan, lines_of, head):

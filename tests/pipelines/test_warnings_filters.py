@@ -1,0 +1,41 @@
+"""Importing us leaves a program's warnings as they were."""
+
+import subprocess
+import sys
+
+# The libraries behind leave filters of their own for their own messages; one fork for each module is a fresh process.
+FRESH = """
+import importlib, os, sys, warnings
+import h5py, matplotlib.figure, torch, tqdm
+for module in sys.argv[1:]:
+    if os.fork() == 0:
+        before = warnings.filters[:]
+        importlib.import_module(module)
+        os._exit(warnings.filters != before)
+    assert os.wait()[1] == 0, module
+"""
+MODULES = (
+    "gadgets",
+    *(
+        f"pipelines.{name}"
+        for name in (
+            "image_group", "image_panel", "montage", "mrd_file", "simulated_protocol", "simulated_scan",
+            "undersampled_scan",
+        )
+    ),
+)  # fmt: skip
+
+
+def changes_filters(*modules):
+    return subprocess.run([sys.executable, "-c", FRESH, *modules], capture_output=True, text=True)
+
+
+def test_import_leaves_the_warnings_filters_alone():
+    """The MRD library shows every warning of every program that imports it; `gadgets` takes that back, for all."""
+    done = changes_filters(*MODULES)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_library_itself_does_not():
+    """A guard that cannot fail guards nothing."""
+    assert "AssertionError: ismrmrd" in changes_filters("ismrmrd").stderr
