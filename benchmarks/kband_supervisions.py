@@ -20,7 +20,7 @@ from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, nmse, p
 from kband_core.models import load_model
 from kband_core.quality import weighted_error_by_radius
 from kband_core.reconstruct import zero_filled
-from kband_core.training.dataset import PlaneWriter
+from kband_core.training.dataset import Plane, PlaneWriter
 from kband_core.training.example import Example
 from kband_core.training.examples import generator
 from kband_core.training.procedural import procedural_plane
@@ -92,8 +92,9 @@ def main(
     ways = QUESTIONS[question]
     print_conditions(
         f"{steps} steps of {batch}, Adam 1e-3 (one cycle); {scans} simulated scans of {matrix}², {coils} coils, noise "
-        f"{NOISE[0]:g}; {tests} held out; seed {seed}\nMoDL, {NETWORK['unrolls']} unrolls of {NETWORK['blocks']} "
-        f"blocks 3×3×{NETWORK['channels']}, {NETWORK['cg_iterations']} CG iterations; W capped at 12; R_vd=4.\n"
+        f"{NOISE[0]:g}, smooth phase; {tests} held out; seed {seed}\n"
+        f"MoDL, {NETWORK['unrolls']} unrolls of {NETWORK['blocks']} blocks 3×3×{NETWORK['channels']}, "
+        f"{NETWORK['cg_iterations']} CG iterations; W capped at 12; R_vd=4.\n"
         "k-space error: ‖F S x̂ − y‖²/‖y‖² within rings of r, 1 being the end of an axis; y is noisy."
     )
     rows, figures = [], {}
@@ -122,8 +123,12 @@ def _simulate(path: Path, n_scans: int, matrix: int, n_coils: int, seed: int) ->
     with PlaneWriter(path) as writer:
         for scan in tqdm(range(n_scans), unit="scan"):
             rng = generator(seed, "train", scan)
-            plane = procedural_plane((matrix, matrix), n_coils=n_coils, rng=rng, noise=NOISE)
+            plane = _scan(matrix, n_coils, rng)
             writer.append(replace(plane, subject=f"scan {scan}"))
+
+
+def _scan(matrix: int, n_coils: int, rng: torch.Generator) -> Plane:
+    return procedural_plane((matrix, matrix), n_coils=n_coils, rng=rng, noise=NOISE, tissue_phase=False)
 
 
 def _recipe(way: Way, name: str, planes: Path, *, steps: int, batch: int, seed: int) -> Recipe:
@@ -146,7 +151,7 @@ def _held_out(way: Way, n_scans: int, matrix: int, n_coils: int, seed: int) -> l
     examples = []
     for scan in range(n_scans):
         rng = generator(seed, "test", scan)
-        examples.append(sample(procedural_plane((matrix, matrix), n_coils=n_coils, rng=rng, noise=NOISE), rng))
+        examples.append(sample(_scan(matrix, n_coils, rng), rng))
     return examples
 
 

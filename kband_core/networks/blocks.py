@@ -6,6 +6,7 @@ Inside this file a complex image `(b, y, x)` is two channels; everywhere else it
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class ResNet(nn.Module):
         super().__init__()
         if blocks < 2:
             raise ValueError(f"resnet: {blocks} blocks, at least 2 needed")
+        if kernel % 2 == 0:
+            raise ValueError(f"resnet: kernel of {kernel} pixels, an odd number needed")
         widths = [2, *[channels] * (blocks - 1), 2]
         self.blocks = nn.ModuleList(
             _Block(n_in, max(n_in, n_out), n_out, kernel, activated=n < blocks - 1)
@@ -59,14 +62,37 @@ class ResNet(nn.Module):
 class _Block(nn.Module):
     def __init__(self, n_in: int, n_between: int, n_out: int, kernel: int, *, activated: bool) -> None:
         super().__init__()
-        settings = {"kernel_size": kernel, "padding": kernel // 2, "padding_mode": "reflect", "bias": False}
-        self.first = nn.Conv2d(n_in, n_between, **settings)
-        self.second = nn.Conv2d(n_between, n_out, **settings)
+        self.width, self.activated = kernel // 2, activated
+        self.first = nn.Conv2d(n_in, n_between, kernel, bias=False)
+        self.second = nn.Conv2d(n_between, n_out, kernel, bias=False)
         self.skip = nn.Identity() if n_in == n_out else nn.Conv2d(n_in, n_out, 1, bias=False)
-        self.between = nn.ReLU(inplace=True) if activated else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.second(self.between(self.first(torch.relu(x))))
+        # ReLU after the padding, in place: what the convolution keeps for its backward pass then serves both
+        between = self.first(_Reflect.apply(x, self.width).relu_())
+        between = _Reflect.apply(between, self.width)
+        return self.skip(x) + self.second(between.relu_() if self.activated else between)
+
+
+class _Reflect(torch.autograd.Function):
+    """Reflected borders. Torch's own keep their whole input, of which the backward pass needs nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, width: int) -> Tensor:
+        ctx.width = width
+        with torch.autocast(x.device.type, enabled=False):  # which would pad in float32 on a CPU
+            return pad(x, (width,) * 4, mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        width = ctx.width
+        for dim in (-2, -1):
+            length = gradient.shape[dim] - 2 * width
+            before, inner, after = gradient.split((width, length, width), dim)
+            gradient = inner.clone(memory_format=torch.channels_last)
+            gradient.narrow(dim, 1, width).add_(before.flip(dim))
+            gradient.narrow(dim, length - 1 - width, width).add_(after.flip(dim))
+        return gradient, None
 
 
 class Multiscale(nn.Module):

@@ -73,10 +73,11 @@ class Modl(nn.Module):
         image = adjoint
         if self.start == "sense":
             image = agree(operator, adjoint, torch.zeros_like(adjoint), self._weight(0, noise), solve)
-        for unroll in range(self.unrolls):
-            which = min(unroll, len(self.denoisers) - 1)
-            denoised = self._denoised(self.denoisers[which], image, noise) * support
-            image = agree(operator, adjoint, denoised, self._weight(which, noise), solve)
+        with torch.autocast(image.device.type, enabled=False):  # around the loop: shared weights are converted once
+            for unroll in range(self.unrolls):
+                which = min(unroll, len(self.denoisers) - 1)
+                denoised = self._denoised(self.denoisers[which], image, noise) * support
+                image = agree(operator, adjoint, denoised, self._weight(which, noise), solve)
         return image
 
     def _solve(self, operator: Sense, csm: Tensor, mask: Tensor) -> Solve:

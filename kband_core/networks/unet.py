@@ -36,7 +36,8 @@ class UNet(nn.Module):
     def _change(self, channels: Tensor) -> Tensor:
         height, width = channels.shape[-2:]
         multiple = 2 ** len(self.up)
-        features = pad(channels, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        wide = -width % multiple if max(height, width) > multiple else 2 * multiple - width  # one pixel has no norm
+        features = pad(channels, (0, wide, 0, -height % multiple), mode="replicate")
         kept = []
         for scale, block in enumerate(self.down):
             features = block(features if scale == 0 else nn.functional.avg_pool2d(features, 2))

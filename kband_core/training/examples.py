@@ -53,7 +53,8 @@ class EndlessScans:
     def draw(self, step: int, place: int, batch: int) -> tuple[Plane, torch.Generator, float]:
         shape, n_coils = _size(self.recipe, generator(self.seed, "size", step))
         rng = generator(self.seed, "example", step * batch + place)
-        plane = procedural_plane(shape, n_coils=n_coils, rng=rng)
+        has_phases = step >= self.recipe.tissue_phase_from
+        plane = procedural_plane(shape, n_coils=n_coils, rng=rng, tissue_phase=has_phases)
         return plane, rng, _angle(self.seed, step * batch + place)
 
 

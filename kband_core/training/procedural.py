@@ -20,17 +20,24 @@ NOISE = (0.004, 0.12)  # SD of the complex noise of a coil, over the brightness 
 
 
 def procedural_plane(
-    shape: tuple[int, int], *, n_coils: int, rng: torch.Generator, noise: tuple[float, float] = NOISE
+    shape: tuple[int, int],
+    *,
+    n_coils: int,
+    rng: torch.Generator,
+    noise: tuple[float, float] = NOISE,
+    tissue_phase: bool = True,
 ) -> Plane:
     """Simulate a fully sampled, noisy scan of a random object by a random array: k-space `(n_coils, *shape)`.
 
     The maps are the true ones within the object, with smooth errors of a few per cent, as estimates have. The noise is
     white, its SD drawn log-uniformly between the two of `noise`, in units of the object's brightness, which is the
-    95th percentile of its magnitude.
+    95th percentile of its magnitude. Without `tissue_phase` the phase is smooth everywhere.
     """
     density = random_object(shape, rng) ** _between(0.6, 1.8, rng)  # from flat contrast to steep
     support = density > 0
     image = density * torch.polar(_shading(shape, rng), _phase(shape, rng))
+    if tissue_phase:
+        image = image * torch.polar(torch.ones_like(density), _tissue_phase(density, rng))
     sensitivities = _coils(shape, n_coils, rng)
     strength = sensitivities.norm(dim=0)
     csm = sensitivities / strength
@@ -151,6 +158,18 @@ def _phase(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     y, x = (torch.linspace(-1, 1, n) for n in fine)
     ramp = _between(-3, 3, rng) * y[:, None] + _between(-3, 3, rng) * x + _between(-3.1, 3.1, rng)
     return ramp + _between(0, 1.0, rng) * smooth_field(fine, _between(0.15, 0.6, rng) * max(fine), rng)
+
+
+def _tissue_phase(density: Tensor, rng: torch.Generator) -> Tensor:
+    """Fat is out of phase with water, and every tissue a little with the next; air beside tissue winds the phase up."""
+    strength = _between(0, 0.4, rng) if float(torch.rand((), generator=rng)) < 0.5 else _between(0, math.pi, rng)
+    phase = strength * torch.sin(_between(1.5, 6, rng) * density + _between(0, 2 * math.pi, rng))
+    y, x = (torch.linspace(-1, 1, n) for n in density.shape)
+    for _ in range(int(torch.randint(4, (), generator=rng))):
+        width = _between(0.1, 0.4, rng)
+        distance = (y[:, None] - _between(-1, 1, rng)).square() + (x - _between(-1, 1, rng)).square()
+        phase = phase + _between(-8, 8, rng) * torch.exp(-distance / (2 * width**2))
+    return phase
 
 
 def _coils(shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Tensor:

@@ -1,0 +1,181 @@
+"""Training step and inference of our unrolled networks against the published architecture implemented plainly.
+
+    python benchmarks/kband_speed.py [--matrix 128 128] [--coils 8] [--repeats 5] [--threads 2]
+    python benchmarks/kband_speed.py --device cuda --matrix 640 372 --coils 15 --repeats 20
+
+All contestants take turns on one simulated scan, R=4 along ky. A training step is forward, per-coil ℓ1 loss, backward
+and Adam, batch 1. Rows of the same weights compute the same network as the published one, with the same random weights
+and λ; their error is to that network with 100 CG steps in each unroll, in fp32. The small network has weights of its
+own, and its error is to itself so converged. Peak memory is what one training step adds to what the process held
+before it: on the CPU in resident memory, each in a fresh process; on a GPU in what torch allocates.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import multiprocessing
+import statistics
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+import torch
+from measure import interleave, print_conditions, print_table
+from published_modl import PublishedModl
+from torch import Tensor, nn
+
+from kband_core.losses import kspace_loss
+from kband_core.metrics import nmse
+from kband_core.networks import Modl
+from kband_core.sampling import variable_density_lines
+from kband_core.scaling import noise_level, plane_scale
+from kband_core.training.procedural import procedural_plane
+from kband_core.training.recipe import read_recipe
+
+PUBLISHED = "published, plain: fp32, 10 + 10 CG"
+SAME = {
+    "same weights: fp32, 10 CG": {"cg_iterations": 10},
+    "same weights: bf16, 10 CG": {"cg_iterations": 10, "bf16": True},
+    "same weights: bf16, 5 CG": {"cg_iterations": 5, "bf16": True},
+}
+SMALL = "small, recipe simulated_small"
+NAMES = (PUBLISHED, *SAME, SMALL)
+AIM = {"speed": 5, "memory": 2}
+CONVERGED = 100
+
+
+def contestant(name: str, weight: float) -> nn.Module:
+    torch.manual_seed(0)
+    published = PublishedModl(weight=weight)
+    if name == PUBLISHED:
+        return published
+    if name == SMALL:
+        return read_recipe("simulated_small").network.build()
+    return with_weights_of(published, weight=weight, **SAME[name])
+
+
+def converged(name: str, weight: float) -> nn.Module:
+    """The same network in fp32, with so many CG steps that more change nothing."""
+    model = contestant(name, weight)
+    if name == PUBLISHED:
+        return with_weights_of(model, weight=weight, cg_iterations=CONVERGED)
+    model.cg_iterations, model.bf16 = CONVERGED, False
+    return model
+
+
+def with_weights_of(published: PublishedModl, **settings: object) -> Modl:
+    ours = Modl(**settings)
+    ours.denoisers[0].load_state_dict(published.denoiser.state_dict())
+    return ours
+
+
+def simulated(shape: tuple[int, int], n_coils: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """What a network takes, of one scaled scan at R=4, and its full k-space."""
+    rng = torch.Generator().manual_seed(0)
+    plane = procedural_plane(shape, n_coils=n_coils, rng=rng, noise=(0.02, 0.02))
+    mask = variable_density_lines(shape[0], 4, acs_lines=shape[0] // 8, rng=rng).unsqueeze(-1)
+    kspace = plane.kspace * mask
+    scale = plane_scale(kspace)
+    # maps everywhere: ours gives no signal outside them, the published one does, and shall be compared within
+    csm = torch.where(plane.csm.abs().sum(-3, keepdim=True) > 0, plane.csm, n_coils**-0.5)
+    inputs = (kspace / scale, mask, csm, noise_level(kspace, mask) / scale)
+    return tuple(x.unsqueeze(0) for x in inputs), (plane.kspace / scale).unsqueeze(0)
+
+
+def training_step(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -> Callable[[], None]:
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        image = model(*inputs)
+        loss = kspace_loss(image, inputs[2], target, torch.ones_like(inputs[1], dtype=torch.float32))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        wait_for(target)
+
+    return step
+
+
+def inference(model: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+    @torch.no_grad()
+    def once() -> Tensor:
+        image = model(*inputs)
+        wait_for(image)
+        return image
+
+    return once
+
+
+def wait_for(tensor: Tensor) -> None:
+    if tensor.is_cuda:
+        torch.cuda.synchronize()
+
+
+def peak_megabytes(name: str, weight: float, shape: tuple[int, int], n_coils: int, device: str) -> float:
+    """What the first training step adds."""
+    inputs, target = simulated(shape, n_coils)
+    inputs = tuple(x.to(device) for x in inputs)
+    step = training_step(contestant(name, weight).to(device), inputs, target.to(device))
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = resident("VmRSS")
+    step()
+    return resident("VmHWM") - before
+
+
+def resident(what: str) -> float:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(what))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+@click.command(help=__doc__)
+@click.option("--matrix", nargs=2, default=(128, 128), show_default=True, help="Lines and columns.")
+@click.option("--coils", default=8, show_default=True)
+@click.option("--weight", default=0.05, show_default=True, help="λ of all with the published weights; 0.001 there.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--threads", default=torch.get_num_threads(), show_default=True)
+def main(matrix: tuple[int, int], coils: int, weight: float, device: str, repeats: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    size = f"{matrix[0]} × {matrix[1]}, {coils} coils, λ = {weight:g}, {device}"
+    print_conditions(f"{size}; one simulated scan, R=4; medians of {repeats}, in turns")
+    with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (threads,), maxtasksperchild=1) as fresh:
+        measure = partial(peak_megabytes, weight=weight, shape=matrix, n_coils=coils, device=device)
+        memory = dict(zip(NAMES, fresh.map(measure, NAMES, chunksize=1), strict=True))
+    inputs, target = simulated(matrix, coils)
+    inputs, target = tuple(x.to(device) for x in inputs), target.to(device)
+    models = {name: contestant(name, weight).to(device) for name in NAMES}
+    exact = {name: inference(converged(name, weight).to(device), inputs)() for name in (PUBLISHED, SMALL)}
+    errors = {
+        name: float(nmse(inference(model, inputs)(), exact[SMALL if name == SMALL else PUBLISHED]))
+        for name, model in models.items()
+    }
+    inferring = interleave({name: inference(model, inputs) for name, model in models.items()}, repeats)
+    trained = {name: training_step(copy.deepcopy(model), inputs, target) for name, model in models.items()}
+    training = interleave(trained, repeats)
+    print_comparison(training, inferring, memory, errors)
+
+
+def print_comparison(training: dict, inferring: dict, memory: dict, errors: dict) -> None:
+    """One row a contestant; "×" is how many times less than the published."""
+    rows = []
+    for name in NAMES:
+        row = [name]
+        for seconds in (training, inferring):
+            mine, theirs = statistics.median(seconds[name]), statistics.median(seconds[PUBLISHED])
+            row += [f"{1e3 * mine:.0f}", f"{theirs / mine:.1f}"]
+        row += [f"{memory[name]:.0f}", f"{memory[PUBLISHED] / memory[name]:.1f}"]
+        rows.append((*row, f"{errors[name]:.1e}", f"{10 * math.log10(errors[name]):.0f}"))
+    rows.append(("aim", "", str(AIM["speed"]), "", str(AIM["speed"]), "", str(AIM["memory"]), "", ""))
+    header = ("", "training ms", "×", "inference ms", "×", "memory MB", "×", "NMSE to converged", "dB")
+    print_table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Trained networks before training: sizes, precision, batch, and what they start from."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from kband_core.networks import build, consistency
+from kband_core.networks.blocks import Multiscale, ResNet, to_channels, to_complex
+from kband_core.networks.decoupled import DecoupledSense
+from kband_core.operators import Sense
+from tests.laws import nmse
+
+SMALL = {
+    "resnet": ("modl", {"unrolls": 2, "blocks": 2, "channels": 4, "kernel": 7, "cg_iterations": 4}),
+    "multiscale": (
+        "modl",
+        {"unrolls": 2, "denoiser": "multiscale", "blocks": 1, "channels": 8, "wide": 8, "cg_iterations": 4},
+    ),
+    "unet": ("unet", {"channels": 4, "scales": 3}),
+}
+
+
+def network(kind: str, **changes) -> nn.Module:
+    """A small network with random weights throughout: the multiscale one would otherwise change nothing."""
+    torch.manual_seed(0)
+    name, config = SMALL[kind]
+    made = build(name, **{**config, **changes})
+    for part in made.modules():
+        if isinstance(part, Multiscale):
+            nn.init.normal_(part.tail.weight, std=0.1)
+    return made
+
+
+def inputs(rng, shape=(12, 10), *, n=2, n_sets=1, n_coils=3, lines=True) -> tuple:
+    """K-space, mask, maps and noise of `n` scans; maps with Σ|S|² = 1."""
+    csm = torch.randn(n, n_sets, n_coils, *shape, dtype=torch.complex64, generator=rng)
+    csm = csm / torch.linalg.vector_norm(csm, dim=(-4, -3), keepdim=True)
+    mask = torch.rand(n, shape[0], 1 if lines else shape[1], generator=rng) > 0.5
+    image = torch.randn(n, n_sets, *shape, dtype=torch.complex64, generator=rng)
+    return Sense(csm, mask).forward(image), mask, csm, torch.linspace(0.01, 0.1, n)
+
+
+@pytest.mark.parametrize(("blocks", "parameters"), [(6, 2_019_840), (8, 2_822_656)])
+def test_published_network_has_the_published_size(blocks, parameters):
+    """Knee 6 blocks, brain 8, 64 channels, 7 × 7; and λ with its dependence on noise, one each."""
+    assert sum(p.numel() for p in ResNet(blocks).parameters()) == parameters
+    assert sum(p.numel() for p in build("modl", blocks=blocks).parameters()) == parameters + 2
+
+
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize(("kind", "shape"), [
+    ("multiscale", (1, 1)), ("multiscale", (7, 9)), ("multiscale", (8, 12)),
+    ("unet", (1, 5)), ("unet", (7, 9)), ("unet", (16, 24)), ("resnet", (4, 5)), ("resnet", (9, 7)),
+])  # fmt: skip
+def test_any_size(kind, shape, lines, rng):
+    """Odd, even, smaller than a scale's step: the image has the size of its k-space, and numbers in it."""
+    kspace, mask, csm, noise = inputs(rng, shape, lines=lines)
+    image = network(kind)(kspace, mask, csm, noise)
+    assert image.shape == (2, 1, *shape)
+    assert image.dtype == torch.complex64
+    assert torch.isfinite(torch.view_as_real(image)).all()
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_batch_is_one_by_one(kind, rng):
+    """No scan knows its neighbours in the batch, whose masks and noise differ (single precision)."""
+    model, scans = network(kind).eval(), inputs(rng, n=3)
+    together = model(*scans).detach()
+    for n in range(3):
+        assert nmse(model(*(x[n : n + 1] for x in scans))[0].detach(), together[n]) < 1e-10
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_two_sets_of_maps(kind, rng):
+    """Soft SENSE: an empty second set stays empty and changes nothing in the first (single precision)."""
+    kspace, mask, csm, noise = inputs(rng)
+    two = torch.cat([csm, torch.zeros_like(csm)], 1)
+    model = network(kind)
+    one, both = (model(kspace, mask, maps, noise).detach() for maps in (csm, two))
+    assert nmse(both[:, :1], one) < 1e-10
+    if kind != "unet":  # which has no data consistency to keep it empty
+        assert both[:, 1].abs().max() == 0
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_exact_solver_is_many_iterations(lines, rng):
+    """Whole lines: the same image as by converged conjugate gradient (single precision); single samples: refused."""
+    scans = inputs(rng, lines=lines)
+    exact, iterated = (network("multiscale", solver=solver, cg_iterations=80) for solver in ("exact", "cg"))
+    if lines:
+        assert nmse(exact(*scans).detach(), iterated(*scans).detach()) < 1e-10
+    else:
+        with pytest.raises(ValueError, match="a mask of whole lines"):
+            exact(*scans)
+
+
+def test_untrained_multiscale_is_regularised_sense(rng):
+    """Its denoiser is the identity: K unrolls from the SENSE image are K + 1 steps x ← (AᴴA + λ)⁻¹(Aᴴy + λx)."""
+    name, config = SMALL["multiscale"]
+    kspace, mask, csm, noise = inputs(rng)
+    image = build(name, **{**config, "start": "sense", "cg_iterations": 60})(kspace, mask, csm, noise).detach()
+    exact, adjoint, weight = DecoupledSense(csm, mask), Sense(csm, mask).adjoint(kspace), torch.tensor(0.05)
+    expected = torch.zeros_like(adjoint)
+    for _ in range(config["unrolls"] + 1):
+        expected = exact.solve(adjoint + weight * expected, weight.reshape(1, 1, 1, 1))
+    assert nmse(image, expected) < 1e-10
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_bfloat16_stays_inside_convolutions(kind, rng, monkeypatch):
+    """Eight bits of mantissa would ruin FFT and conjugate gradient: they see complex64, weights stay float32."""
+    model, convolved, solved = network(kind, bf16=True), [], []
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            part.register_forward_hook(lambda _part, _inputs, output: convolved.append(output.dtype))
+
+    def watched(normal, b, *args, **kwargs):
+        solved.append(b.dtype)
+        return solve(normal, b, *args, **kwargs)
+
+    solve = consistency.conjugate_gradient
+    monkeypatch.setattr(consistency, "conjugate_gradient", watched)
+    image = model(*inputs(rng))
+    image.abs().sum().backward()
+    assert set(convolved) == {torch.bfloat16}
+    assert {image.dtype, *solved} == {torch.complex64}
+    assert len(solved) == (0 if kind == "unet" else 4)  # two unrolls, forward and backward
+    assert {p.dtype for p in model.parameters()} == {p.grad.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_reflected_borders_are_those_of_torch(rng):
+    """Our denoiser, whose padding keeps nothing for its backward pass, against the plain one: images and gradients."""
+    ours = ResNet(3, 4, 5)
+    for block in ours.blocks:
+        nn.init.normal_(block.first.weight, std=0.2)
+    image = torch.randn(2, 7, 9, dtype=torch.complex64, generator=rng)
+
+    def plainly(image: torch.Tensor) -> torch.Tensor:
+        features = channels = to_channels(image)
+        for block in ours.blocks:
+            between = reflected(block.first, torch.relu(features))
+            between = torch.relu(between) if block.activated else between
+            features = block.skip(features) + reflected(block.second, between)
+        return to_complex(channels + features)
+
+    def reflected(convolution: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        return convolution(nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"))
+
+    image.requires_grad_()
+    wanted = [image, *ours.parameters()]
+    one, other = ours(image, None), plainly(image)
+    torch.testing.assert_close(one, other)
+    for a, b in zip(*(torch.autograd.grad(x.abs().square().sum(), wanted) for x in (one, other)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("start", ["sense", "adjoint"])
+def test_gradient_reaches_every_parameter(kind, start, rng):
+    """A parameter without gradient is never trained; λ and its dependence on noise included."""
+    model = network(kind, **({} if kind == "unet" else {"start": start, "shared": False}))
+    model(*inputs(rng)).abs().square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert without == []
+
+
+@pytest.mark.parametrize("parameter", [-20.0, 0.0, 20.0])
+def test_regularisation_is_positive(parameter):
+    """λ ≤ 0 would let AᴴA + λ be singular: softplus, for any noise from none to more noise than signal."""
+    model = build("modl", blocks=2, channels=4)
+    nn.init.constant_(model.weight, parameter)
+    nn.init.constant_(model.weight_by_noise, 1.0)
+    assert (model._weight(0, torch.tensor([0.0, 1e-4, 0.03, 1.0, 10.0])) > 0).all()
+
+
+def test_regularisation_starts_where_it_was_set():
+    """Whatever the noise."""
+    weight = build("modl", blocks=2, channels=4, weight=0.05)._weight(0, torch.tensor([0.001, 0.03, 1.0]))
+    torch.testing.assert_close(weight.flatten(), torch.full((3,), 0.05))
+
+
+def test_memory_of_training_does_not_grow_with_iterations(rng):
+    """Bytes kept for the backward pass of the whole network, 3 and 30 iterations."""
+
+    def kept(cg_iterations: int) -> int:
+        sizes = []
+        with saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
+            network("multiscale", cg_iterations=cg_iterations)(*scans)
+        return sum(sizes)
+
+    scans = inputs(rng)
+    assert kept(3) == kept(30)
+
+
+def test_nothing_is_invented_where_there_are_no_maps(rng):
+    """Outside the maps' support nothing was measured: zero, whatever the denoiser says."""
+    kspace, mask, csm, noise = inputs(rng)
+    csm = csm.clone()
+    csm[..., :4] = 0
+    for kind in ("resnet", "multiscale"):
+        assert network(kind)(kspace, mask, csm, noise)[..., :4].abs().max() == 0
+
+
+@pytest.mark.parametrize(("name", "config", "sentence"), [
+    ("modle", {}, "no network 'modle'; networks are modl, unet"),
+    ("modl", {"unrols": 3}, "network modl: no setting 'unrols'; settings are unrolls, denoiser"),
+    ("modl", {"denoiser": "bm3d"}, "modl: no denoiser 'bm3d'; denoisers are resnet, multiscale"),
+    ("modl", {"solver": "lu"}, "modl: no solver 'lu'; solvers are cg, exact"),
+    ("modl", {"start": "zero"}, "modl: no start 'zero'; starts are sense, adjoint"),
+    ("modl", {"unrolls": 0}, "modl: 0 unrolls of 10 CG iterations"),
+    ("modl", {"blocks": 1}, "resnet: 1 blocks, at least 2 needed"),
+    ("modl", {"kernel": 4}, "resnet: kernel of 4 pixels, an odd number needed"),
+])  # fmt: skip
+def test_unknown_settings_are_named(name, config, sentence):
+    """And what is known, in one sentence."""
+    with pytest.raises(ValueError, match=sentence):
+        build(name, **config)
