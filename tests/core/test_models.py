@@ -57,21 +57,6 @@ def test_what_is_loaded_is_what_was_saved(folder):
     assert card.limits.acceleration == (1.2, 6)
 
 
-def test_bf16_convolutions_are_stored_as_they_compute(folder, rng):
-    """Half the size in the repository, and not one pixel is another."""
-    module = build("modl", **CONFIG, bf16=True).eval()
-    torch.nn.init.normal_(module.denoisers[0].tail.weight, std=0.1)
-    fields = {**FIELDS, "name": "half", "network": {"name": "modl", "config": {**CONFIG, "bf16": True}}}
-    save_model(folder, fields, module)
-    kspace = torch.randn(1, 2, 16, 16, dtype=torch.complex64, generator=rng)
-    inputs = kspace, torch.ones(1, 16, 1, dtype=torch.bool), kspace[:, None], torch.ones(1)
-    with torch.no_grad():
-        assert torch.equal(load_model("half")(*inputs), module(*inputs))
-    stored = safetensors.torch.load_file(folder / "half.safetensors")
-    assert stored["denoisers.0.tail.weight"].dtype == torch.bfloat16
-    assert stored["weight"].dtype == torch.float32
-
-
 def test_a_model_is_loaded_once(folder):
     """The second scan does not wait for it, whatever its name; other weights are another model."""
     first = load_model("tiny")
