@@ -12,7 +12,7 @@ INSTALLED = .venv/.installed
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo   simulate a scan, reconstruct it with SENSE and GRAPPA, draw the images into demo/"
+	@echo "make demo   simulate a scan, reconstruct it with SENSE, GRAPPA and k-band, draw the images into demo/"
 	@echo "make test   check the style and run all tests"
 	@echo "Both first install what they need into .venv; PYTHON=... and TORCH=... choose Python and torch build."
 
@@ -23,6 +23,8 @@ demo: $(INSTALLED)
 	$(BIN)/kband view demo/images.h5 --reference demo/scan.h5 -o demo/images.png
 	$(BIN)/kband replay demo/scan.h5 -p grappa -o demo/images_grappa.h5 --overwrite
 	$(BIN)/kband view demo/images_grappa.h5 --reference demo/scan.h5 -o demo/images_grappa.png
+	$(BIN)/kband replay demo/scan.h5 -p kband -o demo/images_kband.h5 --overwrite
+	$(BIN)/kband view demo/images_kband.h5 --reference demo/scan.h5 -o demo/images_kband.png
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
