@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import torch
 from kband_brains_picture import Shown, draw
-from measure import data_option, print_conditions, print_table
+from measure import data_option, fitted, print_conditions, print_table
 from peers import bart, require_peers
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
+from pipelines.evaluation import before_network
 from pipelines.mrd_stream import open_raw
 from pipelines.pipeline import Pipeline, installed_xml
 from pipelines.run import Verdict, run
@@ -77,7 +78,7 @@ def main(data: Path, model: str, seed: int, output: Path) -> None:
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
             behind += _behind(label, figures, model)
             if (sampling, acceleration) in PICTURED:
-                shown.append(Shown(label, reference, {m: _fitted(i, reference) for m, i in images.items()}))
+                shown.append(Shown(label, reference, {m: fitted(i, reference) for m, i in images.items()}))
     print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
     draw(shown).savefig(output, format="png")
     click.echo(f"{output}: images, and their errors times 5")
@@ -119,9 +120,7 @@ def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None
 
 def _buffer(scan: Scan, lines: Iterable) -> ReconBuffer:
     """First buffer of a scan as it comes to the network: whitened, compressed, with maps."""
-    chain = Pipeline.from_xml(installed_xml("kband")).gadgets
-    before = next(n for n, gadget in enumerate(chain) if isinstance(gadget, KBandRecon))
-    items: Iterator = run(Pipeline(chain[:before]), scan, lines, Verdict())
+    items = before_network(scan, lines)
     return next(item for item in items if isinstance(item, ReconBuffer)).single((0, 0, 0))
 
 
@@ -131,17 +130,13 @@ def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
     for weight in WEIGHTS:
         image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], (kspace * mask)[0], buffer.csm[0, 0])
         tried.append(image[0, 0].abs())
-    return min(tried, key=lambda image: float(nmse(_fitted(image, reference), reference)))
-
-
-def _fitted(image: Tensor, reference: Tensor) -> Tensor:
-    return image * ((image * reference).sum() / image.square().sum())
+    return min(tried, key=lambda image: float(nmse(fitted(image, reference), reference)))
 
 
 def _figures(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
-    fitted = _fitted(image, reference)
+    scaled = fitted(image, reference)
     metrics: Sequence[Callable] = (nmse, psnr, ssim)
-    return Figures(*(float(metric(fitted, reference)) for metric in metrics), float(psnr(_fitted(image, rss), rss)))
+    return Figures(*(float(metric(scaled, reference)) for metric in metrics), float(psnr(fitted(image, rss), rss)))
 
 
 def _behind(label: str, figures: dict[str, Figures], model: str) -> list[str]:

@@ -30,10 +30,9 @@ from kband_core.grappa import apply_grappa
 from kband_core.models import load_card, load_model
 from kband_core.raki.network import interpolate
 from kband_core.reconstruct import network, sense, zero_filled
-from pipelines.commands.replay import READ_AHEAD
 from pipelines.mrd_file import RawFile, write_raw
 from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, pump, run
+from pipelines.run import READ_AHEAD, Verdict, pump, run
 from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 

@@ -95,8 +95,13 @@ def fully_sampled(path: Path, slice_: int = 0) -> Tensor:
     raise click.ClickException(f"{path}: no slice {slice_}")
 
 
+def fitted(image: Tensor, reference: Tensor) -> Tensor:
+    """The magnitude `(y, x)` after the one factor that fits the reference best."""
+    image = image.abs()
+    return image * ((image * reference).sum() / image.square().sum())
+
+
 def scores(image: Tensor, reference: Tensor) -> tuple[float, float]:
     """NRMSE and SSIM of the magnitude `(y, x)`, after the one factor that fits the reference best."""
-    image = image.abs()
-    image = image * ((image * reference).sum() / image.square().sum())
+    image = fitted(image, reference)
     return float(nrmse(image, reference)), float(ssim(image, reference))

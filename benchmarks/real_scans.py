@@ -12,11 +12,10 @@ from measure import data_option, print_conditions, print_table
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
-from pipelines.commands.replay import READ_AHEAD
 from pipelines.montage import montage
 from pipelines.mrd_file import FileProblem, RawFile
 from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, pump, run
+from pipelines.run import READ_AHEAD, Verdict, pump, run
 
 
 @click.command()

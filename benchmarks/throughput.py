@@ -28,10 +28,9 @@ from gadgets.stock import (
     NoiseAdjust,
     RemoveROOversampling,
 )
-from pipelines.commands.replay import READ_AHEAD
 from pipelines.mrd_file import RawFile, write_raw
 from pipelines.pipeline import Pipeline
-from pipelines.run import Verdict, pump, run
+from pipelines.run import READ_AHEAD, Verdict, pump, run
 from pipelines.simulated_protocol import Protocol
 from pipelines.simulated_scan import simulate_scan
 

@@ -60,15 +60,15 @@ def evaluate(
     All lines through the same gadgets, coils combined by the same maps, are the reference. Raises `ValueError` if
     the scan is not fully sampled, besides what reading and gadgets raise.
     """
-    xml = installed_xml("kband")
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=rng)
-        full, scan = _buffered(xml, Scan.from_xml(raw.header_xml), raw)
+        whole = Scan.from_xml(raw.header_xml)
+        full = before_network(whole, raw)
         _require_all_lines(full)
-        references = dict(_images(_ZeroFilled(), scan, full))
-        items, scan = _buffered(xml, thinned.scan, thinned.lines(raw))
+        references = dict(_images(_ZeroFilled(), whole, full))
+        items = before_network(thinned.scan, thinned.lines(raw))
     for method, gadget in _methods(model, undersampling).items():
-        for key, (image, header, meta) in _images(gadget, scan, items):
+        for key, (image, header, meta) in _images(gadget, thinned.scan, items):
             reference = references[key][0]
             fallback = meta.get("kband_fallback", "no") != "no"
             yield Judged(
@@ -95,6 +95,13 @@ def figures(image: Tensor, reference: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in zip(METRICS, [*values, outer[0], *authors], strict=True)}
 
 
+def before_network(scan: Scan, lines: Iterable[ismrmrd.Acquisition]) -> list[Calibration | ReconBuffer]:
+    """Send lines through the gadgets that stand before the network in the pipeline kband."""
+    whole = Pipeline.from_xml(installed_xml("kband")).gadgets
+    before = next(n for n, gadget in enumerate(whole) if isinstance(gadget, KBandRecon))
+    return list(run(Pipeline(whole[:before]), scan, lines, Verdict()))
+
+
 class _ZeroFilled:
     """Stands where a gadget would: coils are combined, lines left out stay zero."""
 
@@ -113,13 +120,6 @@ def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _Ze
     if undersampling.sampling == "equispaced":
         methods["GRAPPA"] = GrappaRecon(deadline=LONGEST)
     return {**methods, "SENSE": SenseRecon(deadline=LONGEST), model: KBandRecon(model=model, deadline=LONGEST)}
-
-
-def _buffered(xml: str, scan: Scan, lines: Iterable[ismrmrd.Acquisition]) -> tuple[list[Any], Scan]:
-    """Send lines through the gadgets that stand before the network."""
-    whole = Pipeline.from_xml(xml).gadgets
-    before = next(n for n, gadget in enumerate(whole) if isinstance(gadget, KBandRecon))
-    return list(run(Pipeline(whole[:before]), scan, lines, Verdict())), scan
 
 
 def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:

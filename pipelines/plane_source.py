@@ -17,9 +17,7 @@ from pipelines.datasets import is_dataset, open_volume, training_planes
 from pipelines.mrd_file import RawFile
 from pipelines.mrd_stream import StreamFile, open_raw
 from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, pump, run
-
-READ_AHEAD = 256  # lines
+from pipelines.run import READ_AHEAD, Verdict, pump, run
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from gadgets.scan import Scan
 from pipelines.pipeline import Pipeline
 from pipelines.turns import Computing, DeviceLock, Waiting
 
+READ_AHEAD = 256  # lines of a file, while gadgets compute
+
 Item = TypeVar("Item")
 _END = object()
 

@@ -26,9 +26,7 @@ from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
 from pipelines.mrd_stream import StreamFile, open_raw
 from pipelines.pace import paced, repetition_ms
 from pipelines.pipeline import Pipeline, load_xml
-from pipelines.run import Verdict, pump, run
-
-READ_AHEAD = 256  # lines
+from pipelines.run import READ_AHEAD, Verdict, pump, run
 
 Raw = RawFile | StreamFile
 Pace = Callable[..., Iterator[Any]]
