@@ -16,6 +16,7 @@ from torch import Tensor
 from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget, field
+from gadgets.held_out_lines import flaw
 from gadgets.image_lines import ImageKey, ImageLines
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.kspace_lines import misfit
@@ -36,7 +37,8 @@ class AcquisitionBuffer(Gadget):
 
     An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves
     open how many lines there are, the scanner's last-line flags, or the slice's next repetition, send it earlier. A
-    line that has no place is set aside and named in the log and in the image's comment.
+    line that has no place is set aside and named in the log and in the image's comment. Held-out lines (navigation data
+    with user flag 1) stay out of the image and judge it; it does not wait for them.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
@@ -80,7 +82,8 @@ class AcquisitionBuffer(Gadget):
                 yield image.buffer(*(own or (shared, None))).to(self.computes_on)
 
         for number, line in enumerate(acquisitions):
-            if flags.is_never_image(line):
+            held_out = flags.is_held_out(line)
+            if flags.is_never_image(line) and not held_out:
                 continue
             key = ImageKey.of(line)
             shape = shape or (line.active_channels, line.number_of_samples)
@@ -100,6 +103,8 @@ class AcquisitionBuffer(Gadget):
                         yield from send(other)
             image = images[key]
             image.add(line)
+            if held_out:
+                continue
             if flags.is_calibration(line):
                 calibrating[key.slice] = image
             elif key.slice in calibrating:
@@ -147,4 +152,4 @@ class AcquisitionBuffer(Gadget):
             return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
         if flags.is_reversed(line):
             return "it was read in reverse (flag 22), which only an EPI reconstruction can use"
-        return misfit(encoding, line)
+        return misfit(encoding, line) or (flaw(line) if flags.is_held_out(line) else None)

@@ -40,11 +40,17 @@ class CoilCompression(Gadget):
             if isinstance(item, Calibration):
                 yield replace(item, acs=compress(item.acs, matrix))
                 continue
-            kspace = torch.einsum("lvc,lsnczyx->lsnvzyx", matrix.squeeze(-3), item.kspace)
-            yield replace(item, kspace=kspace, acs=compress(item.acs, matrix))
+            held_out = item.held_out and (_compressed(item.held_out[0], matrix), item.held_out[1])
+            yield replace(
+                item, kspace=_compressed(item.kspace, matrix), acs=compress(item.acs, matrix), held_out=held_out
+            )
 
     def _matrix(self, acs: Tensor) -> Tensor:
         """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""
         together = acs.movedim(-3, -4).flatten(-3, -2)  # (..., coil, z·ky, kx)
         with single_thread():
             return compression_matrix(together, self.n_coils).unsqueeze(-3)
+
+
+def _compressed(kspace: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix.squeeze(-3), kspace)

@@ -32,6 +32,14 @@ def is_never_image(line: Line) -> bool:
     return bool(line.flags & _NEVER_IMAGE)
 
 
+def is_held_out(line: Line) -> bool:
+    """Tell whether the line judges the image and must stay out of it: navigation data that carry user flag 1.
+
+    It was drawn at random, with the probability in `user_float[0]`. Others take it for a navigator, and leave it out.
+    """
+    return line.flags & _NEVER_IMAGE == _NAVIGATION and bool(line.flags & _USER_1)
+
+
 def is_phase_correction(line: Line) -> bool:
     """Tell whether the line measures the phase between echoes, not the object."""
     return bool(line.flags & _PHASE_CORRECTION)
@@ -59,6 +67,8 @@ def _bits(*numbers: int) -> int:
 _NOISE = _bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
 _CALIBRATION = _bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
 _CALIBRATION_AND_IMAGING = _bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
+_NAVIGATION = _bits(ismrmrd.ACQ_IS_NAVIGATION_DATA)
+_USER_1 = _bits(ismrmrd.ACQ_USER1)
 _PHASE_CORRECTION = _bits(ismrmrd.ACQ_IS_PHASECORR_DATA)
 _REVERSED = _bits(ismrmrd.ACQ_IS_REVERSE)
 _FIRST_IN_LOOP = _bits(ismrmrd.ACQ_FIRST_IN_ENCODE_STEP1, ismrmrd.ACQ_FIRST_IN_SLICE)

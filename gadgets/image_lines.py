@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets import flags
+from gadgets.held_out_lines import HeldOutLines
 from gadgets.items import LineCount, ReconBuffer
 from gadgets.kspace_lines import KSpaceLines, acs_block, calibration_block, count_lines
 from gadgets.scan import Encoding
@@ -42,6 +43,7 @@ class ImageLines:
         self.encoding = encoding
         self.imaging = KSpaceLines(encoding, n_coils, n_samples)
         self.calibration: KSpaceLines | None = None
+        self.held_out: HeldOutLines | None = None
         self.problems: list[str] = []
         self._off_calibration = np.zeros(encoding.encoded_matrix[1], bool)
         self._first_seen = self._last_seen = False
@@ -51,7 +53,12 @@ class ImageLines:
         self._received = 0
 
     def add(self, line: ismrmrd.Acquisition) -> None:
-        """Put a line where its flags say: image, calibration, or both."""
+        """Put a line where its flags say: image, calibration, or both; or with those held out."""
+        if flags.is_held_out(line):
+            if self.held_out is None:
+                self.held_out = HeldOutLines(self.encoding, self.imaging.kspace.shape)
+            self.held_out.add(line)
+            return
         if flags.is_calibration(line):
             if self.calibration is None:
                 n_coils, _, _, n_samples = self.imaging.kspace.shape
@@ -129,5 +136,6 @@ class ImageLines:
             readout=self.imaging.readout,
             acs=None if acs is None else acs[None],
             acs_row=acs_row,
+            held_out=None if self.held_out is None else self.held_out.pair(),
             problems=tuple(self.problems),
         )

@@ -67,6 +67,7 @@ class ReconBuffer:
     acs      complex64 [slice z coil ky kx] of its own extent, or None; already in image space along z
     acs_row  matrix row of the first ACS line where those lines may also serve the image (embedded), else None
     csm      complex64 [slice z set coil y x] coil sensitivity maps, or None
+    held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     problems sentences about what went wrong on the way; they travel to the image's comment
     """
 
@@ -79,6 +80,7 @@ class ReconBuffer:
     acs: Tensor | None = None
     acs_row: int | None = None
     csm: Tensor | None = None
+    held_out: tuple[Tensor, Tensor] | None = None
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ class ReconBuffer:
         per_slice = {name: getattr(self, name) for name in ("acs", "csm")}
         return replace(
             self, kspace=self.kspace[one], mask=self.mask[one], headers=self.headers[one], counts=self.counts[one],
+            held_out=None if self.held_out is None else tuple(part[one] for part in self.held_out),
             **{name: None if tensor is None else tensor[one[0]] for name, tensor in per_slice.items()},
         )  # fmt: skip
 
@@ -129,7 +132,9 @@ class ReconBuffer:
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
         moved = {name: getattr(self, name) for name in ("kspace", "mask", "acs", "csm")}
-        return replace(self, **{name: tensor.to(device) for name, tensor in moved.items() if tensor is not None})
+        held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
+        there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
+        return replace(self, **there, held_out=held_out)
 
 
 def acquired_lines(mask: Tensor) -> Tensor:

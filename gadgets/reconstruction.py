@@ -14,6 +14,7 @@ from torch import Tensor
 from gadgets.deadline import within
 from gadgets.errors import ScanError
 from gadgets.gadget import field
+from gadgets.held_out_lines import judge
 from gadgets.image_header import ImageNumbers, image_header, image_meta
 from gadgets.items import ImageArray, ReconBuffer, partitions_to_image
 from gadgets.scan import Encoding
@@ -55,12 +56,12 @@ class Reconstruction:
             image, method, fallback = self._one(single, methods)
             data.append(to_recon_space(image, buffer.encoding, buffer.kspace.shape[-1]).cpu())
             number = self._numbers.number(line, buffer.encoding)
-            headers[index] = image_header(
-                line, buffer.encoding, image_index=number, is_fallback=fallback is not None
-            )
+            headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=method, fallback=fallback, count=buffer.counts[index], problems=buffer.problems
             )
+            for name, value in self._judged(image, single).items():
+                meta[index][name] = value
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta)
 
     def _one(self, buffer: ReconBuffer, methods: Mapping[str, Method]) -> tuple[Tensor, str, str | None]:
@@ -75,6 +76,13 @@ class Reconstruction:
                     raise ScanError(f"{self.who}: {error}") from error
         received = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
         return zero_filled(received), "zero-filled", self._reason(failures)
+
+    def _judged(self, image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
+        try:
+            return judge(image, buffer)
+        except FAILURES as error:  # the image is there, whatever becomes of its figure
+            log.warning("%s: the held-out lines cannot judge the image: %s", self.who, error)
+            return {}
 
     def _reason(self, failures: list[str]) -> str | None:
         if not failures:

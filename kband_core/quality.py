@@ -41,6 +41,19 @@ def weighted_band_nmse(predicted_kspace: Tensor, kspace: Tensor, band: Tensor, w
     return error / weighted_band_energy(kspace, band, weight)
 
 
+def held_out_nmse(predicted_kspace: Tensor, kspace: Tensor, weight: Tensor) -> Tensor:
+    """Estimate the NMSE of full k-space from whole lines that were kept out of the reconstruction: Σ W|p − k|² / Σ|p|².
+
+    Each line was drawn at random among all lines, acquired or not, with a probability known beforehand: `weight`
+    `(..., ky, 1)` is 1 over it, and 0 where none was drawn. The numerator is exactly unbiased; few lines seldom hit the
+    centre, where nearly all energy is, so that the denominator is that of the image itself, `predicted_kspace`
+    `(..., coil, ky, kx)`. `kspace` likewise; returns `(...)`.
+    """
+    weight = weight.expand(*weight.shape[:-1], kspace.shape[-1])
+    error = weighted_band_energy(predicted_kspace - kspace, weight > 0, weight)
+    return error / predicted_kspace.abs().square().sum((-3, -2, -1))
+
+
 def weighted_error_by_radius(
     predicted_kspace: Tensor, kspace: Tensor, band: Tensor, weight: Tensor, *, edges: Sequence[float]
 ) -> Tensor:

@@ -97,8 +97,11 @@ def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
 
 
 def _method(image: ismrmrd.Image) -> str:
-    lines = _meta(image, "kband_lines")
-    return (_meta(image, "kband_method") or "method not given") + (f" · {lines} lines" if lines else "")
+    lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
+    said = [_meta(image, "kband_method") or "method not given", f"{lines} lines" if lines else ""]
+    if error:
+        said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
+    return " · ".join(filter(None, said))
 
 
 def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str], ...]:

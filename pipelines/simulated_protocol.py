@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Literal
 
 from gadgets import ismrmrd
@@ -33,6 +35,7 @@ class Protocol:
     `partial_fourier` is the fraction of the rows that are scanned; the first ones are left out. `snr` is that of the
     fully sampled image of one average: white matter, as the root of the sum over coils sees it in the centre of the
     head, over the noise SD of the real part of one coil. `interleaved`: each line of all slices before the next line.
+    `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
     """
 
     matrix: int = 256
@@ -48,6 +51,7 @@ class Protocol:
     snr: float = 40.0
     noise_scan: bool = True
     interleaved: bool = False
+    held_out_lines: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +71,9 @@ class Protocol:
         if self.calibrates and not (len(rows) > 0 and rows[0] >= self.first_row and rows[-1] < self.matrix):
             most = 2 * (self.matrix // 2 - self.first_row)
             raise ValueError(f"{self.acs_lines} calibration lines, but 1 to {most} fit around the centre of k-space")
+
+        if not 0 <= self.held_out_lines <= len(self.all_rows):
+            raise ValueError(f"{self.held_out_lines} held-out lines, 0 to {len(self.all_rows)} expected")
 
     @property
     def n_samples(self) -> int:
@@ -96,6 +103,12 @@ class Protocol:
         return range(start, start + self.acs_lines)
 
     @property
+    def all_rows(self) -> range:
+        """Rows from the first to the last one that the scan acquires, those left out included."""
+        rows = {*self.image_rows, *(self.acs_rows if self.calibrates else ())}
+        return range(min(rows), max(rows) + 1)
+
+    @property
     def uid(self) -> int:
         """A number that tells this measurement from others."""
         return zlib.crc32(repr(self).encode())
@@ -110,6 +123,7 @@ class Line:
     average: int = 0
     repetition: int = 0
     flags: int = 0
+    probability: float = 0.0  # of having been drawn, where the line is held out
 
 
 def plan_lines(protocol: Protocol) -> list[Line]:
@@ -129,8 +143,16 @@ def plan_lines(protocol: Protocol) -> list[Line]:
     loop[-1].flags |= bit(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
     if protocol.calibrates and protocol.calibration == "separate":
         only = bit(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-        return [Line(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
-    return loop
+        loop = [Line(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
+    return [*_held_out(protocol, slices), *loop]
+
+
+def _held_out(protocol: Protocol, slices: Sequence[int]) -> Iterator[Line]:
+    rng, rows, n = random.Random(f"{protocol.seed} held out"), protocol.all_rows, protocol.held_out_lines
+    flags = bit(ismrmrd.ACQ_IS_NAVIGATION_DATA) | bit(ismrmrd.ACQ_USER1)
+    borders = [number * len(rows) // max(n, 1) for number in range(n + 1)]
+    for repetition, slice_, (start, stop) in product(range(protocol.n_repetitions), slices, pairwise(borders)):
+        yield Line(rng.choice(rows[start:stop]), slice_, 0, repetition, flags, 1 / (stop - start))
 
 
 def bit(flag: int) -> int:
@@ -176,11 +198,11 @@ def _rows_with_flags(protocol: Protocol) -> dict[int, int]:
 
 
 def _encoding(protocol: Protocol) -> xsd.encodingType:
-    rows = {*protocol.image_rows, *(protocol.acs_rows if protocol.calibrates else ())}
+    rows = protocol.all_rows
     limits = xsd.encodingLimitsType(
         kspace_encoding_step_1=xsd.limitType(
-            minimum=min(rows) - protocol.first_row,
-            maximum=max(rows) - protocol.first_row,
+            minimum=rows[0] - protocol.first_row,
+            maximum=rows[-1] - protocol.first_row,
             center=protocol.matrix // 2 - protocol.first_row,
         ),
         kspace_encoding_step_2=_counter(1),

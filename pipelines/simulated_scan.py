@@ -119,6 +119,7 @@ def _acquisition(protocol: Protocol, line: Line, data: np.ndarray, *, scan_count
         read_dir=READ_DIR,
         phase_dir=PHASE_DIR,
         slice_dir=SLICE_DIR,
+        user_float=(line.probability, *[0.0] * 7),
         **_bookkeeping(protocol, scan_counter),
     )
 

@@ -39,6 +39,9 @@ import click
               help="Begin with noise lines, of 10 us dwell time.")
 @click.option("--interleaved", is_flag=True, help="Acquire each line of all slices before the next line; otherwise "
                                                   "slice by slice, even slices first.")
+@click.option("--held-out-lines", type=click.IntRange(0), default=0, show_default=True,
+              help="Lines of each image, drawn at random from all, that are measured first and kept out of it, to tell "
+                   "its error.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
               help="Seed of the noise: the same options and seed give the same scan.")
 def simulate(output: Path, overwrite: bool, **options: Any) -> None:

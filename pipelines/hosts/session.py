@@ -208,7 +208,7 @@ class Session:
         attributes = bytes(message.parts[2]).rstrip(b"\0").decode(errors="replace")
         image = ismrmrd.Image(bytes(message.parts[0]), attributes)
         is_flawed = self.record.verdict.count(image)
-        wanted = ("kband_method", "kband_lines", "kband_complete", "kband_fallback")
+        wanted = ("kband_method", "kband_lines", "kband_complete", "kband_fallback", "kband_nmse_estimate")
         self.record.images.append({"slice": image.slice, **{name: image.meta.get(name) for name in wanted}})
         if is_flawed:
             self._voice.remark("WARNING", f"slice {image.slice}: {image.meta.get('ImageComments')}")

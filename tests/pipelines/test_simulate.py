@@ -174,3 +174,23 @@ def test_command_writes_a_scan_and_refuses_to_overwrite_it(tmp_path):
     with RawFile(scan) as raw:
         assert len(raw) == 88
         assert [image.slice for image in raw.reference()] == [0, 1, 2]
+
+
+def test_held_out_lines_are_drawn_at_random():
+    """First, as navigators of user flag 1, each image its own; the scan after them is the same, but for its noise."""
+    protocol = Protocol(**SMALL, held_out_lines=6, snr=1e9)
+    acquisitions, plain = (simulate_scan(p)[1][NOISE_LINES:] for p in (protocol, Protocol(**SMALL, snr=1e9)))
+    held_out, rest = acquisitions[:18], acquisitions[18:]
+    assert flagged(flagged(acquisitions, ismrmrd.ACQ_USER1), ismrmrd.ACQ_IS_NAVIGATION_DATA) == held_out
+    rows = [[line.idx.kspace_encode_step_1 for line in held_out if line.idx.slice == n] for n in range(3)]
+    assert [len(set(drawn)) for drawn in rows] == [6, 6, 6]
+    assert rows[0] != rows[1] != rows[2]
+    assert [len(protocol.all_rows), *(round(1 / line.user_float[0]) for line in held_out[:6])] == [46, 7, 8, 8, 7, 8, 8]
+    for ours, without in zip(rest, plain, strict=True):
+        np.testing.assert_allclose(ours.data, without.data, atol=1e-5)
+
+
+def test_no_more_lines_are_held_out_than_there_are():
+    """46 rows lie between the first and the last acquired."""
+    with pytest.raises(ValueError, match="47 held-out lines, 0 to 46 expected"):
+        Protocol(**SMALL, held_out_lines=47)
