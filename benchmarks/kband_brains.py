@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+import ismrmrd
 import torch
-from kband_brains_picture import Shown, draw
 from measure import data_option, fitted, print_conditions, print_table
 from peers import bart, require_peers
 from torch import Tensor
@@ -21,7 +21,8 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
-from pipelines.evaluation import before_network
+from pipelines.error_maps import error_maps
+from pipelines.evaluation import Judged, before_network
 from pipelines.mrd_stream import open_raw
 from pipelines.pipeline import Pipeline, installed_xml
 from pipelines.run import Verdict, run
@@ -65,22 +66,25 @@ def main(data: Path, model: str, seed: int, output: Path) -> None:
         "after one least-squares factor; reference: all lines through the same chain; 'to RSS': to their root sum of\n"
         "squares."
     )
-    rows, behind, shown = [], [], []
+    rows, behind, shown = [], [], list[Judged]()
     for name, stem in BRAINS.items():
         for sampling, acceleration in PROTOCOLS:
             if (name, sampling, acceleration) == ONE_LINE_LEFT:
                 continue
             undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
-            images, rss, left = _images(data / f"{stem}.h5", undersampling, model, seed)
+            images, rss, left, header = _images(data / f"{stem}.h5", undersampling, model, seed)
             reference = images.pop("all lines")
             figures = {method: _figures(image, reference, rss) for method, image in images.items()}
             label = f"{name} {'×'.join(map(str, reference.shape))}, {sampling} R={acceleration} ({left:.2f})"
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
             behind += _behind(label, figures, model)
             if (sampling, acceleration) in PICTURED:
-                shown.append(Shown(label, reference, {m: fitted(i, reference) for m, i in images.items()}))
+                shown += [
+                    Judged(label, 0, 0, 0, 0, m, left, asdict(figures[m]), fitted(i, reference), reference, header)
+                    for m, i in images.items()
+                ]
     print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
-    draw(shown).savefig(output, format="png")
+    error_maps(shown).savefig(output, format="png")
     click.echo(f"{output}: images, and their errors times 5")
     for sentence in behind:
         click.echo(sentence)
@@ -90,23 +94,24 @@ def main(data: Path, model: str, seed: int, output: Path) -> None:
 
 def _images(
     path: Path, undersampling: Undersampling, model: str, seed: int
-) -> tuple[dict[str, Tensor], Tensor, float]:
-    """Magnitudes `(y, x)` by method, the RSS of all lines, and the acceleration that is left, ACS included."""
+) -> tuple[dict[str, Tensor], Tensor, float, ismrmrd.ImageHeader]:
+    """Magnitudes `(y, x)` by method, the RSS of all lines, the acceleration that is left, ACS included; a header."""
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
         scan = Scan.from_xml(raw.header_xml)
         everything = _buffer(scan, raw)
         buffer = _buffer(thinned.scan, thinned.lines(raw))
-        images = {"all lines": _pixels("sense", scan, raw)}
+        whole, header = _pixels("sense", scan, raw)
+        images = {"all lines": whole}
         for pipeline in ("sense", *(["grappa"] if undersampling.sampling == "equispaced" else [])):
-            images[pipeline.upper()] = _pixels(pipeline, thinned.scan, thinned.lines(raw))
+            images[pipeline.upper()] = _pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
         images["wavelets"] = _wavelets(buffer, images["all lines"])
-        images[model] = _pixels("kband", thinned.scan, thinned.lines(raw), model)
+        images[model] = _pixels("kband", thinned.scan, thinned.lines(raw), model)[0]
     rss = root_sum_of_squares(to_image(everything.planes()[0]))[0]
-    return images, rss, thinned.acceleration()
+    return images, rss, thinned.acceleration(), header
 
 
-def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None) -> Tensor:
+def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None) -> tuple[Tensor, ismrmrd.ImageHeader]:
     """First image of a scan through an installed pipeline. A fallback, or a flaw, stops the benchmark."""
     verdict, chain = Verdict(), Pipeline.from_xml(installed_xml(pipeline))
     for gadget in chain.gadgets:
@@ -115,7 +120,7 @@ def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None
     images = list(run(chain, scan, lines, verdict))
     if verdict.flaw or images[0].meta["kband_fallback"] != "no":
         raise click.ClickException(f"{pipeline}: {verdict.flaw or images[0].meta['kband_fallback']}")
-    return torch.from_numpy(images[0].data[0, 0].astype("float32"))
+    return torch.from_numpy(images[0].data[0, 0].astype("float32")), images[0].getHead()
 
 
 def _buffer(scan: Scan, lines: Iterable) -> ReconBuffer:

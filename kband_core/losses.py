@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.fourier import to_kspace
+from kband_core.coils import combine
+from kband_core.fourier import to_image, to_kspace
 
 Norm = Literal["l1", "l2"]
 
@@ -55,6 +56,19 @@ def normalised_loss(image: Tensor, csm: Tensor, target: Tensor, loss_mask: Tenso
         for order in (1, 2)
     )
     return ratio.mean() / 2
+
+
+def relative_image_loss(image: Tensor, csm: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of ln ‖d‖₂/‖r‖₂ and ln ‖d‖₁/‖r‖₁, d = x − r, over the planes of a batch; all samples needed.
+
+    r is the coil combination of the fully sampled `target` `(b, coil, ky, kx)`, which an image `(b, set, y, x)` would
+    be compared with. A logarithm weighs a gain of one decibel alike in noisy planes and in clean ones.
+    """
+    reference = combine(to_image(target), csm)
+    images = torch.stack([image - reference, reference]).flatten(2)
+    lengths = torch.stack([torch.linalg.vector_norm(images, order, dim=-1) for order in (1, 2)])
+    of_difference, of_reference = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log().unbind(1)
+    return (of_difference - of_reference).mean()
 
 
 def _difference(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Inside this file a complex image `(b, y, x)` is two channels; everywhere else it
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,11 @@ def to_channels(image: Tensor) -> Tensor:
 def to_complex(channels: Tensor) -> Tensor:
     """Real `(b, 2, y, x)` to complex64 `(b, y, x)`."""
     return torch.view_as_complex(channels.float().movedim(-3, -1).contiguous())
+
+
+def relative_level(noise: Tensor) -> Tensor:
+    """Return the logarithm of the noise level over a typical one, 0.03 of the brightness of the image."""
+    return noise.clamp(min=1e-4).log() - math.log(0.03)
 
 
 def _channels_last(features: Tensor) -> Tensor:
@@ -50,13 +56,13 @@ class ResNet(nn.Module):
             for n, (n_in, n_out) in enumerate(pairwise(widths))
         )
 
-    def forward(self, image: Tensor, noise: Tensor) -> Tensor:
-        """Denoise complex `(b, y, x)`."""
+    def forward(self, image: Tensor, noise: Tensor, memory: None = None) -> tuple[Tensor, None]:
+        """Denoise complex `(b, y, x)`. It remembers nothing."""
         channels = to_channels(image)
         features = _channels_last(channels)
         for block in self.blocks:
             features = block(features)
-        return to_complex(channels + features)
+        return to_complex(channels + features), None
 
 
 class _Block(nn.Module):
@@ -100,11 +106,13 @@ class Multiscale(nn.Module):
 
     Four neighbouring pixels become channels (as in FFDNet, Zhang 2018), so that a convolution costs a quarter;
     `blocks` residual blocks before, at and after the lower scale of `wide` channels. The last convolution starts from
-    zero: an untrained network changes nothing.
+    zero: an untrained network changes nothing. With `remembers` it takes the features that another one ended with,
+    which are more than the image between them can carry.
     """
 
-    def __init__(self, channels: int = 48, wide: int = 80, blocks: int = 2) -> None:
+    def __init__(self, channels: int = 48, wide: int = 80, blocks: int = 2, *, remembers: bool = False) -> None:
         super().__init__()
+        self.recall = nn.Conv2d(channels, channels, 1) if remembers else None
         self.head = nn.Conv2d(3 * 4, channels, 3, padding=1)
         self.before = nn.Sequential(*[_Residual(channels) for _ in range(blocks)])
         self.down = nn.Conv2d(channels, wide, 2, stride=2)
@@ -115,17 +123,20 @@ class Multiscale(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
-    def forward(self, image: Tensor, noise: Tensor) -> Tensor:
-        """Denoise complex `(b, y, x)` of noise level `noise` `(b,)`."""
+    def forward(self, image: Tensor, noise: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Denoise complex `(b, y, x)` of noise level `noise` `(b,)`; return it, and features `(b, channel, y, x)`."""
         channels = to_channels(image)
         height, width = channels.shape[-2:]
-        level = (10 * noise)[:, None, None, None].expand(-1, 1, height, width)
+        level = relative_level(noise)[:, None, None, None].expand(-1, 1, height, width)
         missing = (0, -width % 4, 0, -height % 4)
         features = _channels_last(pixel_unshuffle(pad(torch.cat([channels, level], 1), missing, mode="replicate"), 2))
-        skip = self.before(self.head(features))
+        features = self.head(features)
+        if self.recall is not None:
+            features = features + self.recall(memory)
+        skip = self.before(features)
         features = self.after(skip + self.up(self.at(self.down(skip))))
         change = pixel_shuffle(self.tail(features).float(), 2)[..., :height, :width]
-        return to_complex(channels + change)
+        return to_complex(channels + change), features
 
 
 class _Residual(nn.Module):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kband_core.training.dataset import Plane, PlaneFile, fold_subjects, split_subjects
-from kband_core.training.examples import EndlessScans, ProceduralScans, Scans, StoredScans
 from kband_core.training.recipe import ProceduralRecipe, Recipe
+from kband_core.training.scans import EndlessScans, ProceduralScans, Scans, StoredScans
 
 
 @dataclass(frozen=True)

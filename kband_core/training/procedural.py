@@ -12,11 +12,13 @@ import math
 import torch
 from torch import Tensor
 
-from kband_core.fourier import interpolate, resize, to_kspace
+from kband_core.calibration import espirit_maps
+from kband_core.fourier import resize, to_kspace
 from kband_core.training.dataset import Plane
 
 FINER = 2  # drawn pixels per acquired one along each axis
-NOISE = (0.004, 0.12)  # SD of the complex noise of a coil, over the brightness of the object
+NOISE = (0.001, 0.08)  # SD of the complex noise of a coil, over the brightness of the object
+ACS_LINES = (16, 32)  # which the maps are estimated from
 
 
 def procedural_plane(
@@ -29,9 +31,9 @@ def procedural_plane(
 ) -> Plane:
     """Simulate a fully sampled, noisy scan of a random object by a random array: k-space `(n_coils, *shape)`.
 
-    The maps are the true ones within the object, with smooth errors of a few per cent, as estimates have. The noise is
-    white, its SD drawn log-uniformly between the two of `noise`, in units of the object's brightness, which is the
-    95th percentile of its magnitude. Without `tissue_phase` the phase is smooth everywhere.
+    The maps are estimated from the central lines, 16 to 32 of them, as at work. The noise is white, its SD drawn
+    log-uniformly between the two of `noise`, in units of the object's brightness, which is the 95th percentile of its
+    magnitude. Without `tissue_phase` the phase is smooth everywhere.
     """
     density = random_object(shape, rng) ** _between(0.6, 1.8, rng)  # from flat contrast to steep
     support = density > 0
@@ -47,8 +49,11 @@ def procedural_plane(
     kspace = resize(fine, shape) / FINER
     low, high = (math.log(level) for level in noise)
     kspace = kspace + math.exp(_between(low, high, rng)) * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
+    kspace = kspace.to(torch.complex64)
+    n_lines = min(int(torch.randint(ACS_LINES[0], ACS_LINES[1] + 1, (), generator=rng)), shape[0])
+    maps = espirit_maps(resize(kspace, [n_lines], dims=[-2]), shape)
     return Plane(
-        kspace.to(torch.complex64), torch.ones(shape[0], 1, dtype=torch.bool), _estimated(csm, support, shape, rng),
+        kspace, torch.ones(shape[0], 1, dtype=torch.bool), maps,
         subject="procedural", protocol="procedural", source="", slice=0, angle=None,
     )  # fmt: skip
 
@@ -96,9 +101,8 @@ def dead_leaves(shape: tuple[int, int], rng: torch.Generator, n_leaves: int = 30
 
 def _head(shape: tuple[int, int], outline: Tensor, rng: torch.Generator) -> Tensor:
     """Scalp, skull and a brain whose tissues are level sets of smooth fields."""
-    levels = torch.rand(8, generator=rng)
+    levels = torch.rand(7, generator=rng)
     edge = _between(0.74, 0.94, rng)
-    skull = _between(0.85, 0.95, rng)
     fold = smooth_field(shape, _between(0.03, 0.09, rng) * max(shape), rng, band=True)
     deep = smooth_field(shape, _between(0.15, 0.35, rng) * max(shape), rng)
     inner = outline / edge
@@ -115,12 +119,24 @@ def _head(shape: tuple[int, int], outline: Tensor, rng: torch.Generator) -> Tens
         head = torch.where(chosen & (inner < 0.9), head * (0.4 + 0.8 * leaves), head)
     texture = smooth_field(shape, _between(2, 8, rng), rng)
     head = head * (1 + _between(0.0, 0.08, rng) * texture)
-    head = torch.where(inner > 1, 0.02 + 0.1 * levels[6], head)
-    scalp = outline + 0.01 * smooth_field(shape, 0.05 * max(shape), rng) > edge + (1 - edge) * skull * 0.5
-    fat = (0.1 + 0.9 * levels[7]) * _between(1, 3, rng)  # next to the coils fat outshines the brain
-    layered = fat * (1 - _between(0, 0.6, rng) * (smooth_field(shape, _between(4, 12, rng), rng) > 0.5))
-    head = torch.where(scalp, layered, head)
-    return head.clamp(min=0.01) * (outline < 1)
+    vessels = (smooth_field(shape, _between(0.03, 0.1, rng) * max(shape), rng).abs() < 0.03) & (fold > 0.5)
+    head = torch.where(vessels & (float(levels[6]) < 0.5), _between(0, 2, rng), head)
+    depth = (outline - edge) / (1 - edge) + (inner > 1) * 0.03 * smooth_field(shape, 0.02 * max(shape), rng)
+    return torch.where(inner > 1, _scalp(depth, rng), head).clamp(min=0.01) * (outline < 1)
+
+
+def _scalp(depth: Tensor, rng: torch.Generator) -> Tensor:
+    """Thin layers around a brain, some dark as bone, some bright as fat; `depth` is 0 within them and 1 at the skin."""
+    n_layers = int(torch.randint(2, 8, (), generator=rng))
+    borders = torch.rand(n_layers - 1, generator=rng).sort().values
+    levels = torch.rand(n_layers, generator=rng)
+    levels = torch.where(torch.rand(n_layers, generator=rng) < 0.4, 0.1 * levels, levels)
+    brightest = torch.rand(n_layers, generator=rng) < 0.4  # next to the coils fat outshines the brain
+    levels = torch.where(brightest, levels * _between(1, 3, rng), levels)
+    thickness = smooth_field(depth.shape, _between(0.1, 0.4, rng) * max(depth.shape), rng)
+    layers = levels[torch.bucketize(depth + _between(0, 0.2, rng) * thickness * (1 - depth), borders)]
+    patches = smooth_field(depth.shape, _between(4, 12, rng), rng) > _between(0.5, 2, rng)
+    return layers * (1 - _between(0, 0.6, rng) * patches)
 
 
 def smooth_field(shape: tuple[int, int], length: float, rng: torch.Generator, *, band: bool = False) -> Tensor:
@@ -187,21 +203,6 @@ def _coils(shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Tensor
     parts = torch.view_as_real(coarse).movedim(-1, 1)
     smooth = torch.nn.functional.interpolate(parts, size=fine, mode="bicubic", align_corners=True)
     return torch.view_as_complex(smooth.movedim(1, -1).contiguous())
-
-
-def _estimated(csm: Tensor, support: Tensor, shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """Maps on the acquired grid, as an estimate would give them: smooth errors, zero well outside the object."""
-    maps = csm[:, ::FINER, ::FINER]
-    error = _between(0, 0.04, rng)
-    noise = torch.randn((len(maps), 9, 9), dtype=torch.complex64, generator=rng)
-    maps = maps + error / math.sqrt(len(maps)) * interpolate(noise, shape)
-    maps = maps / maps.norm(dim=0).clamp(min=1e-6)
-    if float(torch.rand((), generator=rng)) < 0.7:
-        margin = 2 * round(_between(0, 3, rng)) + 1
-        inside = support[None, None, ::FINER, ::FINER].float()
-        wide = torch.nn.functional.max_pool2d(inside, margin, stride=1, padding=margin // 2)
-        maps = maps * wide[0]
-    return maps.to(torch.complex64).unsqueeze(0)
 
 
 def _brightness(image: Tensor) -> Tensor:

@@ -80,16 +80,15 @@ class SupervisionRecipe(_Section):
 
 
 class ProceduralRecipe(_Section):
-    """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: none comes twice.
+    """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    A finite number of scans is kept in memory. Endless ones have tissues with phases of their own from the step
-    `tissue_phase_from` on, and smooth phases before.
+    A finite number of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
     """
 
     matrix: Between = (96, 160)
     coils: Between = (4, 16)
     n_scans: Annotated[int, Field(ge=2)] | None = None
-    tissue_phase_from: Annotated[int, Field(ge=0)] = 0
+    uses: Whole = 1
 
 
 class DataRecipe(_Section):

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from kband_core.bands import Geometry, band_mask, band_weight
-from kband_core.losses import Norm, kspace_loss, normalised_loss
+from kband_core.losses import Norm, kspace_loss, normalised_loss, relative_image_loss
 from kband_core.sampling import ssdu_split
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example, make_example
@@ -73,17 +73,24 @@ class _Compared(Supervision):
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised(_Compared):
-    """Judge by everything acquired: MoDL as published, but for the norm; `normalised` is the loss of `ssdu`."""
+    """Judge by everything acquired: MoDL as published, but for the norm; `normalised` is the loss of `ssdu`.
 
-    norm: Norm | Literal["normalised"] = "l1"
-    norms: ClassVar[tuple[str, ...]] = (*get_args(Norm), "normalised")
+    `relative` compares images, in logarithmic measure, and needs fully sampled planes.
+    """
+
+    norm: Norm | Literal["normalised", "relative"] = "l1"
+    norms: ClassVar[tuple[str, ...]] = (*get_args(Norm), "normalised", "relative")
 
     def loss(self, image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        if self.norm == "relative":
+            return relative_image_loss(image, csm, target)
         if self.norm == "normalised":
             return normalised_loss(image, csm, target, weight)
         return super().loss(image, csm, target, weight)
 
     def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
+        if self.norm == "relative" and not plane.is_full:
+            raise ValueError("supervised: a fully sampled plane needed for norm 'relative'; use normalised")
         sampled = self.sampled(plane, rng)
         return make_example(plane, sampled, plane.mask, sampled)
 

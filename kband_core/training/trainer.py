@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from kband_core.models import save_model
+from kband_core.training.batches import Batches, load, to_device
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
-from kband_core.training.examples import Batches, load, to_device
 from kband_core.training.history import History
 from kband_core.training.material import Material, find_material
 from kband_core.training.processes import Processes, processes
@@ -58,9 +58,9 @@ def train(
 ) -> Outcome:
     """Train and write `<name>.safetensors` and its card `<name>.yaml`, `<name>.checkpoint` and `log.csv` to `folder`.
 
-    The weights written are the moving average at its best validation. Every example is a function of seed, step and
-    place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it. `fold` is
-    (number, of so many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`, one sentence.
+    The weights written are the moving average at its best validation, by PSNR. Every example is a function of seed,
+    step and place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it.
+    `fold` is (number, of so many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`.
     """
     with processes(device) as own, listening() as told:
         training = _Training(recipe, folder, fold, own)
@@ -137,9 +137,8 @@ class _Training:
                 raise
 
     def _keep_the_best(self, figures: Mapping[str, float]) -> None:
-        key = "nmse" if "nmse" in figures else "validation_loss"
-        best = self.state.best["figures"][key] if self.state.best else math.inf
-        if not figures[key] < best:  # nor if it is NaN
+        best = _merit(self.state.best["figures"]) if self.state.best else -math.inf
+        if not _merit(figures) > best:  # nor if it is NaN
             return
         self.state.best = {"figures": dict(figures), "step": self.state.step}
         if self.own.rank == 0:
@@ -163,6 +162,11 @@ class _Training:
             "limits": _limits(recipe, recipe.supervision.build(), self.material),
             "metrics": self.state.best["figures"],
         }
+
+
+def _merit(figures: Mapping[str, float]) -> float:
+    """Return the mean PSNR, in which every plane counts alike, as not in a mean of NMSE; else minus the loss."""
+    return figures["psnr"] if "psnr" in figures else -figures["validation_loss"]
 
 
 def _limits(recipe: Recipe, supervise: Supervision, material: Material) -> dict[str, object]:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from kband_core.coils import merge_sets
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.reconstruct import zero_filled
+from kband_core.training.batches import stack, to_device
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example
-from kband_core.training.examples import generator, scan_angle, stack, to_device
 from kband_core.training.processes import Processes
 from kband_core.training.recipe import Recipe
+from kband_core.training.scans import generator, scan_angle
 
 
 class Validation:

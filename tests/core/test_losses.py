@@ -1,9 +1,11 @@
 """Losses: what counts, how much, and that a sample far off cannot take over."""
 
+import math
+
 import pytest
 import torch
 
-from kband_core.losses import kspace_loss, normalised_loss, predicted_kspace
+from kband_core.losses import kspace_loss, normalised_loss, predicted_kspace, relative_image_loss
 from kband_core.operators import Sense
 
 
@@ -99,6 +101,21 @@ def test_normalised_loss_by_hand():
     target[0, 0] = predicted_kspace(image, csm)[0, 0] / target[0, 0, 2, 2] * (3 + 4j)
     image[0] *= (4 + 2j) / predicted_kspace(image, csm)[0, 0, 2, 2]
     assert normalised_loss(image, csm, target, weight).item() == pytest.approx((5**0.5 / 5 + 3 / 7) / 2 / 2)
+
+
+def test_relative_image_loss_counts_decibels():
+    """Half the error everywhere is ln 2 less, whatever the error was; of images, so that maps explain every coil."""
+    image, csm, _ = scene(n_sets=1)
+    csm = csm / csm.norm(dim=2, keepdim=True)
+    target = predicted_kspace(image, csm)
+    losses = [float(relative_image_loss(image * (1 + error), csm, target)) for error in (0.2, 0.1, 0.05)]
+    assert losses == pytest.approx([math.log(error) for error in (0.2, 0.1, 0.05)])
+
+
+def test_relative_image_loss_of_nothing_is_finite():
+    """Maps that are zero everywhere explain nothing: no such plane may stop a training."""
+    image, csm, _ = scene()
+    assert float(relative_image_loss(0 * image, 0 * csm, predicted_kspace(image, csm))) == 0
 
 
 def test_mismatches_are_refused():

@@ -17,8 +17,13 @@ SMALL = {
         "modl",
         {"unrolls": 2, "denoiser": "multiscale", "blocks": 1, "channels": 8, "wide": 8, "cg_iterations": 4},
     ),
+    "remembering": (
+        "modl",
+        {"unrolls": 3, "denoiser": "multiscale", "blocks": 1, "channels": 8, "wide": 8, "cg_iterations": 4,
+         "shared": False, "remembers": True},
+    ),
     "unet": ("unet", {"channels": 4, "scales": 3}),
-}
+}  # fmt: skip
 
 
 def network(kind: str, **changes) -> nn.Module:
@@ -125,7 +130,8 @@ def test_bfloat16_stays_inside_convolutions(kind, rng, monkeypatch):
     image.abs().sum().backward()
     assert set(convolved) == {torch.bfloat16}
     assert {image.dtype, *solved} == {torch.complex64}
-    assert len(solved) == (0 if kind == "unet" else 4)  # two unrolls, forward and backward
+    unrolls = SMALL[kind][1].get("unrolls", 0)
+    assert len(solved) == 2 * unrolls  # forward and backward
     assert {p.dtype for p in model.parameters()} == {p.grad.dtype for p in model.parameters()} == {torch.float32}
 
 
@@ -149,7 +155,7 @@ def test_reflected_borders_are_those_of_torch(rng):
 
     image.requires_grad_()
     wanted = [image, *ours.parameters()]
-    one, other = ours(image, None), plainly(image)
+    one, other = ours(image, None)[0], plainly(image)
     torch.testing.assert_close(one, other)
     for a, b in zip(*(torch.autograd.grad(x.abs().square().sum(), wanted) for x in (one, other)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -205,6 +211,7 @@ def test_nothing_is_invented_where_there_are_no_maps(rng):
 @pytest.mark.parametrize(("name", "config", "sentence"), [
     ("modle", {}, "no network 'modle'; networks are modl, unet"),
     ("modl", {"unrols": 3}, "network modl: no setting 'unrols'; settings are unrolls, denoiser"),
+    ("modl", {"remembers": True}, "modl: remembers needs multiscale denoisers, one for each unroll"),
     ("modl", {"denoiser": "bm3d"}, "modl: no denoiser 'bm3d'; denoisers are resnet, multiscale"),
     ("modl", {"solver": "lu"}, "modl: no solver 'lu'; solvers are cg, exact"),
     ("modl", {"start": "zero"}, "modl: no start 'zero'; starts are sense, adjoint"),

@@ -6,9 +6,9 @@ import torch
 from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.scaling import plane_scale
-from kband_core.training.examples import EndlessScans
 from kband_core.training.procedural import dead_leaves, procedural_plane, smooth_field
 from kband_core.training.recipe import ProceduralRecipe
+from kband_core.training.scans import EndlessScans
 
 QUIET = (1e-4, 1e-4)
 
@@ -19,11 +19,11 @@ def plane(seed, shape=(64, 57), **options):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_scan_is_explained_by_its_maps(seed):
-    """Maps have smooth errors of up to 4 % and the object ends between pixels: 2 % of the energy is left over."""
+    """Maps come from 16 lines or more and end where the object ends: half a per cent of the energy is left over."""
     scan = plane(seed, noise=QUIET)
     coil_image = to_image(scan.kspace)
     explained = (scan.csm * combine(coil_image, scan.csm).unsqueeze(-3))[0]
-    assert (coil_image - explained).norm() ** 2 < 0.02 * coil_image.norm() ** 2
+    assert (coil_image - explained).norm() ** 2 < 0.005 * coil_image.norm() ** 2
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -44,12 +44,14 @@ def test_noise_is_as_asked_for():
     assert float(difference.abs().square().mean().sqrt()) == pytest.approx(0.1, rel=0.01)
 
 
-def test_tissues_get_a_phase_from_their_step_on():
-    """The recipe of the shipped network says when it met them first."""
-    scans = EndlessScans(ProceduralRecipe(matrix=(48, 48), coils=(4, 4), tissue_phase_from=2), seed=0)
-    always = EndlessScans(ProceduralRecipe(matrix=(48, 48), coils=(4, 4)), seed=0)
-    same = [torch.equal(scans.draw(n, 0, 1)[0].kspace, always.draw(n, 0, 1)[0].kspace) for n in (1, 2)]
-    assert same == [False, True]
+def test_an_endless_scan_is_met_again_under_other_lines():
+    """Twice within 32 steps here, never later; what is drawn for it, its lines, is new."""
+    scans = EndlessScans(ProceduralRecipe(matrix=(40, 40), coils=(4, 4), uses=2), seed=0)
+    drawn = [scans.draw(step, 0, 1) for step in (0, 1, 16, 32)]
+    planes = [plane.kspace for plane, _, _ in drawn]
+    assert [torch.equal(planes[0], kspace) for kspace in planes] == [True, False, True, False]
+    assert drawn[0][1].initial_seed() != drawn[2][1].initial_seed()
+    assert drawn[0][2] == drawn[2][2]  # the angle of a band belongs to the scan
 
 
 def test_leaves_cover_everything(rng):

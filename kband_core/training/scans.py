@@ -1,27 +1,20 @@
-"""The examples of every step, each a pure function of the seed, the step and its place in the batch."""
+"""Where the planes of a training come from, each a pure function of the seed and its place."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from kband_core.threads import single_thread
 from kband_core.training.dataset import Plane, PlaneFile
-from kband_core.training.example import Example
 from kband_core.training.procedural import procedural_plane
-from kband_core.training.recipe import ProceduralRecipe, SupervisionRecipe
-from kband_core.training.supervision import Supervision
+from kband_core.training.recipe import ProceduralRecipe
 
-AHEAD = 2  # batches that a worker prepares
+MET_AGAIN_AFTER = 16  # steps, where endless scans are used more than once
 
 
 def generator(*numbers: int | str) -> torch.Generator:
@@ -42,7 +35,7 @@ class Scans(Protocol):
 
 @dataclass(frozen=True)
 class EndlessScans:
-    """A new procedural scan for every example; all scans of a step share matrix size and number of coils."""
+    """Procedural scans without end; all scans of a step share matrix size and number of coils."""
 
     recipe: ProceduralRecipe
     seed: int
@@ -51,11 +44,16 @@ class EndlessScans:
         return None
 
     def draw(self, step: int, place: int, batch: int) -> tuple[Plane, torch.Generator, float]:
-        shape, n_coils = _size(self.recipe, generator(self.seed, "size", step))
-        rng = generator(self.seed, "example", step * batch + place)
-        has_phases = step >= self.recipe.tissue_phase_from
-        plane = procedural_plane(shape, n_coils=n_coils, rng=rng, tissue_phase=has_phases)
-        return plane, rng, _angle(self.seed, step * batch + place)
+        block, turn = divmod(step, MET_AGAIN_AFTER * self.recipe.uses)
+        fresh = block * MET_AGAIN_AFTER + turn % MET_AGAIN_AFTER
+        plane = _endless_plane(self.recipe, self.seed, fresh, fresh * batch + place)
+        return plane, generator(self.seed, "example", step * batch + place), _angle(self.seed, fresh * batch + place)
+
+
+@lru_cache(maxsize=2 * MET_AGAIN_AFTER)
+def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) -> Plane:
+    shape, n_coils = _size(recipe, generator(seed, "size", size))
+    return procedural_plane(shape, n_coils=n_coils, rng=generator(seed, "scan", scan))
 
 
 class StoredScans:
@@ -113,66 +111,9 @@ class ProceduralScans:
         return self._made[index]
 
 
-@dataclass(frozen=True)
-class Batches(Dataset[Any]):
-    """`batches[step]`: this process' examples of a step, stacked; or the `ValueError` that came of them."""
-
-    scans: Scans
-    supervision: SupervisionRecipe
-    batch: int
-    rank: int = 0
-    n_ranks: int = 1
-
-    def __getitem__(self, step: int) -> Example | ValueError:
-        local = self.batch // self.n_ranks
-        try:
-            with single_thread():
-                places = range(self.rank * local, (self.rank + 1) * local)
-                return stack([self._example(step, place) for place in places])
-        except ValueError as error:
-            return error  # raised in a worker it would arrive as a traceback
-
-    def _example(self, step: int, place: int) -> Example:
-        plane, rng, angle = self.scans.draw(step, place, self.batch)
-        return self._supervise(plane, rng, angle)
-
-    @cached_property
-    def _supervise(self) -> Supervision:
-        return self.supervision.build()
-
-
-def stack(examples: list[Example]) -> Example:
-    """Give examples of one shape a leading batch axis."""
-    names = [field.name for field in fields(examples[0])]
-    return type(examples[0])(**{name: torch.stack([getattr(one, name) for one in examples]) for name in names})
-
-
-def to_device(example: Example, device: torch.device) -> Example:
-    """Move an example to a device."""
-    return type(example)(**{field.name: getattr(example, field.name).to(device) for field in fields(example)})
-
-
 def scan_angle(seed: int, plane: Plane) -> float:
     """Return the angle at which the plane's scan acquired its band, else one drawn for its subject; degrees."""
     return _angle(seed, plane.subject) if plane.angle is None else plane.angle
-
-
-def load(batches: Batches, first_step: int, n_steps: int, *, n_workers: int) -> Iterator[Example]:
-    """Iterate over the batches of steps `first_step` to `n_steps` - 1, made ahead by `n_workers` processes."""
-    loader = DataLoader(
-        batches, batch_size=None, sampler=range(first_step, n_steps), num_workers=n_workers,
-        prefetch_factor=AHEAD if n_workers else None, worker_init_fn=_leave_signals_to_the_trainer,
-    )  # fmt: skip
-    for example in loader:
-        if isinstance(example, ValueError):
-            raise example
-        yield example
-
-
-def _leave_signals_to_the_trainer(_: int) -> None:
-    """A signal to the whole process group must let the trainer finish its step: a worker then ends without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _size(recipe: ProceduralRecipe, rng: torch.Generator) -> tuple[tuple[int, int], int]:
