@@ -31,6 +31,7 @@ OnFailure = Annotated[
 
 Method = Callable[[ReconBuffer], Tensor]
 COMBINED = "coil combination"  # what makes an image of which no line was left out
+LAST_RESORT = "zero-filled"
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
 
 
@@ -60,8 +61,9 @@ class Reconstruction:
             meta[index] = image_meta(
                 headers[index], method=method, fallback=fallback, count=buffer.counts[index], problems=buffer.problems
             )
-            for name, value in self._judged(image, single).items():
-                meta[index][name] = value
+            if method != LAST_RESORT:  # whose coils are not combined by the maps
+                for name, value in self._judged(image, single).items():
+                    meta[index][name] = value
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta)
 
     def _one(self, buffer: ReconBuffer, methods: Mapping[str, Method]) -> tuple[Tensor, str, str | None]:
@@ -75,7 +77,7 @@ class Reconstruction:
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
         received = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
-        return zero_filled(received), "zero-filled", self._reason(failures)
+        return zero_filled(received), LAST_RESORT, self._reason(failures)
 
     def _judged(self, image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
         try:

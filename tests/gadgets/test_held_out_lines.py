@@ -1,6 +1,7 @@
 """Held-out lines judge an image and never touch it."""
 
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -95,3 +96,12 @@ def test_navigators_and_noise_are_not_held_out_lines(head_scan, head, lines_of, 
     scan = head_scan(acceleration=4)
     assert torch.equal(images_of(scan, lines_of(4)).data, images_of(scan, [other], lines_of(4)).data)
     assert "kband_nmse_estimate" not in images_of(scan, [other], lines_of(4)).meta[0, 0, 0]
+
+
+def test_an_image_without_maps_is_not_judged(head_scan, lines_of, held_out):
+    """A zero-filled root sum of squares has lost the phase that the lines would be compared with."""
+    too_late = (*CHAIN[:2], partial(SenseRecon, deadline=1e-6))
+    fallback = images_of(head_scan(acceleration=4), held_out([3, 40], 0.1), lines_of(4), chain=too_late)
+    meta = fallback.meta[0, 0, 0]
+    assert meta["kband_method"] == "zero-filled"
+    assert "kband_nmse_estimate" not in meta
