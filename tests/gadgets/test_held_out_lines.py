@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from gadgets import reconstruction
 from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.coil_compression import CoilCompression
 from gadgets.coil_sensitivities import CoilSensitivities
@@ -105,3 +106,18 @@ def test_an_image_without_maps_is_not_judged(head_scan, lines_of, held_out):
     meta = fallback.meta[0, 0, 0]
     assert meta["kband_method"] == "zero-filled"
     assert "kband_nmse_estimate" not in meta
+
+
+def test_an_image_that_cannot_be_judged_is_an_image(head_scan, lines_of, held_out, monkeypatch):
+    """Its figure is lost, and nothing else."""
+
+    def fails(image, buffer):
+        raise MemoryError("no memory left")
+
+    scan = head_scan(acceleration=4)
+    judged = images_of(scan, held_out([3, 40], 0.1), lines_of(4))
+    monkeypatch.setattr(reconstruction, "judge", fails)
+    unjudged = images_of(scan, held_out([3, 40], 0.1), lines_of(4))
+    assert torch.equal(judged.data, unjudged.data)
+    assert "kband_nmse_estimate" in judged.meta[0, 0, 0]
+    assert "kband_nmse_estimate" not in unjudged.meta[0, 0, 0]

@@ -69,6 +69,14 @@ def test_fallback_and_missing_lines_are_red():
     assert [len(axes.patches) for axes in figure.axes] == [1, 1, 0]
 
 
+def test_the_error_that_held_out_lines_tell_is_shown():
+    """Below the method, with the number of lines, which tells how far to trust it."""
+    judged = image(meta={**GOOD, "kband_nmse_estimate": "0.01508", "kband_held_out_lines": "24"})
+    figure = montage([judged, image()], "two")
+    assert sum("NMSE about" in text.get_text() for text in figure.texts) == 1
+    assert "NMSE about 0.015 by 24 held-out lines" in " ".join(text.get_text() for text in figure.texts)
+
+
 def test_good_image_has_nothing_in_red():
     """Red is for what is wrong, or it will not be seen."""
     figure = montage([image(slice=2, contrast=1, repetition=3, image_series_index=4)], "one")

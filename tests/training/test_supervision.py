@@ -198,8 +198,11 @@ def test_impossible_planes_are_refused(rng):
     plane = make_plane()[0]
     with pytest.raises(ValueError, match="the plane has no band angle, and none was drawn"):
         make_example("kband", plane, angle=None)
+    in_part = replace(plane, mask=plane.mask & (torch.arange(48) < 40)[:, None])
     with pytest.raises(ValueError, match="reference: a fully sampled plane needed"):
-        make_example("reference", replace(plane, mask=plane.mask & (torch.arange(48) < 40)[:, None]))
+        make_example("reference", in_part)
+    with pytest.raises(ValueError, match="a fully sampled plane needed for norm 'relative'; use normalised"):
+        build_supervision("supervised", norm="relative")(in_part, rng)
     with pytest.raises(ValueError, match="ssdu_split: 2 samples to judge by, but 0 acquired outside the centre"):
         ssdu_split((torch.arange(48) // 4 == 6)[:, None].roll(-2, 0), rng=rng)
     with pytest.raises(ValueError, match="ssdu_split: fraction is 1, between 0 and 1 needed"):

@@ -24,6 +24,7 @@ from kband_core.training.processes import Processes
 from kband_core.training.scans import StoredScans
 from kband_core.training.state import MOST_SKIPPED, State, take_step
 from kband_core.training.trainer import train
+from kband_core.training.validation import Validation
 from tests.training.tiny import tiny_recipe
 
 
@@ -104,6 +105,14 @@ def test_the_model_can_be_loaded(uninterrupted, monkeypatch):
     assert (card.limits.matrix, card.limits.acs_lines, card.limits.sampling) == ((32, 35), 6, ("lines",))
     # every second line of 32 and 4 of 8 ACS lines between them are 20 lines; R=3 has the same tolerance, 10 %
     assert card.limits.acceleration == pytest.approx((0.9 * 32 / 20, 3.3))
+
+
+def test_the_best_is_the_best_by_psnr(tmp_path, monkeypatch):
+    """A mean of NMSE is that of the worst planes: it is least at the first validation here, PSNR best at the second."""
+    found = iter([{"nmse": 0.1, "psnr": 30.0}, {"nmse": 0.2, "psnr": 31.0}, {"nmse": 0.3, "psnr": 29.0}])
+    monkeypatch.setattr(Validation, "judge", lambda *_: next(found))
+    assert train(tiny_recipe(), tmp_path, device="cpu", n_workers=0).figures == {"nmse": 0.2, "psnr": 31.0}
+    assert yaml.safe_load((tmp_path / "tiny.yaml").read_text())["steps"] == 4
 
 
 def test_training_learns(tmp_path):
