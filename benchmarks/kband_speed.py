@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from kband_core.losses import kspace_loss
 from kband_core.metrics import nmse
 from kband_core.networks import Modl
+from kband_core.noise import noise_level
 from kband_core.sampling import variable_density_lines
-from kband_core.scaling import noise_level, plane_scale
+from kband_core.scaling import plane_scale
 from kband_core.training.procedural import procedural_plane
 from kband_core.training.recipe import read_recipe
 

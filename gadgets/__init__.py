@@ -10,6 +10,7 @@ from gadgets import (  # noqa: F401
     buffer_intake,
     coil_compression,
     coil_sensitivities,
+    coil_whitening,
     collect_planes,
     grappa_recon,
     kband_recon,

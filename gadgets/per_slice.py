@@ -29,12 +29,17 @@ class PerSlice(Generic[Result]):
         self._who, self._compute = who, compute
         self._known: dict[tuple[int, int], tuple[Tensor, Result | Exception]] = {}
 
-    def prepare(self, item: Calibration) -> None:
-        """Compute ahead of the image. A failure is logged and kept: the image meets it again at once, and says so."""
+    def prepare(self, item: Calibration) -> list[Result]:
+        """Compute ahead of the image; nothing is returned if that fails.
+
+        A failure is logged and kept: the image meets it again at once, and says so.
+        """
         key = item.encoding.index, item.slice
         self._add([key], item.acs.unsqueeze(0), item.encoding, item.matrix)
-        if isinstance(error := self._known[key][1], Exception):
-            log.warning("%s, slice %d: %s", self._who, item.slice, error)
+        if isinstance(result := self._known[key][1], Exception):
+            log.warning("%s, slice %d: %s", self._who, item.slice, result)
+            return []
+        return [result]
 
     def of(self, buffer: ReconBuffer) -> list[Result]:
         """Return the results of the buffer's slices. Raises what failed, and `ValueError` without calibration lines."""

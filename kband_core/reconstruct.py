@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from kband_core.coils import combine, merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
+from kband_core.noise import noise_level
 from kband_core.operators import Sense
-from kband_core.scaling import noise_level, plane_scale
+from kband_core.scaling import plane_scale
 from kband_core.solvers import conjugate_gradient
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from kband_core.scaling import noise_level, plane_scale
+from kband_core.noise import noise_level
+from kband_core.scaling import plane_scale
 from kband_core.training.dataset import Plane
 
 

@@ -16,6 +16,7 @@ from gadgets.items import TrainingPlane
 from kband_core.calibration import espirit_maps, find_acs
 from kband_core.coils import compress, compression_matrix
 from kband_core.fourier import resize
+from kband_core.noise import calibration_whitening
 from kband_core.threads import single_thread
 from pipelines.datasets import fastmri, m4raw, skm_tea
 from pipelines.datasets.volume import Volume
@@ -72,6 +73,8 @@ def _calibrated(kspace: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if len(kspace) > N_COILS:
             matrix = compression_matrix(acs, N_COILS)
             kspace, acs = compress(kspace, matrix), compress(acs, matrix)
+        matrix = calibration_whitening(acs[None])
+        kspace, acs = compress(kspace, matrix), compress(acs, matrix)
         return kspace, espirit_maps(acs, mask.shape)
 
 

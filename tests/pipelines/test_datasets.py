@@ -48,7 +48,7 @@ def test_preparation_is_that_of_raw_files():
     """A network must not meet other coils or maps at the scanner."""
     given = {node.classname: node.properties for node in read_chain(installed_xml("prepare")).nodes}
     assert given["CoilCompression"] == {"n_coils": str(N_COILS)}
-    assert given["CoilSensitivities"] == {}
+    assert given["CoilWhitening"] == given["CoilSensitivities"] == {}
     assert ACS_LINES == 24
 
 

@@ -1,0 +1,171 @@
+"""What the centre of k-space itself tells about the noise: its level, and how it is correlated between coils.
+
+Windows of all coils hold signal in a few directions only (as in ESPIRiT, Uecker 2014) and noise in all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.fourier import resize
+from kband_core.whitening import whitening_matrix
+
+CENTRAL = 24  # lines, which calibration lines and every band contain
+DIRECTIONS = 150  # most samples of a window, all coils counted: of them signal takes a few, noise all
+MORE_DIRECTIONS = 200  # where the covariance is asked for
+NARROWEST = 3  # samples of a window that can tell how noise is correlated: signal fills smaller ones
+QUIETEST = 0.1  # of the directions in the space of windows, where of all that is measured the signal is least
+EDGE = 1.3  # times the strongest direction of pure noise: above it there is signal
+ROUNDS = 30  # at most, in which the covariance settles
+SETTLED = 0.02  # largest change of a round, relative
+LEAST_NOISE = 1e-4  # of a combination of coils, in power, relative to the mean
+WHITE = 2.5  # times more noise power in one combination of coils than in another: white within what can be told
+ROUNDING = 1e-6  # SD of noise over the strongest sample, below which it is that of numbers
+
+
+def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Estimate the SD of the complex noise of a sample of one coil from k-space `(..., coil, ky, kx)`; `(...)`.
+
+    It is told from the energy of windows of the central 24 lines in their quietest directions, over that of pure noise
+    of SD 1 in the same windows. White noise is assumed. They have up to 150 samples, less where few are acquired; of
+    eight coils, 4 × 4. `mask` `(..., ky, kx)` or `(..., ky, 1)`; windows with holes do not count. Raises `ValueError`
+    if nothing was acquired in the centre.
+    """
+    n = check_axes(kspace=(kspace, "... coil ky kx"))
+    central = [min(CENTRAL, n["ky"]), n["kx"]]
+    lines = resize(kspace, central)
+    acquired = resize(mask.expand(*mask.shape[:-1], n["kx"]), central) & (lines != 0).any(-3)
+    size, whole = _choose_windows(acquired, n["coil"], DIRECTIONS)
+    if not whole.any(-1).all():
+        raise ValueError("noise level: the centre of k-space holds no samples")
+    noise = _pure_noise(lines).expand_as(lines)
+    return (_least_energy(lines, whole, size) / _least_energy(noise, whole, size)).sqrt()
+
+
+def calibration_noise(acs: Tensor) -> Tensor:
+    """Estimate the noise covariance of coils from calibration lines alone, for scans without a noise measurement.
+
+    Where signal is absent, the windows' covariance is that of the noise, the same for every sample of a window. Seen
+    from the current estimate, directions no stronger than pure noise are taken for such; what they hold corrects the
+    estimate, until they do not change it: up to 30 rounds. After whitening by it, the noise of simulated heads of 4 to
+    12 coils varies in power by 1.5 at most from one direction to another at 1 % noise, by 4 at 0.2 %, where it varied
+    by 4 to 60 before. A coil without a signal is given the mean noise of the others.
+
+    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex128. Raises `ValueError` if it holds too few samples.
+    """
+    check_axes(acs=(acs, "z coil ky kx"))
+    alive = (acs != 0).any(-1).any(-1).any(0).cpu()
+    covariance = torch.eye(len(alive), dtype=torch.complex128)
+    if alive.any():
+        found = _covariance(acs.cpu()[:, alive])
+        covariance = covariance * found.diagonal().mean()
+        covariance[alive.outer(alive)] = found.flatten()
+    return covariance
+
+
+def _covariance(acs: Tensor) -> Tensor:
+    n = check_axes(acs=(acs, "z coil ky kx"))
+    lines = resize(acs, [min(CENTRAL, n["ky"])], dims=[-2]).to(torch.complex128)
+    size, whole = _choose_windows((lines != 0).any(-3), n["coil"], MORE_DIRECTIONS)
+    if size < NARROWEST:
+        raise ValueError(
+            f"noise of {n['coil']} coils cannot be told from {lines.shape[-2]} calibration lines of {n['kx']} samples: "
+            f"at most {MORE_DIRECTIONS // NARROWEST**2} coils, and more samples, needed"
+        )
+    n_directions = n["coil"] * size**2
+    gram = _grams(lines, whole, size).sum(0) / whole.sum()
+    pure = torch.linalg.eigvalsh(_grams(_pure_noise(lines).expand_as(lines), whole, size).sum(0) / whole.sum())
+    gram = gram + (0.01 * ROUNDING * float(lines.abs().max())) ** 2 * torch.eye(n_directions, dtype=gram.dtype)
+    covariance = gram.diagonal().real.mean() * torch.eye(n["coil"], dtype=gram.dtype)
+    within = torch.eye(size**2, dtype=gram.dtype)
+    n_quietest = round(QUIETEST * n_directions)
+    for _ in range(ROUNDS):
+        factor = torch.linalg.cholesky(covariance)
+        whiten = torch.kron(torch.linalg.inv(factor).contiguous(), within)
+        energies, directions = torch.linalg.eigh(whiten @ gram @ whiten.mH)
+        level = energies[:n_quietest].mean() / pure[:n_quietest].mean()
+        n_quiet = max(int((energies < EDGE * level * pure[-1]).sum()), n_directions // 4, n["coil"])
+        parts = directions[:, :n_quiet].reshape(n["coil"], size**2, n_quiet)
+        seen = torch.einsum("apn,bpn->ab", parts, parts.conj())
+        found = torch.einsum("apn,bpn->ab", parts * energies[:n_quiet], parts.conj())
+        inverse_root = _matrix_function(seen, lambda values: values.clamp(min=1e-6).rsqrt())
+        change = inverse_root @ found @ inverse_root
+        covariance = _with_least_noise(factor @ change @ factor.mH)
+        low, *_, high = torch.linalg.eigvalsh(change)
+        if high - low < SETTLED * high:
+            break
+    return covariance
+
+
+def calibration_whitening(acs: Tensor) -> Tensor:
+    """Return the matrix that whitens coils by the noise of their calibration lines, whose energy stays.
+
+    The identity where noise is white already, as far as that can be told; where there is none, as in simulations; and
+    where too few samples or too many coils hide it. `acs` `(z, coil, ky, kx)`; returns `(coil, coil)`, complex64.
+    """
+    as_it_is = torch.eye(acs.shape[-3], dtype=acs.dtype, device=acs.device)
+    try:
+        covariance = calibration_noise(acs)
+    except ValueError:
+        return as_it_is
+    power = covariance.diagonal().real.mean()
+    least, *_, most = torch.linalg.eigvalsh(covariance).tolist()
+    if power.sqrt() < ROUNDING * float(acs.abs().max()) or most < WHITE * least:
+        return as_it_is
+    matrix = whitening_matrix(covariance).to(acs.device)
+    return matrix * (acs.norm() / torch.einsum("vc,zcyx->zvyx", matrix, acs).norm())
+
+
+def _with_least_noise(covariance: Tensor) -> Tensor:
+    least = LEAST_NOISE * covariance.diagonal().real.mean()
+    return _matrix_function(covariance, lambda values: values.clamp(min=least))
+
+
+def _matrix_function(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function to the eigenvalues of a Hermitian matrix."""
+    values, vectors = torch.linalg.eigh((matrix + matrix.mH) / 2)
+    return (vectors * function(values)) @ vectors.mH
+
+
+def _choose_windows(acquired: Tensor, n_coils: int, most: int) -> tuple[int, Tensor]:
+    """Return how many samples wide windows may be that there are enough of them, and which ones have no holes."""
+    for size in range(max(math.isqrt(most // n_coils), 1), 0, -1):
+        whole = _windows(acquired.unsqueeze(-3), size).all(-1)
+        if int(whole.sum(-1).min()) >= 2 * n_coils * size**2:
+            break
+    return size, whole
+
+
+def _pure_noise(lines: Tensor) -> Tensor:
+    noise = torch.randn(lines.shape[-3:], dtype=lines.dtype, generator=torch.Generator().manual_seed(0))
+    return noise.to(lines.device)
+
+
+def _least_energy(lines: Tensor, whole: Tensor, size: int) -> Tensor:
+    """Return the mean energy of windows `whole` `(..., window)` of `(..., coil, ky, kx)` in the quietest directions."""
+    grams = _grams(lines, whole, size)
+    energies = torch.linalg.eigvalsh(grams).clamp(min=0)
+    least = energies[..., : max(round(QUIETEST * energies.shape[-1]), 1)].mean(-1).view(lines.shape[:-3])
+    return (least / whole.sum(-1)).to(lines.real.dtype)
+
+
+def _grams(lines: Tensor, whole: Tensor, size: int) -> Tensor:
+    """Return Σ w wᴴ over the windows `whole` of each plane of `(..., coil, ky, kx)`: complex128, `(plane, n, n)`."""
+    whole = whole.expand(*lines.shape[:-3], -1)
+    grams = [  # plane by plane: windows take far more memory than what they are made of
+        windows.mT @ windows.conj()
+        for plane, counted in zip(lines.reshape(-1, *lines.shape[-3:]), whole.reshape(-1, whole.shape[-1]), strict=True)
+        for windows in [_windows(plane, size) * counted.unsqueeze(-1)]
+    ]
+    return torch.stack(grams).to(torch.complex128)
+
+
+def _windows(lines: Tensor, size: int) -> Tensor:
+    """All windows of `(..., coil, ky, kx)`, overlapping, as rows: `(..., window, coil·size²)`."""
+    windows = lines.unfold(-2, size, 1).unfold(-2, size, 1)  # (..., coil, y, x, size, size)
+    return windows.movedim(-5, -3).flatten(-3).flatten(-3, -2)

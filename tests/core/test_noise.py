@@ -1,0 +1,153 @@
+"""What the centre of k-space tells about noise: its level, its covariance, and the coils made white by it."""
+
+import pytest
+import torch
+
+from kband_core.bands import band_mask
+from kband_core.fourier import resize
+from kband_core.noise import calibration_noise, calibration_whitening, noise_level
+from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
+
+SIGMA = 0.03
+
+
+def scan(n_coils, sigma, rng):
+    clean = coil_kspace(head_phantom(), loop_coils(n_coils), (96, 80), oversampling=1)
+    return clean + complex_noise(sigma**2 / 2 * torch.eye(n_coils), (96, 80), rng)
+
+
+@pytest.fixture
+def kspace(rng):
+    return scan(6, SIGMA, rng)
+
+
+def masks(rng):
+    return {
+        "full": torch.ones(96, 1, dtype=torch.bool),
+        "equispaced": equispaced_lines(96, 4, acs_lines=24)[:, None],
+        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None],
+        "band along ky": band_mask((96, 80), 4, 0.0),
+        "band along kx": band_mask((96, 80), 4, 90.0),
+        "disc": poisson_disc((96, 80), 4, acs=(16, 16), rng=rng),
+    }
+
+
+@pytest.mark.parametrize("sigma", [0.001, SIGMA])
+@pytest.mark.parametrize("name", masks(torch.Generator()))
+def test_noise_is_found_in_every_mask(rng, name, sigma):
+    """Also where the head has signal at every end of k-space, 100 times brighter than the noise."""
+    mask = masks(rng)[name]
+    found = float(noise_level(scan(6, sigma, rng) * mask, mask))
+    assert sigma * (0.8 if "band" in name else 0.95) < found < sigma * (1.35 if name == "disc" else 1.15)
+
+
+@pytest.mark.parametrize("n_coils", [2, 12, 32])
+def test_noise_is_found_with_any_number_of_coils(rng, n_coils):
+    """Few coils hide less of the signal, many leave fewer windows for each direction."""
+    found = float(noise_level(scan(n_coils, 0.01, rng), torch.ones(96, 1, dtype=torch.bool)))
+    assert 0.0095 < found < 0.0125
+
+
+def test_noise_of_a_partial_echo_is_no_lower(rng):
+    """Samples that were never digitised are zero, not quiet."""
+    kspace, mask = scan(6, 0.01, rng), torch.ones(96, 1, dtype=torch.bool)
+    whole = noise_level(kspace, mask)
+    kspace[..., :24] = 0
+    assert float(noise_level(kspace, mask) / whole) == pytest.approx(1, rel=0.1)
+
+
+def test_no_samples_have_no_noise_level():
+    """Without the centre nothing can be told."""
+    with pytest.raises(ValueError, match="the centre of k-space holds no samples"):
+        noise_level(torch.zeros(2, 32, 32, dtype=torch.complex64), torch.ones(32, 1, dtype=torch.bool))
+
+
+def test_each_plane_has_its_own_noise(kspace):
+    """A batch holds planes of any brightness."""
+    mask = torch.ones(96, 1, dtype=torch.bool)
+    both = noise_level(torch.stack([kspace, 5 * kspace]), mask)
+    assert float(both[1] / both[0]) == pytest.approx(5, rel=1e-4)
+
+
+def unequal(n_coils, rng, spread=0.7):
+    """A covariance as of a real array: gains that differ by up to e^2·spread, and some coupling."""
+    mixing = torch.randn(n_coils, n_coils, dtype=torch.complex128, generator=rng) / (2 * n_coils**0.5)
+    gains = torch.exp(spread * (2 * torch.rand(n_coils, dtype=torch.float64, generator=rng) - 1))
+    mixing = mixing + torch.diag(gains).to(mixing.dtype)
+    return mixing @ mixing.mH
+
+
+def calibration(covariance, sigma, rng, n_lines=24):
+    """Calibration lines of a head with noise of that covariance, its mean power sigma²; and that covariance."""
+    covariance = sigma**2 * covariance / covariance.diagonal().real.mean()
+    clean = coil_kspace(head_phantom(), loop_coils(len(covariance)), (96, 80), oversampling=1)
+    lines = clean + complex_noise(covariance / 2, (96, 80), rng)
+    return resize(lines, [n_lines], dims=[-2])[None].to(torch.complex64), covariance
+
+
+def spread_after(matrix, covariance):
+    """Noise power of the loudest combination of coils over that of the quietest, after `matrix`."""
+    matrix = matrix.to(covariance.dtype)
+    least, *_, most = torch.linalg.eigvalsh(matrix @ covariance @ matrix.mH).tolist()
+    return most / least
+
+
+@pytest.mark.parametrize("n_coils", [2, 6, 12, 16])
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_noise_of_unequal_coils_is_found_below_the_signal(rng, n_coils, sigma):
+    """Every calibration line holds signal, far above the noise in most samples."""
+    acs, truth = calibration(unequal(n_coils, rng), sigma, rng)
+    found = calibration_noise(acs)
+    assert spread_after(torch.eye(n_coils), truth) > 3
+    assert spread_after(torch.linalg.inv(torch.linalg.cholesky(found)), truth) < 1.9
+    assert float(found.diagonal().real.mean() / truth.diagonal().real.mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_whitened_coils_hold_as_much_signal(rng):
+    """So that an image is as bright as before, though one coil may be amplified sevenfold."""
+    acs, truth = calibration(unequal(8, rng), 0.03, rng)
+    matrix = calibration_whitening(acs)
+    assert spread_after(matrix, truth) < 1.9
+    assert float((matrix @ acs[0].flatten(1)).norm()) == pytest.approx(float(acs.norm()), rel=1e-4)
+
+
+@pytest.mark.parametrize("n_coils", [2, 6, 12])
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_white_noise_is_left_alone(rng, n_coils, sigma):
+    """What a noise scan has whitened is better known than what signal can be told from."""
+    acs, _ = calibration(torch.eye(n_coils, dtype=torch.complex128), sigma, rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
+
+
+def test_no_noise_is_left_alone(rng):
+    """Rounding errors of a simulation, which are far stronger than this noise, have a covariance, too."""
+    acs, _ = calibration(torch.eye(6, dtype=torch.complex128), 1e-9, rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(6, dtype=acs.dtype))
+
+
+def test_a_dead_coil_does_not_explode(rng):
+    """It has neither signal nor noise; what rounding leaves in it must not be amplified to an image's size."""
+    acs, truth = calibration(unequal(6, rng), 0.03, rng)
+    acs[:, 2] = 0
+    matrix = calibration_whitening(acs)
+    assert matrix.isfinite().all()
+    assert float(matrix.abs().max()) <= 101
+    alive = [0, 1, 3, 4, 5]
+    assert spread_after(matrix[alive][:, alive], truth[alive][:, alive]) < 2.2
+
+
+def test_too_many_coils_for_their_lines_are_refused(rng):
+    """Signal fills windows of 2 × 2 samples of 32 coils: what seems noise there is not."""
+    acs, _ = calibration(unequal(32, rng), 0.01, rng)
+    with pytest.raises(ValueError, match=r"noise of 32 coils .* 24 calibration lines of 80 samples: at most 22 coils"):
+        calibration_noise(acs)
+    assert torch.equal(calibration_whitening(acs), torch.eye(32, dtype=acs.dtype))
+
+
+def test_partitions_tell_together(rng):
+    """All z of a slice were received by the same coils."""
+    covariance = unequal(6, rng)
+    acs, truth = calibration(covariance, 0.03, rng)
+    more = torch.cat([acs, calibration(covariance, 0.03, rng)[0]])
+    assert spread_after(calibration_whitening(more), truth) < 1.9
