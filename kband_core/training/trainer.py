@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from kband_core.models import save_model
+from kband_core.models import load_model, save_model
 from kband_core.training.batches import Batches, load, to_device
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
@@ -29,7 +30,7 @@ from kband_core.training.validation import Validation
 
 ROW_EVERY = 50  # steps
 TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole
-SAMES = ("network", "supervision", "data", "optimiser", "seed")  # what a checkpoint and its recipe must agree in
+SAMES = ("network", "pretrained", "supervision", "data", "optimiser", "seed")  # in checkpoint and recipe
 
 Tell = Callable[[int, int, float, Mapping[str, float]], None]
 
@@ -81,7 +82,7 @@ class _Training:
         self.n_steps = optimiser.steps or optimiser.epochs * self.material.scans.steps_per_epoch(optimiser.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            network = recipe.network.build().to(own.device)
+            network = _beginning(recipe).to(own.device)
         adam = torch.optim.Adam(network.parameters(), optimiser.learning_rate)
         self.state = State(network, MovingAverage(network, optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
@@ -162,6 +163,21 @@ class _Training:
             "limits": _limits(recipe, recipe.supervision.build(), self.material),
             "metrics": self.state.best["figures"],
         }
+
+
+def _beginning(recipe: Recipe) -> nn.Module:
+    """The network before the first step. Raises `ValueError` if the pretrained model is of another kind."""
+    network = recipe.network.build()
+    if recipe.pretrained is not None:
+        pretrained = load_model(recipe.pretrained)
+        theirs, ours = ({k: tuple(v.shape) for k, v in n.state_dict().items()} for n in (pretrained, network))
+        if theirs != ours:
+            raise ValueError(
+                f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name} "
+                f"with {recipe.network.settings}; the network of its model card expected"
+            )
+        network.load_state_dict(pretrained.state_dict())
+    return network
 
 
 def _merit(figures: Mapping[str, float]) -> float:

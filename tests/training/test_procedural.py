@@ -5,8 +5,10 @@ import torch
 
 from kband_core.coils import combine
 from kband_core.fourier import to_image
+from kband_core.noise import noise_level
 from kband_core.scaling import plane_scale
-from kband_core.training.procedural import dead_leaves, procedural_plane, smooth_field
+from kband_core.training.procedural import procedural_plane
+from kband_core.training.random_objects import dead_leaves, happens, random_object, smooth_field
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.scans import EndlessScans
 
@@ -52,6 +54,37 @@ def test_an_endless_scan_is_met_again_under_other_lines():
     assert [torch.equal(planes[0], kspace) for kspace in planes] == [True, False, True, False]
     assert drawn[0][1].initial_seed() != drawn[2][1].initial_seed()
     assert drawn[0][2] == drawn[2][2]  # the angle of a band belongs to the scan
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dense_array_is_compressed_as_at_work(seed):
+    """Of 16 coils and more the strongest six virtual ones, orthonormal: noise is as loud as asked for."""
+    scan = plane(seed, dense=1.0, noise=(0.1, 0.1))
+    assert scan.kspace.shape == (6, 64, 57)
+    assert scan.csm.shape == (1, 6, 64, 57)
+    energies = scan.kspace.abs().square().sum((1, 2)).tolist()
+    assert energies == sorted(energies, reverse=True)
+    assert float(noise_level(scan.kspace, scan.mask)) == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_cut_object_reaches_the_edge():
+    """Uncut ones leave the outermost rows and columns to the air; of cut ones, most have signal there."""
+
+    def at_the_edges(**options):
+        images = [random_object((48, 48), torch.Generator().manual_seed(seed), **options) for seed in range(20)]
+        edges = [torch.cat([image[0], image[-1], image[:, 0], image[:, -1]]).max() for image in images]
+        return sum(float(edge) > 0.05 for edge in edges)
+
+    assert at_the_edges() < 8
+    assert at_the_edges(cut=1.0) > 15
+
+
+def test_what_never_happens_changes_no_other_draw(rng):
+    """Or a recipe of before, which knows neither dense arrays nor cut objects, would make other scans now."""
+    before = rng.get_state()
+    assert not happens(0.0, rng)
+    assert torch.equal(rng.get_state(), before)
+    assert happens(1.0, rng)
 
 
 def test_leaves_cover_everything(rng):

@@ -107,6 +107,25 @@ def test_the_model_can_be_loaded(uninterrupted, monkeypatch):
     assert card.limits.acceleration == pytest.approx((0.9 * 32 / 20, 3.3))
 
 
+def test_a_training_begins_with_the_pretrained_weights(tmp_path, uninterrupted, monkeypatch):
+    """At a vanishing learning rate they are what comes out; from random ones the loss is another."""
+    monkeypatch.setenv("KBAND_MODELS", str(uninterrupted[0]))
+    still = tiny_recipe().changed("optimiser", learning_rate=1e-30).changed(name="second", pretrained="tiny")
+    train(still, tmp_path, device="cpu", n_workers=0)
+    assert same(load_file(tmp_path / "second.safetensors"), load_file(uninterrupted[0] / "tiny.safetensors"))
+    assert yaml.safe_load((tmp_path / "second.yaml").read_text())["recipe"].count("pretrained: tiny") == 1
+
+
+def test_pretrained_weights_of_another_network_are_refused(tmp_path, uninterrupted, monkeypatch):
+    """What fits in part would begin with noise in the rest."""
+    monkeypatch.setenv("KBAND_MODELS", str(uninterrupted[0]))
+    wider = tiny_recipe().changed("network", unrolls=3, shared=False).changed(pretrained="tiny")
+    with pytest.raises(ValueError, match="the weights of 'tiny' do not fit network modl"):
+        train(wider, tmp_path, device="cpu", n_workers=0)
+    with pytest.raises(ValueError, match="no model 'nobody'"):
+        train(tiny_recipe().changed(pretrained="nobody"), tmp_path, device="cpu", n_workers=0)
+
+
 def test_the_best_is_the_best_by_psnr(tmp_path, monkeypatch):
     """A mean of NMSE is that of the worst planes: it is least at the first validation here, PSNR best at the second."""
     found = iter([{"nmse": 0.1, "psnr": 30.0}, {"nmse": 0.2, "psnr": 31.0}, {"nmse": 0.3, "psnr": 29.0}])
