@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ from measure import data_option, fitted, print_conditions, print_table
 from peers import bart, require_peers
 from torch import Tensor
 
+from gadgets.coil_whitening import CoilWhitening
+from gadgets.gadget import Gadget
 from gadgets.items import ReconBuffer
 from gadgets.kband_recon import KBandRecon
 from gadgets.scan import Scan
@@ -22,7 +25,7 @@ from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
 from pipelines.error_maps import error_maps
-from pipelines.evaluation import Judged, before_network
+from pipelines.evaluation import Judged
 from pipelines.mrd_stream import open_raw
 from pipelines.pipeline import Pipeline, installed_xml
 from pipelines.run import Verdict, run
@@ -54,17 +57,19 @@ class Figures:
 @data_option
 @click.option("--model", default=KBandRecon().model, help="Model of the registry.")
 @click.option("--seed", default=0, help="Of the random lines.")
+@click.option("--unwhitened", is_flag=True, help="Leave CoilWhitening out, to see what it is good for.")
 @click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
-def main(data: Path, model: str, seed: int, output: Path) -> None:
+def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> None:
     """Exit with 1 if the network is behind SENSE, GRAPPA or the wavelets in NMSE or SSIM on any scan."""
     require_peers()
+    chains = _Chains(model, unwhitened)
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
-        f"{ACS_LINES} ACS lines, seed {seed}; first slice of each scan. Network, SENSE and GRAPPA: undersampled raw\n"
-        "file through pipelines kband, sense and grappa to the pixels that a scanner would get. Wavelets: bart pics\n"
-        "-R W, 100 iterations, on the same compressed data and the same maps, at the λ of the least NMSE. Magnitudes\n"
-        "after one least-squares factor; reference: all lines through the same chain; 'to RSS': to their root sum of\n"
-        "squares."
+        f"{ACS_LINES} ACS lines, seed {seed}; first slice of each scan. Coils {'not ' * unwhitened}whitened by\n"
+        "calibration lines. Network, SENSE and GRAPPA: undersampled raw file through pipelines kband, sense and\n"
+        "grappa to the pixels that a scanner would get. Wavelets: bart pics -R W, 100 iterations, on the same\n"
+        "compressed data and the same maps, at the λ of the least NMSE. Magnitudes after one least-squares factor;\n"
+        "reference: all lines through the same chain; 'to RSS': to their root sum of squares."
     )
     rows, behind, shown = [], [], list[Judged]()
     for name, stem in BRAINS.items():
@@ -72,7 +77,7 @@ def main(data: Path, model: str, seed: int, output: Path) -> None:
             if (name, sampling, acceleration) == ONE_LINE_LEFT:
                 continue
             undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
-            images, rss, left, header = _images(data / f"{stem}.h5", undersampling, model, seed)
+            images, rss, left, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
             reference = images.pop("all lines")
             figures = {method: _figures(image, reference, rss) for method, image in images.items()}
             label = f"{name} {'×'.join(map(str, reference.shape))}, {sampling} R={acceleration} ({left:.2f})"
@@ -93,40 +98,51 @@ def main(data: Path, model: str, seed: int, output: Path) -> None:
 
 
 def _images(
-    path: Path, undersampling: Undersampling, model: str, seed: int
+    path: Path, undersampling: Undersampling, chains: _Chains, seed: int
 ) -> tuple[dict[str, Tensor], Tensor, float, ismrmrd.ImageHeader]:
     """Magnitudes `(y, x)` by method, the RSS of all lines, the acceleration that is left, ACS included; a header."""
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
         scan = Scan.from_xml(raw.header_xml)
-        everything = _buffer(scan, raw)
-        buffer = _buffer(thinned.scan, thinned.lines(raw))
-        whole, header = _pixels("sense", scan, raw)
+        everything = chains.buffer(scan, raw)
+        buffer = chains.buffer(thinned.scan, thinned.lines(raw))
+        whole, header = chains.pixels("sense", scan, raw)
         images = {"all lines": whole}
         for pipeline in ("sense", *(["grappa"] if undersampling.sampling == "equispaced" else [])):
-            images[pipeline.upper()] = _pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
+            images[pipeline.upper()] = chains.pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
         images["wavelets"] = _wavelets(buffer, images["all lines"])
-        images[model] = _pixels("kband", thinned.scan, thinned.lines(raw), model)[0]
+        images[chains.model] = chains.pixels("kband", thinned.scan, thinned.lines(raw))[0]
     rss = root_sum_of_squares(to_image(everything.planes()[0]))[0]
     return images, rss, thinned.acceleration(), header
 
 
-def _pixels(pipeline: str, scan: Scan, lines: Iterable, model: str | None = None) -> tuple[Tensor, ismrmrd.ImageHeader]:
-    """First image of a scan through an installed pipeline. A fallback, or a flaw, stops the benchmark."""
-    verdict, chain = Verdict(), Pipeline.from_xml(installed_xml(pipeline))
-    for gadget in chain.gadgets:
-        if isinstance(gadget, KBandRecon):
-            gadget.model = model
-    images = list(run(chain, scan, lines, verdict))
-    if verdict.flaw or images[0].meta["kband_fallback"] != "no":
-        raise click.ClickException(f"{pipeline}: {verdict.flaw or images[0].meta['kband_fallback']}")
-    return torch.from_numpy(images[0].data[0, 0].astype("float32")), images[0].getHead()
+@dataclass(frozen=True)
+class _Chains:
+    """The installed pipelines, with a model of choice, and without `CoilWhitening` if so wanted."""
 
+    model: str
+    unwhitened: bool
 
-def _buffer(scan: Scan, lines: Iterable) -> ReconBuffer:
-    """First buffer of a scan as it comes to the network: whitened, compressed, with maps."""
-    items = before_network(scan, lines)
-    return next(item for item in items if isinstance(item, ReconBuffer)).single((0, 0, 0))
+    def pixels(self, pipeline: str, scan: Scan, lines: Iterable) -> tuple[Tensor, ismrmrd.ImageHeader]:
+        """First image of a scan through an installed pipeline. A fallback, or a flaw, stops the benchmark."""
+        verdict = Verdict()
+        images = list(run(Pipeline(self._gadgets(pipeline)), scan, lines, verdict))
+        if verdict.flaw or images[0].meta["kband_fallback"] != "no":
+            raise click.ClickException(f"{pipeline}: {verdict.flaw or images[0].meta['kband_fallback']}")
+        return torch.from_numpy(images[0].data[0, 0].astype("float32")), images[0].getHead()
+
+    def buffer(self, scan: Scan, lines: Iterable) -> ReconBuffer:
+        """First buffer of a scan as it comes to the network: whitened, compressed, with maps."""
+        before = list(takewhile(lambda gadget: not isinstance(gadget, KBandRecon), self._gadgets("kband")))
+        items = run(Pipeline(before), scan, lines, Verdict())
+        return next(item for item in items if isinstance(item, ReconBuffer)).single((0, 0, 0))
+
+    def _gadgets(self, pipeline: str) -> list[Gadget]:
+        gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
+        for gadget in gadgets:
+            if isinstance(gadget, KBandRecon):
+                gadget.model = self.model
+        return [gadget for gadget in gadgets if not (self.unwhitened and isinstance(gadget, CoilWhitening))]
 
 
 def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ ROUNDS = 30  # at most, in which the covariance settles
 SETTLED = 0.02  # largest change of a round, relative
 LEAST_NOISE = 1e-4  # of a combination of coils, in power, relative to the mean
 WHITE = 2.5  # times more noise power in one combination of coils than in another: white within what can be told
+PARTITIONS = 8  # at most, spread over a slab, whose windows are looked at: the others cost as much and tell the same
 ROUNDING = 1e-6  # SD of noise over the strongest sample, below which it is that of numbers
 
 
@@ -59,10 +60,11 @@ def calibration_noise(acs: Tensor) -> Tensor:
     `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex128. Raises `ValueError` if it holds too few samples.
     """
     check_axes(acs=(acs, "z coil ky kx"))
-    alive = (acs != 0).any(-1).any(-1).any(0).cpu()
+    acs = acs[:: -(-len(acs) // PARTITIONS)].cpu()
+    alive = (acs != 0).any(-1).any(-1).any(0)
     covariance = torch.eye(len(alive), dtype=torch.complex128)
     if alive.any():
-        found = _covariance(acs.cpu()[:, alive])
+        found = _covariance(acs[:, alive])
         covariance = covariance * found.diagonal().mean()
         covariance[alive.outer(alive)] = found.flatten()
     return covariance
@@ -79,7 +81,8 @@ def _covariance(acs: Tensor) -> Tensor:
         )
     n_directions = n["coil"] * size**2
     gram = _grams(lines, whole, size).sum(0) / whole.sum()
-    pure = torch.linalg.eigvalsh(_grams(_pure_noise(lines).expand_as(lines), whole, size).sum(0) / whole.sum())
+    fullest = whole[whole.sum(-1).argmax()]
+    pure = torch.linalg.eigvalsh(_grams(_pure_noise(lines)[None], fullest, size)[0] / fullest.sum())
     gram = gram + (0.01 * ROUNDING * float(lines.abs().max())) ** 2 * torch.eye(n_directions, dtype=gram.dtype)
     covariance = gram.diagonal().real.mean() * torch.eye(n["coil"], dtype=gram.dtype)
     within = torch.eye(size**2, dtype=gram.dtype)
@@ -96,8 +99,8 @@ def _covariance(acs: Tensor) -> Tensor:
         inverse_root = _matrix_function(seen, lambda values: values.clamp(min=1e-6).rsqrt())
         change = inverse_root @ found @ inverse_root
         covariance = _with_least_noise(factor @ change @ factor.mH)
-        low, *_, high = torch.linalg.eigvalsh(change)
-        if high - low < SETTLED * high:
+        corrections = torch.linalg.eigvalsh(change)
+        if corrections[-1] - corrections[0] < SETTLED * corrections[-1]:
             break
     return covariance
 
@@ -106,18 +109,20 @@ def calibration_whitening(acs: Tensor) -> Tensor:
     """Return the matrix that whitens coils by the noise of their calibration lines, whose energy stays.
 
     The identity where noise is white already, as far as that can be told; where there is none, as in simulations; and
-    where too few samples or too many coils hide it. `acs` `(z, coil, ky, kx)`; returns `(coil, coil)`, complex64.
+    where it cannot be told, from too few samples or in too many coils.
+
+    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex64.
     """
     as_it_is = torch.eye(acs.shape[-3], dtype=acs.dtype, device=acs.device)
     try:
         covariance = calibration_noise(acs)
-    except ValueError:
+        powers = torch.linalg.eigvalsh(covariance)
+        unseen = powers.mean().sqrt() < ROUNDING * float(acs.abs().max())
+        if unseen or powers[-1] < WHITE * powers[0]:
+            return as_it_is
+        matrix = whitening_matrix(covariance).to(acs.device)
+    except (ValueError, torch.linalg.LinAlgError):
         return as_it_is
-    power = covariance.diagonal().real.mean()
-    least, *_, most = torch.linalg.eigvalsh(covariance).tolist()
-    if power.sqrt() < ROUNDING * float(acs.abs().max()) or most < WHITE * least:
-        return as_it_is
-    matrix = whitening_matrix(covariance).to(acs.device)
     return matrix * (acs.norm() / torch.einsum("vc,zcyx->zvyx", matrix, acs).norm())
 
 

@@ -145,6 +145,14 @@ def test_too_many_coils_for_their_lines_are_refused(rng):
     assert torch.equal(calibration_whitening(acs), torch.eye(32, dtype=acs.dtype))
 
 
+@pytest.mark.parametrize("n_coils", [1, 2])
+def test_a_single_coil_is_white(rng, n_coils):
+    """There is nothing to compare it with; nor where the other one is dead."""
+    acs, _ = calibration(torch.eye(n_coils, dtype=torch.complex128), 0.03, rng)
+    acs[:, 1:] = 0
+    assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
+
+
 def test_partitions_tell_together(rng):
     """All z of a slice were received by the same coils."""
     covariance = unequal(6, rng)
