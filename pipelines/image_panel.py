@@ -99,6 +99,8 @@ def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
 def _method(image: ismrmrd.Image) -> str:
     lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
     said = [_meta(image, "kband_method") or "method not given", f"{lines} lines" if lines else ""]
+    if float(_meta(image, "kband_grappa_share") or 0):
+        said.append(f"moved towards GRAPPA by {_meta(image, 'kband_grappa_share')}")
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
     return " · ".join(filter(None, said))

@@ -22,7 +22,8 @@ from pipelines.datasets import fastmri, m4raw, skm_tea
 from pipelines.datasets.volume import Volume
 from pipelines.mrd_file import FileProblem
 
-N_COILS, ACS_LINES = 12, 24  # as in prepare.xml: a network must not meet other coils or maps at the scanner
+# As in prepare.xml: a network must not meet other coils or maps at the scanner.
+N_COILS, ACS_LINES, ACS_SAMPLES = 12, 24, 48
 LAYOUTS = (skm_tea, m4raw, fastmri)
 
 
@@ -75,7 +76,7 @@ def _calibrated(kspace: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             kspace, acs = compress(kspace, matrix), compress(acs, matrix)
         matrix = calibration_whitening(acs[None])
         kspace, acs = compress(kspace, matrix), compress(acs, matrix)
-        return kspace, espirit_maps(acs, mask.shape)
+        return kspace, espirit_maps(acs, mask.shape, acs_samples=ACS_SAMPLES)
 
 
 def _around_the_centre(block: slice, length: int) -> int:

@@ -37,8 +37,14 @@ def save_overflowing_model(folder):
     save_model(folder, {**FIELDS, "name": "tiny"}, module)
 
 
+@pytest.fixture
+def agreeing(monkeypatch):
+    """GRAPPA says yes to everything."""
+    monkeypatch.setattr(kband_recon, "shrink_grappa", lambda image, *_: (image, 0.0))
+
+
 @pytest.mark.parametrize("n_sets", [1, 2])
-def test_image_says_which_network_made_it(head_scan, lines_of, head, n_sets):
+def test_image_says_which_network_made_it(head_scan, lines_of, head, n_sets, agreeing):
     """R=2 without noise: name and hash stand in the meta; the error is far below the zero-filled image's."""
     (array,) = images_of(head_scan, lines_of(2), n_sets=n_sets)
     meta = array.meta[0, 0, 0]
@@ -49,6 +55,35 @@ def test_image_says_which_network_made_it(head_scan, lines_of, head, n_sets):
     reference = root_sum_of_squares(head)
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), reference) < 0.02
     assert nmse(root_sum_of_squares(head * (torch.arange(N) % 2 == 0).numpy()[:, None]), reference) > 0.05
+
+
+def test_the_image_says_how_far_it_was_moved_towards_grappa(head_scan, lines_of, noise, head):
+    """An untrained network is SENSE with little regularisation, whose error here is more than GRAPPA's own explains."""
+    lines = list(lines_of(4, kspace=head + 0.003 * noise(*head.shape)))
+    (array,) = images_of(head_scan, lines, acceleration=4)
+    meta, share = array.meta[0, 0, 0], float(array.meta[0, 0, 0]["kband_grappa_share"])
+    assert share > 0.05
+    assert meta["ImageComments"] == f"k-band tiny; moved towards GRAPPA by {share:.2f} of the difference"
+    assert (meta["kband_method"], meta["kband_fallback"]) == ("k-band tiny", "no")
+
+
+def test_each_image_tells_its_own_share(head_scan, lines_of, monkeypatch):
+    """What was found for one repetition is not written to the other."""
+    shares = iter([0.25, 0.5])
+    monkeypatch.setattr(kband_recon, "shrink_grappa", lambda image, *_: (image, next(shares)))
+    lines = [line for repetition in range(2) for line in lines_of(2, repetition=repetition)]
+    chain = AcquisitionBuffer(), CoilSensitivities(), KBandRecon(model="tiny")
+    arrays = reconstruct(head_scan(acceleration=2, repetition=2), lines, *chain)
+    assert [array.meta[0, 0, 0]["kband_grappa_share"] for array in arrays] == ["0.25", "0.50"]
+
+
+@pytest.mark.parametrize("missing", [8, 9])
+def test_lines_off_the_grid_leave_the_image_to_the_network(head_scan, lines_of, missing):
+    """Line 8 of every second one: GRAPPA would need it. Line 9 is not there anyway."""
+    lines = [line for line in lines_of(2) if line.idx.kspace_encode_step_1 != missing]
+    (array,) = images_of(head_scan, lines)
+    assert ("kband_grappa_share" in array.meta[0, 0, 0]) == (missing == 9)
+    assert array.meta[0, 0, 0]["kband_fallback"] == "no"
 
 
 def test_same_scan_same_image(head_scan, lines_of):

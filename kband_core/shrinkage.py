@@ -1,0 +1,57 @@
+"""What keeps a network honest: a linear reconstruction, whose error can be told, speaks where the two disagree."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.coils import combine
+from kband_core.fourier import to_image
+from kband_core.grappa import GrappaKernel, apply_grappa
+from kband_core.losses import predicted_kspace
+from kband_core.sampling import grid_ends
+
+
+def shrink_grappa(
+    image: Tensor, kspace: Tensor, lines: Tensor, csm: Tensor, kernel: GrappaKernel, noise: Tensor
+) -> tuple[Tensor, float]:
+    """Move a network's image `(y, x)` towards GRAPPA's, as far as errors of GRAPPA do not explain their difference.
+
+    D is what GRAPPA fills into the lines that were not acquired, less what the image predicts there, coils combined. If
+    the network were right, ‖D‖² would be the error E of the former. Returned are the image plus s·D, and the share
+    s = max(0, 1 − E/‖D‖²): GRAPPA, shrunk towards the network. E is the noise of SD `noise` that passes the kernel, one
+    draw of it, and what the kernel misses beyond noise of the calibration lines between those of the grid, as a part
+    of their energy, times the energy that the image predicts for the lines filled.
+
+    `kspace` `(coil, ky, kx)`, `lines` bool `(ky,)` on a grid but for calibration lines, `csm` `(1, coil, y, x)`. Raises
+    `ValueError` if lines of the grid are missing.
+
+    James and Stein, Proc. 4th Berkeley Symp. 1:361 (1961), about an arbitrary centre.
+    """
+    check_axes(kspace=(kspace, "coil ky kx"), csm=(csm, "set coil y x"))
+    first, last = grid_ends("shrink_grappa", lines, kernel.acceleration)
+    grid = torch.zeros_like(lines)
+    grid[first : last + 1 : kernel.acceleration] = True
+    from_grid = apply_grappa(kernel, kspace * grid[:, None], grid)
+    rng = torch.Generator().manual_seed(0)
+    drawn = noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng).to(kspace.device)
+    amplified = apply_grappa(kernel, drawn * grid[:, None], grid)
+    reached = (amplified != 0).any(-1).any(-2)
+    filled, known = (reached & ~lines)[:, None], (reached & lines & ~grid)[:, None]
+
+    misfit = _energy((from_grid - kspace) * known) - _energy((amplified - drawn) * known)
+    calibration = _energy(kspace * known)
+    share_missed = max(0.0, misfit / calibration) if calibration else 0.0
+    predicted = predicted_kspace(image.unsqueeze(-3), csm)
+    difference, by_noise, signal = (
+        combine(to_image(part * filled), csm)[0] for part in (from_grid - predicted, amplified, predicted)
+    )
+    disagreement = _energy(difference)
+    error = _energy(by_noise) + share_missed * _energy(signal)
+    share = max(0.0, 1 - error / disagreement) if disagreement else 0.0
+    return image + share * difference, share
+
+
+def _energy(values: Tensor) -> float:
+    return float(values.abs().square().sum())
