@@ -33,7 +33,7 @@ class CoilSensitivities(Gadget):
     acs_lines: Annotated[int, field(ge=6, le=512, description="calibration lines used, from the centre")] = 24
     acs_samples: Annotated[
         int, field(ge=6, le=4096, description="their readout samples that ESPIRiT uses, or as many as lines")
-    ] = 48
+    ] = 96
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
         """Attach maps [slice z set coil y x] to each buffer."""

@@ -12,6 +12,8 @@ from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.losses import predicted_kspace
 from kband_core.sampling import grid_ends
 
+CONSISTENT = 1.1  # times the energy of noise in what an image misses of acquired lines: within what is known of noise
+
 
 def shrink_grappa(
     image: Tensor, kspace: Tensor, lines: Tensor, csm: Tensor, kernel: GrappaKernel, noise: Tensor
@@ -22,7 +24,8 @@ def shrink_grappa(
     the network were right, ‖D‖² would be the error E of the former. Returned are the image plus s·D, and the share
     s = max(0, 1 − E/‖D‖²): GRAPPA, shrunk towards the network. E is the noise of SD `noise` that passes the kernel, one
     draw of it, and what the kernel misses beyond noise of the calibration lines between those of the grid, as a part
-    of their energy, times the energy that the image predicts for the lines filled.
+    of their energy, times the energy that the image predicts for the lines filled. Further out a kernel may miss more,
+    so that an image which explains the acquired lines to within noise stays as it is, whatever GRAPPA says.
 
     `kspace` `(coil, ky, kx)`, `lines` bool `(ky,)` on a grid but for calibration lines, `csm` `(1, coil, y, x)`. Raises
     `ValueError` if lines of the grid are missing.
@@ -33,6 +36,9 @@ def shrink_grappa(
     first, last = grid_ends("shrink_grappa", lines, kernel.acceleration)
     grid = torch.zeros_like(lines)
     grid[first : last + 1 : kernel.acceleration] = True
+    predicted = predicted_kspace(image.unsqueeze(-3), csm)
+    if _is_consistent(kspace - predicted, lines, csm, noise):
+        return image, 0.0
     from_grid = apply_grappa(kernel, kspace * grid[:, None], grid)
     rng = torch.Generator().manual_seed(0)
     drawn = noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng).to(kspace.device)
@@ -43,7 +49,6 @@ def shrink_grappa(
     misfit = _energy((from_grid - kspace) * known) - _energy((amplified - drawn) * known)
     calibration = _energy(kspace * known)
     share_missed = max(0.0, misfit / calibration) if calibration else 0.0
-    predicted = predicted_kspace(image.unsqueeze(-3), csm)
     difference, by_noise, signal = (
         combine(to_image(part * filled), csm)[0] for part in (from_grid - predicted, amplified, predicted)
     )
@@ -51,6 +56,19 @@ def shrink_grappa(
     error = _energy(by_noise) + share_missed * _energy(signal)
     share = max(0.0, 1 - error / disagreement) if disagreement else 0.0
     return image + share * difference, share
+
+
+def _is_consistent(missed: Tensor, lines: Tensor, csm: Tensor, noise: Tensor) -> bool:
+    """Whether noise explains what an image misses of the lines without acquired neighbours, in k-space `missed`.
+
+    An image has as many unknowns as pixels with maps: noise that they can follow is not missed.
+    """
+    alone = lines & ~lines.roll(1) & ~lines.roll(-1)
+    n_coils, _, n_samples = missed.shape
+    n_unknown, n_measured = int((csm != 0).any(-3).sum()), n_coils * n_samples * int(lines.sum())
+    left = max(0.0, 1 - n_unknown / n_measured)
+    expected = float(noise) ** 2 * left * n_coils * n_samples * int(alone.sum())
+    return _energy(missed[:, alone]) <= CONSISTENT * expected
 
 
 def _energy(values: Tensor) -> float:

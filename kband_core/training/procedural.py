@@ -15,7 +15,7 @@ from kband_core.calibration import espirit_maps
 from kband_core.coils import compress, compression_matrix
 from kband_core.fourier import resize, to_kspace
 from kband_core.training.dataset import Plane
-from kband_core.training.random_objects import FINER, between, happens, random_object, smooth_field
+from kband_core.training.random_objects import FINER, between, random_object, smooth_field
 
 NOISE = (0.001, 0.08)  # SD of the complex noise of a coil, over the brightness of the object
 ACS_LINES = (16, 32)  # which the maps are estimated from
@@ -28,13 +28,13 @@ def procedural_plane(
     rng: torch.Generator,
     noise: tuple[float, float] = NOISE,
     tissue_phase: bool = True,
-    dense: float = 0.0,
-    cut: float = 0.0,
+    dense: bool = False,
+    cut: bool = False,
 ) -> Plane:
     """Simulate a fully sampled, noisy scan of a random object by a random array: k-space `(n_coils, *shape)`.
 
-    With the probability `dense` the array has up to 32 small coils close to the skin, compressed to `n_coils` by its
-    central lines, as at work; with the probability `cut` the object reaches beyond the field of view.
+    A `dense` array has up to 32 small coils close to the skin, compressed to `n_coils` by its central lines, as at
+    work; a `cut` object reaches beyond the field of view.
 
     The maps are estimated from the central lines, 16 to 32 of them, as at work. The noise is white, its SD drawn
     log-uniformly between the two of `noise`, in units of the object's brightness, which is the 95th percentile of its
@@ -45,8 +45,7 @@ def procedural_plane(
     image = density * torch.polar(_shading(shape, rng), _phase(shape, rng))
     if tissue_phase:
         image = image * torch.polar(torch.ones_like(density), _tissue_phase(density, rng))
-    is_dense = happens(dense, rng)
-    sensitivities = _dense_coils(shape, n_coils, rng) if is_dense else _coils(shape, n_coils, rng)
+    sensitivities = _dense_coils(shape, n_coils, rng) if dense else _coils(shape, n_coils, rng)
     strength = sensitivities.norm(dim=0)
     csm = sensitivities / strength
     image = image * (strength / strength[support].mean() if support.any() else strength)
@@ -58,7 +57,7 @@ def procedural_plane(
     kspace = kspace.to(torch.complex64)
     n_lines = min(int(torch.randint(ACS_LINES[0], ACS_LINES[1] + 1, (), generator=rng)), shape[0])
     acs = resize(kspace, [n_lines], dims=[-2])
-    if is_dense:
+    if dense:
         matrix = compression_matrix(acs, n_coils)
         kspace, acs = compress(kspace, matrix), compress(acs, matrix)
     maps = espirit_maps(acs, shape)

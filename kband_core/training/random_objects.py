@@ -14,19 +14,18 @@ from torch import Tensor
 FINER = 2  # drawn pixels per acquired one along each axis
 
 
-def random_object(shape: tuple[int, int], rng: torch.Generator, *, cut: float = 0.0) -> Tensor:
+def random_object(shape: tuple[int, int], rng: torch.Generator, *, cut: bool = False) -> Tensor:
     """Draw dead leaves, a folded head, or leaves within a head, real `(FINER·y, FINER·x)`, zero outside the object.
 
-    With the probability `cut` it is larger than the field of view, at one edge or more, where it fades.
+    If `cut`, it is larger than the field of view, at one edge or more, where it fades.
     """
     height, width = FINER * shape[0], FINER * shape[1]
     kind = float(torch.rand((), generator=rng))
-    is_cut = happens(cut, rng)
-    outline = _outline((height, width), rng, grown=between(1.1, 1.6, rng) if is_cut else 1.0)
+    outline = _outline((height, width), rng, grown=between(1.1, 1.6, rng) if cut else 1.0)
     if kind < 0.3:
         return dead_leaves((height, width), rng) * (outline < 1)
     head = _head((height, width), outline, rng)
-    return head * _fading((height, width), rng) if is_cut else head
+    return head * _fading((height, width), rng) if cut else head
 
 
 def dead_leaves(shape: tuple[int, int], rng: torch.Generator, n_leaves: int = 300) -> Tensor:
@@ -130,12 +129,8 @@ def _fading(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     """What the ends of coils and of gradients leave of the signal, 1 in the middle, at the edges of one axis less."""
     edge, width = between(0.8, 1.1, rng), between(0.03, 0.2, rng)
     y, x = (torch.sigmoid((edge - torch.linspace(-1, 1, n).abs()) / width) for n in shape)
-    return y[:, None].expand(shape) if happens(0.5, rng) else x.expand(shape)
+    return y[:, None].expand(shape) if between(0, 1, rng) < 0.5 else x.expand(shape)
 
-
-def happens(probability: float, rng: torch.Generator) -> bool:
-    """Draw whether it happens; what never does takes no random number, so that other draws stay what they were."""
-    return probability > 0 and float(torch.rand((), generator=rng)) < probability
 
 
 def between(low: float, high: float, rng: torch.Generator) -> float:

@@ -18,7 +18,6 @@ MOST_SHOWN = 3  # mistakes in one sentence
 
 Whole = Annotated[int, Field(ge=1)]
 Between = tuple[Whole, Whole]
-Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(ge=1)]
 
 
@@ -83,16 +82,13 @@ class SupervisionRecipe(_Section):
 class ProceduralRecipe(_Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    A finite number of scans is kept in memory. Of endless ones each is met `uses` times, with other lines. `dense` and
-    `cut` are the shares of arrays of many small coils, and of objects larger than the field of view.
+    A finite number of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
     """
 
     matrix: Between = (96, 160)
     coils: Between = (4, 16)
     n_scans: Annotated[int, Field(ge=2)] | None = None
     uses: Whole = 1
-    dense: Share = 0.0
-    cut: Share = 0.0
 
 
 class DataRecipe(_Section):

@@ -53,9 +53,7 @@ class EndlessScans:
 @lru_cache(maxsize=2 * MET_AGAIN_AFTER)
 def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) -> Plane:
     shape, n_coils = _size(recipe, generator(seed, "size", size))
-    return procedural_plane(
-        shape, n_coils=n_coils, rng=generator(seed, "scan", scan), dense=recipe.dense, cut=recipe.cut
-    )
+    return procedural_plane(shape, n_coils=n_coils, rng=generator(seed, "scan", scan))
 
 
 class StoredScans:
@@ -108,8 +106,7 @@ class ProceduralScans:
     def __getitem__(self, index: int) -> Plane:
         if index not in self._made:
             shape, n_coils = self._sizes[index]
-            rng = generator(self.seed, "scan", index)
-            plane = procedural_plane(shape, n_coils=n_coils, rng=rng, dense=self.recipe.dense, cut=self.recipe.cut)
+            plane = procedural_plane(shape, n_coils=n_coils, rng=generator(self.seed, "scan", index))
             self._made[index] = replace(plane, subject=f"procedural {index}")
         return self._made[index]
 

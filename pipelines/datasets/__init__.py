@@ -23,7 +23,7 @@ from pipelines.datasets.volume import Volume
 from pipelines.mrd_file import FileProblem
 
 # As in prepare.xml: a network must not meet other coils or maps at the scanner.
-N_COILS, ACS_LINES, ACS_SAMPLES = 12, 24, 48
+N_COILS, ACS_LINES, ACS_SAMPLES = 12, 24, 96
 LAYOUTS = (skm_tea, m4raw, fastmri)
 
 

@@ -1,0 +1,88 @@
+"""What a network's image gains or loses by being moved towards GRAPPA's, where GRAPPA's errors do not explain why not.
+
+    python benchmarks/kband_shrinkage.py [--scans 12]
+
+Simulated heads and leaves that the network has not seen: as in its training; with arrays of many small coils; and cut
+by the field of view, where no single set of coil maps is right. PSNR of magnitudes to that of all lines, coils combined
+by the same maps.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+import click
+import torch
+from measure import fitted, print_conditions, print_table
+from torch import nn
+
+from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.kband_recon import KBandRecon
+from kband_core.calibration import espirit_maps
+from kband_core.coils import combine
+from kband_core.fourier import resize, to_image
+from kband_core.grappa import calibrate_grappa
+from kband_core.metrics import psnr
+from kband_core.models import load_model
+from kband_core.noise import noise_level
+from kband_core.reconstruct import grappa, network, sense
+from kband_core.sampling import equispaced_lines
+from kband_core.shrinkage import shrink_grappa
+from kband_core.training.procedural import procedural_plane
+from kband_core.training.scans import generator
+
+KINDS: Mapping[str, Mapping[str, bool]] = {
+    "as in training": {}, "many small coils": {"dense": True}, "and cut": {"dense": True, "cut": True}
+}  # fmt: skip
+NOISE = {"0.001 to 0.01": (0.001, 0.01), "0.01 to 0.05": (0.01, 0.05)}
+ACS_LINES = 24
+
+
+@click.command(help=__doc__, context_settings={"show_default": True})
+@click.option("--model", default=KBandRecon().model, help="Model of the registry.")
+@click.option("--scans", default=12, help="Simulated scans of each kind.")
+@click.option("--matrix", default=128, help="Lines and columns.")
+@click.option("--coils", default=12, help="Coils, virtual ones where there are more.")
+def main(model: str, scans: int, matrix: int, coils: int) -> None:
+    print_conditions(
+        f"{model}; {matrix}², {coils} coils, every 3rd or 4th line and {ACS_LINES} ACS lines, {scans} scans each;\n"
+        "mean PSNR, dB; 'gain' is that of the network by GRAPPA, mean and worst; 'share' of the difference, mean."
+    )
+    rows = []
+    for kind, options in KINDS.items():
+        for noise, span in NOISE.items():
+            found = [_figures(load_model(model), (matrix, matrix), coils, n, span, options) for n in range(scans)]
+            means = {name: statistics.mean(one[name] for one in found) for name in found[0]}
+            gains = [one["moved"] - one["network"] for one in found]
+            rows.append((
+                f"{kind}, noise {noise}", *(f"{means[name]:.2f}" for name in ("sense", "grappa", "network", "moved")),
+                f"{statistics.mean(gains):+.2f}", f"{min(gains):+.2f}", f"{means['share']:.2f}",
+            ))  # fmt: skip
+    print_table(("scans", "SENSE", "GRAPPA", "network", "moved", "gain", "worst", "share"), rows)
+
+
+@torch.no_grad()
+def _figures(
+    model: nn.Module, shape: tuple[int, int], n_coils: int, number: int, noise: tuple[float, float],
+    options: Mapping[str, bool],
+) -> dict[str, float]:  # fmt: skip
+    rng = generator("shrinkage", number)
+    full = procedural_plane(shape, n_coils=n_coils, rng=rng, noise=noise, **options).kspace
+    acceleration = 3 + number % 2
+    lines = equispaced_lines(shape[0], acceleration, acs_lines=ACS_LINES, offset=number % acceleration)
+    acs, kspace, mask = resize(full, [ACS_LINES], dims=[-2]), full * lines[:, None], lines[None, :, None]
+    csm = espirit_maps(acs, shape, acs_samples=CoilSensitivities().acs_samples)
+    kernel, truth = calibrate_grappa(acs, acceleration), combine(to_image(full), csm)[0].abs()
+    image = network(kspace[None], mask, csm[None], model)[0]
+    moved, share = shrink_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
+    images = {
+        "sense": sense(kspace, mask[0], csm, regularisation=0.01, n_iterations=20),
+        "grappa": grappa(kspace, lines, kernel, csm), "network": image, "moved": moved,
+    }  # fmt: skip
+    figures = {name: float(psnr(fitted(one.abs(), truth), truth)) for name, one in images.items()}
+    return {**figures, "share": share}
+
+
+if __name__ == "__main__":
+    main()
