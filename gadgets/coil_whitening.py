@@ -33,15 +33,25 @@ class CoilWhitening(Gadget):
         matrices = PerSlice("CoilWhitening", _matrices)
         for item in items:
             if isinstance(item, Calibration):
-                (matrix,) = matrices.prepare(item)
-                yield item if _changes_nothing(matrix) else replace(item, acs=compress(item.acs, matrix))
+                yield _whitened_calibration(item, matrices.prepare(item))
             elif item.acs is None:
                 yield item
             else:
-                yield _whitened(item, torch.stack(matrices.of(item)))
+                yield _whitened(item, matrices)
 
 
-def _whitened(buffer: ReconBuffer, matrix: Tensor) -> ReconBuffer:
+def _whitened_calibration(item: Calibration, found: list[Tensor]) -> Calibration:
+    if not found or _changes_nothing(found[0]):
+        return item
+    return replace(item, acs=compress(item.acs, found[0]))
+
+
+def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
+    try:
+        matrix = torch.stack(matrices.of(buffer))
+    except (ValueError, RuntimeError) as error:
+        return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
+
     def whiten(kspace: Tensor) -> Tensor:
         return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
 

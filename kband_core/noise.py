@@ -139,7 +139,8 @@ def _matrix_function(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Te
 
 def _choose_windows(acquired: Tensor, n_coils: int, most: int) -> tuple[int, Tensor]:
     """Return how many samples wide windows may be that there are enough of them, and which ones have no holes."""
-    for size in range(max(math.isqrt(most // n_coils), 1), 0, -1):
+    widest = min(max(math.isqrt(most // n_coils), 1), *acquired.shape[-2:])
+    for size in range(widest, 0, -1):
         whole = _windows(acquired.unsqueeze(-3), size).all(-1)
         if int(whole.sum(-1).min()) >= 2 * n_coils * size**2:
             break

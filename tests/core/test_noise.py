@@ -153,6 +153,13 @@ def test_a_single_coil_is_white(rng, n_coils):
     assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
 
 
+@pytest.mark.parametrize("shape", [(1, 80), (24, 1), (4, 6)])
+def test_a_few_samples_tell_nothing(rng, shape):
+    """Fewer lines than a window is wide."""
+    acs = torch.randn(1, 4, *shape, dtype=torch.complex64, generator=rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(4, dtype=acs.dtype))
+
+
 def test_partitions_tell_together(rng):
     """All z of a slice were received by the same coils."""
     covariance = unequal(6, rng)

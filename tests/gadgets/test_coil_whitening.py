@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets import coil_sensitivities
+from gadgets import coil_sensitivities, coil_whitening
 from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.coil_whitening import CoilWhitening
@@ -70,6 +70,19 @@ def test_white_coils_pass_as_they_are(head_scan, lines_of, noisy):
     kspace = noisy(gains=np.ones((N_COILS, 1, 1)))
     items = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=kspace), AcquisitionBuffer())
     assert all(ours is theirs for ours, theirs in zip(CoilWhitening().process(items), items, strict=True))
+
+
+def test_what_goes_wrong_is_said(head_scan, lines_of, noisy, monkeypatch):
+    """The scan is reconstructed all the same, from coils as they are."""
+    def fail(acs):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(coil_whitening, "calibration_whitening", fail)
+    items = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=noisy()), AcquisitionBuffer())
+    calibration, buffer = CoilWhitening().process(items)
+    assert calibration is items[0]
+    assert torch.equal(buffer.kspace, items[1].kspace)
+    assert buffer.problems == ("CoilWhitening: out of memory",)
 
 
 def test_a_scan_without_calibration_passes(head_scan, lines_of, noisy):
