@@ -31,9 +31,6 @@ class CoilSensitivities(Gadget):
     method: Annotated[Literal["espirit", "walsh"], field(description="how maps are estimated")] = "espirit"
     n_sets: Annotated[int, field(ge=1, le=2, description="sets of ESPIRiT maps; 2 for a wrapped field of view")] = 1
     acs_lines: Annotated[int, field(ge=6, le=512, description="calibration lines used, from the centre")] = 24
-    acs_samples: Annotated[
-        int, field(ge=6, le=4096, description="their readout samples that ESPIRiT uses, or as many as lines")
-    ] = 96
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
         """Attach maps [slice z set coil y x] to each buffer."""
@@ -57,4 +54,4 @@ class CoilSensitivities(Gadget):
         acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
         if self.method == "walsh":
             return walsh_maps(acs, matrix)
-        return espirit_maps(acs, matrix, n_sets=self.n_sets, acs_samples=self.acs_samples)
+        return espirit_maps(acs, matrix, n_sets=self.n_sets)

@@ -34,7 +34,6 @@ def espirit_maps(
     threshold: float = 0.02,
     crop: float = 0.8,
     eigen_grid: int | None = 64,
-    acs_samples: int = 24,
 ) -> Tensor:
     """Estimate coil maps as the eigenvectors, with eigenvalue 1, of what every calibration window obeys (ESPIRiT).
 
@@ -48,14 +47,13 @@ def espirit_maps(
     points per axis and interpolated. None takes every pixel: ten times slower, it is there to check the
     interpolation, which changes the maps by 0.2 % rms at most in measured heads.
 
-    acs `(..., coil, ky, kx)`, of any extent, same field of view as the image → `(..., set, coil, *shape)`. Of its kx as
-    many central samples are used as there are lines, or `acs_samples` if that is more.
+    acs `(..., coil, ky, kx)`, of any extent, same field of view as the image → `(..., set, coil, *shape)`.
 
     Uecker et al., MRM 71:990 (2014).
     """
     if n_sets not in (1, 2):
         raise ValueError(f"espirit_maps: {n_sets} sets of maps asked for, 1 or 2 possible")
-    acs = _central_samples("espirit_maps", acs, shortest=kernel, longest=acs_samples)
+    acs = _central_samples("espirit_maps", acs, shortest=kernel)
     shortest = 2 * kernel - 1  # below it H(r) itself is undersampled
     grid = [max(min(eigen_grid or length, length), shortest) for length in shape]
     operator = _window_projection(acs, kernel, threshold, grid)
@@ -87,13 +85,13 @@ def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid
     return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
 
 
-def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = 24) -> Tensor:
-    """Check the ACS, keep as many readout samples as there are lines, or `longest`, and scale them to about 1."""
+def _central_samples(who: str, acs: Tensor, shortest: int) -> Tensor:
+    """Check the ACS, keep as many readout samples as there are lines, at least 24, and scale them to about 1."""
     check_axes(acs=(acs, "... coil ky kx"))
     n_lines, n_samples = acs.shape[-2:]
     if min(n_lines, n_samples) < shortest:
         raise ValueError(f"{who}: {n_lines} calibration lines of {n_samples} samples, {shortest} of each needed")
-    acs = resize(acs, [min(n_samples, max(n_lines, longest))], dims=[-1])
+    acs = resize(acs, [min(n_samples, max(n_lines, 24))], dims=[-1])
     peak = acs.abs().amax(dim=(-3, -2, -1), keepdim=True)
     n_broken = int((~torch.isfinite(acs)).sum())
     if n_broken:

@@ -23,7 +23,7 @@ from pipelines.datasets.volume import Volume
 from pipelines.mrd_file import FileProblem
 
 # As in prepare.xml: a network must not meet other coils or maps at the scanner.
-N_COILS, ACS_LINES, ACS_SAMPLES = 12, 24, 96
+N_COILS, ACS_LINES = 12, 24
 LAYOUTS = (skm_tea, m4raw, fastmri)
 
 
@@ -76,7 +76,7 @@ def _calibrated(kspace: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             kspace, acs = compress(kspace, matrix), compress(acs, matrix)
         matrix = calibration_whitening(acs[None])
         kspace, acs = compress(kspace, matrix), compress(acs, matrix)
-        return kspace, espirit_maps(acs, mask.shape, acs_samples=ACS_SAMPLES)
+        return kspace, espirit_maps(acs, mask.shape)
 
 
 def _around_the_centre(block: slice, length: int) -> int:

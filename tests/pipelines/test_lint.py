@@ -81,7 +81,7 @@ def test_unknown_properties_get_close_names():
     inside = INSIDE.replace("</classname></gadget>", f"</classname>{prop('n_iteration', '5')}</gadget>")
     assert errors(chain(inside=inside)) == [
         "AcquisitionBuffer.n_iteration: no such property; properties are acs_lines, device",
-        "CoilSensitivities.n_iteration: no such property; properties are acs_lines, acs_samples, method, n_sets",
+        "CoilSensitivities.n_iteration: no such property; properties are acs_lines, method, n_sets",
         "SenseRecon.n_iteration: no such property; close is n_iterations",
     ]
     assert errors(chain(after=stock("ImageArraySplitGadget", prop("order", "1")))) == [
