@@ -71,7 +71,7 @@ def _figures(
     acceleration = 3 + number % 2
     lines = equispaced_lines(shape[0], acceleration, acs_lines=ACS_LINES, offset=number % acceleration)
     acs, kspace, mask = resize(full, [ACS_LINES], dims=[-2]), full * lines[:, None], lines[None, :, None]
-    csm = espirit_maps(acs, shape)
+    csm = espirit_maps(acs, shape, above_noise=True)
     kernel, truth = calibrate_grappa(acs, acceleration), combine(to_image(full), csm)[0].abs()
     image = network(kspace[None], mask, csm[None], model)[0]
     moved, share = shrink_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])

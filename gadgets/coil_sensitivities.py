@@ -54,4 +54,4 @@ class CoilSensitivities(Gadget):
         acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
         if self.method == "walsh":
             return walsh_maps(acs, matrix)
-        return espirit_maps(acs, matrix, n_sets=self.n_sets)
+        return espirit_maps(acs, matrix, n_sets=self.n_sets, above_noise=True)

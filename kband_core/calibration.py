@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
+from kband_core.noise import EDGE, QUIETEST
+
+FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
 
 
 def find_acs(mask: Tensor) -> slice:
@@ -34,6 +38,7 @@ def espirit_maps(
     threshold: float = 0.02,
     crop: float = 0.8,
     eigen_grid: int | None = 64,
+    above_noise: bool = False,
 ) -> Tensor:
     """Estimate coil maps as the eigenvectors, with eigenvalue 1, of what every calibration window obeys (ESPIRiT).
 
@@ -47,16 +52,23 @@ def espirit_maps(
     points per axis and interpolated. None takes every pixel: ten times slower, it is there to check the
     interpolation, which changes the maps by 0.2 % rms at most in measured heads.
 
+    As many readout samples are used as there are lines, or 24 if that is more. With `above_noise`, 96 where that makes
+    twice as many windows as a window has samples of all coils: then noise can be told from the weakest singular
+    vectors, and none is taken for signal that noise could have made.
+
     acs `(..., coil, ky, kx)`, of any extent, same field of view as the image → `(..., set, coil, *shape)`.
 
     Uecker et al., MRM 71:990 (2014).
     """
     if n_sets not in (1, 2):
         raise ValueError(f"espirit_maps: {n_sets} sets of maps asked for, 1 or 2 possible")
-    acs = _central_samples("espirit_maps", acs, shortest=kernel)
+    longest = FEWEST_SAMPLES
+    if above_noise and _n_windows(acs, kernel, MOST_SAMPLES) >= 2 * acs.shape[-3] * kernel**2:
+        longest = MOST_SAMPLES
+    acs = _central_samples("espirit_maps", acs, shortest=kernel, longest=longest)
     shortest = 2 * kernel - 1  # below it H(r) itself is undersampled
     grid = [max(min(eigen_grid or length, length), shortest) for length in shape]
-    operator = _window_projection(acs, kernel, threshold, grid)
+    operator = _window_projection(acs, kernel, threshold, grid, above_noise=longest == MOST_SAMPLES)
     values, vectors = dominant_eigenvectors(operator, n_sets)
     if grid != list(shape):
         values, vectors = interpolate_eigenvectors(values, vectors, shape)
@@ -85,13 +97,18 @@ def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid
     return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
 
 
-def _central_samples(who: str, acs: Tensor, shortest: int) -> Tensor:
-    """Check the ACS, keep as many readout samples as there are lines, at least 24, and scale them to about 1."""
+def _n_windows(acs: Tensor, kernel: int, longest: int) -> int:
+    n_lines, n_samples = acs.shape[-2:]
+    return max(n_lines - kernel + 1, 0) * max(min(n_samples, max(n_lines, longest)) - kernel + 1, 0)
+
+
+def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST_SAMPLES) -> Tensor:
+    """Check the ACS, keep as many readout samples as there are lines, or `longest`, and scale them to about 1."""
     check_axes(acs=(acs, "... coil ky kx"))
     n_lines, n_samples = acs.shape[-2:]
     if min(n_lines, n_samples) < shortest:
         raise ValueError(f"{who}: {n_lines} calibration lines of {n_samples} samples, {shortest} of each needed")
-    acs = resize(acs, [min(n_samples, max(n_lines, 24))], dims=[-1])
+    acs = resize(acs, [min(n_samples, max(n_lines, longest))], dims=[-1])
     peak = acs.abs().amax(dim=(-3, -2, -1), keepdim=True)
     n_broken = int((~torch.isfinite(acs)).sum())
     if n_broken:
@@ -102,7 +119,25 @@ def _central_samples(who: str, acs: Tensor, shortest: int) -> Tensor:
     return acs / peak
 
 
-def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequence[int]) -> Tensor:
+def _strongest_noise(energies: Tensor, acs: Tensor, kernel: int) -> Tensor:
+    """Return the most energy that noise has in any direction, told from the quietest ones; `energies` `(..., n)`."""
+    pure = _pure_energies(tuple(acs.shape[-3:]), kernel).to(energies)
+    n_quietest = max(round(QUIETEST * pure.shape[-1]), 1)
+    level = energies[..., :n_quietest].mean(-1, keepdim=True) / pure[:n_quietest].mean()
+    return EDGE * level * pure[-1]
+
+
+@lru_cache(maxsize=16)
+def _pure_energies(shape: tuple[int, int, int], kernel: int) -> Tensor:
+    """Energies of windows of white noise of SD 1, ascending."""
+    noise = torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    windows = noise.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)
+    return torch.linalg.eigvalsh(windows @ windows.mH).clamp(min=0)
+
+
+def _window_projection(
+    acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], *, above_noise: bool
+) -> Tensor:
     """Project the windows of `acs` onto their signal subspace, as one matrix per grid point: `(..., y, x, coil, coil)`.
 
     With P the projection on windows, entries P[(c,u), (c',u')] depend in image space on the lag u − u' only:
@@ -113,6 +148,8 @@ def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequenc
     wide = windows.shape[-1] > windows.shape[-2]
     energies, basis = torch.linalg.eigh(windows @ windows.mH if wide else windows.mH @ windows)
     is_signal = energies > threshold**2 * energies[..., -1:]
+    if above_noise:
+        is_signal &= energies > _strongest_noise(energies, acs, kernel)
     if not wide:
         basis = windows @ (basis / energies.clamp(min=torch.finfo(energies.dtype).tiny).sqrt().unsqueeze(-2))
     basis = basis * is_signal.unsqueeze(-2)

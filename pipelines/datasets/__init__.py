@@ -76,7 +76,7 @@ def _calibrated(kspace: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             kspace, acs = compress(kspace, matrix), compress(acs, matrix)
         matrix = calibration_whitening(acs[None])
         kspace, acs = compress(kspace, matrix), compress(acs, matrix)
-        return kspace, espirit_maps(acs, mask.shape)
+        return kspace, espirit_maps(acs, mask.shape, above_noise=True)
 
 
 def _around_the_centre(block: slice, length: int) -> int:

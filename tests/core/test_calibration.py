@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from kband_core.calibration import espirit_maps, find_acs, walsh_maps
+from kband_core.fourier import resize
 from kband_core.operators import Sense
-from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.sampling import equispaced_lines
 from kband_core.solvers import conjugate_gradient
 from tests.laws import nmse
@@ -138,3 +139,28 @@ def test_too_few_lines_are_refused():
         espirit_maps(acs[:, :5], (64, 48))
     with pytest.raises(ValueError, match="3 sets of maps asked for"):
         espirit_maps(acs, (64, 48), n_sets=3)
+
+
+def noisy_calibration(n_coils, sigma, rng, shape=(96, 128)):
+    """24 lines of a head, noise of SD sigma in each coil."""
+    clean = coil_kspace(head_phantom(), loop_coils(n_coils), shape, oversampling=1)
+    noisy = clean + complex_noise(sigma**2 / 2 * torch.eye(n_coils), shape, rng)
+    return resize(noisy, [24], dims=[-2])
+
+
+@pytest.mark.parametrize("sigma", [0.15, 0.3])
+def test_noise_does_not_tear_maps(rng, sigma):
+    """Were noise of two coils taken for signal, every vector would be an eigenvector, and neighbours strangers."""
+    csm = espirit_maps(noisy_calibration(2, sigma, rng), (96, 128), above_noise=True)[0]
+    along_x, along_y = ((csm.conj() * csm.roll(1, dim)).sum(0).abs() for dim in (-1, -2))
+    inside = csm.norm(dim=0) > 0.5
+    for alike, dim in ((along_x, -1), (along_y, -2)):
+        assert float(alike[inside & inside.roll(1, dim)].min()) > 0.9
+
+
+def test_noise_is_told_only_from_windows_enough(rng):
+    """16 coils have 576 directions, 24 lines of 40 samples 665 windows: their maps are those of 24 samples."""
+    acs = noisy_calibration(16, 0.02, rng, shape=(96, 40))
+    assert torch.equal(espirit_maps(acs, (48, 48), above_noise=True), espirit_maps(acs, (48, 48)))
+    longer = noisy_calibration(8, 0.02, rng)
+    assert not torch.equal(espirit_maps(longer, (48, 48), above_noise=True), espirit_maps(longer, (48, 48)))
