@@ -154,7 +154,7 @@ def _kernel(buffer: ReconBuffer, mask: Tensor, kernels: PerSlice[GrappaKernel]) 
     try:
         grid_ends("KBandRecon", acquired_lines(mask).cpu(), acceleration)
         return kernels.of(buffer)[0]
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         log.info("KBandRecon: the network's image is not compared with GRAPPA's: %s", error)
         return None
 

@@ -33,7 +33,7 @@ def shrink_grappa(
     James and Stein, Proc. 4th Berkeley Symp. 1:361 (1961), about an arbitrary centre.
     """
     check_axes(kspace=(kspace, "coil ky kx"), csm=(csm, "set coil y x"))
-    first, last = grid_ends("shrink_grappa", lines, kernel.acceleration)
+    first, last = grid_ends("shrink_grappa", lines.cpu(), kernel.acceleration)
     grid = torch.zeros_like(lines)
     grid[first : last + 1 : kernel.acceleration] = True
     predicted = predicted_kspace(image.unsqueeze(-3), csm)

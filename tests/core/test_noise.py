@@ -8,13 +8,7 @@ from kband_core.fourier import resize
 from kband_core.noise import calibration_noise, calibration_whitening, noise_level
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
-
-SIGMA = 0.03
-
-
-def scan(n_coils, sigma, rng):
-    clean = coil_kspace(head_phantom(), loop_coils(n_coils), (96, 80), oversampling=1)
-    return clean + complex_noise(sigma**2 / 2 * torch.eye(n_coils), (96, 80), rng)
+from tests.core.noisy_head import SIGMA, scan
 
 
 @pytest.fixture

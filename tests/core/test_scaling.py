@@ -5,16 +5,9 @@ import torch
 
 from kband_core.bands import band_mask
 from kband_core.fourier import resize, to_image
-from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.sampling import variable_density_lines
 from kband_core.scaling import plane_scale
-
-SIGMA = 0.03
-
-
-def scan(n_coils, sigma, rng):
-    clean = coil_kspace(head_phantom(), loop_coils(n_coils), (96, 80), oversampling=1)
-    return clean + complex_noise(sigma**2 / 2 * torch.eye(n_coils), (96, 80), rng)
+from tests.core.noisy_head import SIGMA, scan
 
 
 @pytest.fixture
