@@ -3,11 +3,14 @@
 import pytest
 import torch
 
+from kband_core import shrinkage
 from kband_core.calibration import espirit_maps
 from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
+from kband_core.losses import predicted_kspace
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.reconstruct import sense
 from kband_core.sampling import equispaced_lines, variable_density_lines
 from kband_core.shrinkage import shrink_grappa
 
@@ -78,6 +81,28 @@ def test_an_image_that_explains_what_was_acquired_stays(scan):
     image, share = shrink_grappa(truth, kspace, lines, csm, useless, torch.tensor(SIGMA))
     assert share == 0
     assert torch.equal(image, truth)
+
+
+def test_grappa_is_asked_only_about_images_that_miss_acquired_lines(scan, monkeypatch):
+    """GRAPPA errs here where no calibration line can tell. An image that follows the noise of acquired lines is left
+    alone; one without noise misses all of it, more than is left by a reconstruction with as many unknowns as pixels.
+    """
+    kspace, lines, csm, kernel, _ = scan
+    fitted = sense(kspace, lines[:, None], csm, regularisation=1e-3, n_iterations=50)
+    outer = (torch.arange(N) - N // 2).abs()[:, None] > 14
+
+    def erring(kernel, kspace, mask):
+        return apply_grappa(kernel, kspace, mask) * torch.where(outer & ~mask[:, None], 3.0, 1.0)
+
+    monkeypatch.setattr(shrinkage, "apply_grappa", erring)
+    assert shrink_grappa(fitted, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] == 0
+    monkeypatch.setattr(shrinkage, "apply_grappa", apply_grappa)
+    clean = coil_kspace(head_phantom(), loop_coils(8), (N, N), oversampling=1)
+    noiseless = combine(to_image(clean), csm)[0]
+    residual = (kspace - predicted_kspace(noiseless[None], csm))[:, lines]
+    assert float(residual.abs().square().mean()) == pytest.approx(SIGMA**2, rel=0.1)
+    monkeypatch.setattr(shrinkage, "apply_grappa", erring)
+    assert shrink_grappa(noiseless, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] > 0
 
 
 def test_acquired_lines_change_nothing(scan):
