@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
 from gadgets.gadget import Gadget, field
@@ -40,17 +39,10 @@ class CoilCompression(Gadget):
             if isinstance(item, Calibration):
                 yield replace(item, acs=compress(item.acs, matrix))
                 continue
-            held_out = item.held_out and (_compressed(item.held_out[0], matrix), item.held_out[1])
-            yield replace(
-                item, kspace=_compressed(item.kspace, matrix), acs=compress(item.acs, matrix), held_out=held_out
-            )
+            yield item.recombined(matrix.squeeze(-3))
 
     def _matrix(self, acs: Tensor) -> Tensor:
         """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""
         together = acs.movedim(-3, -4).flatten(-3, -2)  # (..., coil, z·ky, kx)
         with single_thread():
             return compression_matrix(together, self.n_coils).unsqueeze(-3)
-
-
-def _compressed(kspace: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix.squeeze(-3), kspace)

@@ -51,15 +51,7 @@ def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
         matrix = torch.stack(matrices.of(buffer))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
-
-    def whiten(kspace: Tensor) -> Tensor:
-        return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
-
-    if _changes_nothing(matrix):
-        return buffer
-    held_out = buffer.held_out and (whiten(buffer.held_out[0]), buffer.held_out[1])
-    acs = compress(buffer.acs, matrix.unsqueeze(1))
-    return replace(buffer, kspace=whiten(buffer.kspace), acs=acs, held_out=held_out)
+    return buffer if _changes_nothing(matrix) else buffer.recombined(matrix)
 
 
 def _changes_nothing(matrix: Tensor) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gadgets.scan import Encoding
+from kband_core.coils import compress
 from kband_core.fourier import to_image
 
 
@@ -128,6 +129,16 @@ class ReconBuffer:
             samples[slice(*self.readout)] = True
             mask = mask & samples
         return kspace, mask
+
+    def recombined(self, matrix: Tensor) -> ReconBuffer:
+        """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
+
+        def combined(kspace: Tensor) -> Tensor:
+            return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
+
+        held_out = self.held_out and (combined(self.held_out[0]), self.held_out[1])
+        acs = compress(self.acs, matrix.unsqueeze(1))
+        return replace(self, kspace=combined(self.kspace), acs=acs, held_out=held_out)
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""

@@ -44,8 +44,8 @@ class KBandRecon(Gadget):
     model is loaded before the first line and tried out at the `Calibration` item. Where a GPU's memory does not
     suffice, partitions are reconstructed one by one, then on the CPU.
 
-    Where GRAPPA can fill the lines left out, and differs by more than errors of its own, the image is moved towards it;
-    the meta tells by what share of the difference.
+    Where GRAPPA can fill the lines left out, and the image misses acquired ones by more than noise, it is moved towards
+    GRAPPA's; the meta tells by what share of their difference.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
