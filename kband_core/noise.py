@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -44,8 +45,10 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     size, whole = _choose_windows(acquired, n["coil"], DIRECTIONS)
     if not whole.any(-1).all():
         raise ValueError("noise level: the centre of k-space holds no samples")
-    noise = _pure_noise(lines).expand_as(lines)
-    return (_least_energy(lines, whole, size) / _least_energy(noise, whole, size)).sqrt()
+    shape, planes = lines.shape[-3:], whole.view(-1, whole.shape[-1])
+    pure = [_noise_energies(shape, _as_bytes(one), size, lines.dtype) for one in planes]
+    least = _quietest(torch.stack(pure)).to(lines.device).view(whole.shape[:-1])
+    return (_quietest(_energies(lines, whole, size)) / least).sqrt().to(lines.real.dtype)
 
 
 def calibration_noise(acs: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ def _covariance(acs: Tensor) -> Tensor:
     n_directions = n["coil"] * size**2
     gram = _grams(lines, whole, size).sum(0) / whole.sum()
     fullest = whole[whole.sum(-1).argmax()]
-    pure = torch.linalg.eigvalsh(_grams(_pure_noise(lines)[None], fullest, size)[0] / fullest.sum())
+    pure = _noise_energies(lines.shape[-3:], _as_bytes(fullest), size, lines.dtype)
     gram = gram + (0.01 * ROUNDING * float(lines.abs().max())) ** 2 * torch.eye(n_directions, dtype=gram.dtype)
     covariance = gram.diagonal().real.mean() * torch.eye(n["coil"], dtype=gram.dtype)
     within = torch.eye(size**2, dtype=gram.dtype)
@@ -148,17 +151,25 @@ def _choose_windows(acquired: Tensor, n_coils: int, most: int) -> tuple[int, Ten
     return size, whole
 
 
-def _pure_noise(lines: Tensor) -> Tensor:
-    noise = torch.randn(lines.shape[-3:], dtype=lines.dtype, generator=torch.Generator().manual_seed(0))
-    return noise.to(lines.device)
+@lru_cache(maxsize=32)
+def _noise_energies(shape: tuple[int, int, int], whole: bytes, size: int, dtype: torch.dtype) -> Tensor:
+    """Return the energies of windows of lines `(coil, ky, kx)` of nothing but noise of SD 1, as `_energies` does."""
+    noise = torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    return _energies(noise, torch.frombuffer(bytearray(whole), dtype=torch.bool), size)
 
 
-def _least_energy(lines: Tensor, whole: Tensor, size: int) -> Tensor:
-    """Return the mean energy of windows `whole` `(..., window)` of `(..., coil, ky, kx)` in the quietest directions."""
-    grams = _grams(lines, whole, size)
-    energies = torch.linalg.eigvalsh(grams).clamp(min=0)
-    least = energies[..., : max(round(QUIETEST * energies.shape[-1]), 1)].mean(-1).view(lines.shape[:-3])
-    return (least / whole.sum(-1)).to(lines.real.dtype)
+def _as_bytes(whole: Tensor) -> bytes:
+    return whole.cpu().numpy().tobytes()
+
+
+def _energies(lines: Tensor, whole: Tensor, size: int) -> Tensor:
+    """Return the mean energies of windows `whole` `(..., window)` of `(..., coil, ky, kx)` by direction, rising."""
+    energies = torch.linalg.eigvalsh(_grams(lines, whole, size)).clamp(min=0)
+    return energies.view(*lines.shape[:-3], -1) / whole.sum(-1, keepdim=True)
+
+
+def _quietest(energies: Tensor) -> Tensor:
+    return energies[..., : max(round(QUIETEST * energies.shape[-1]), 1)].mean(-1)
 
 
 def _grams(lines: Tensor, whole: Tensor, size: int) -> Tensor:
