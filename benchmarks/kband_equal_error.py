@@ -61,7 +61,9 @@ def main(seconds: float, matrix: int, coils: int, scans: int, tests: int, device
         f"Adam {RATE:g}, per-coil ℓ1, batch 1, {seconds:g} s each, {device}; inference: medians of {repeats}, in turns"
     )
     planes = [
-        procedural_plane((matrix, matrix), n_coils=coils, rng=generator("equal error", n), noise=NOISE)
+        procedural_plane(
+            (matrix, matrix), n_coils=coils, rng=generator("equal error", n), objects="cartoon", noise=NOISE
+        )
         for n in tqdm(range(scans + tests), unit="scan")
     ]
     held_out = [

@@ -92,7 +92,7 @@ def main(
     """Print a table of errors on scans held out, all sampled over the full extent of k-space at R=4."""
     print_conditions(
         f"{steps} steps of {batch}, Adam 1e-3 (one cycle); {scans} simulated scans of {matrix}², {coils} coils, noise "
-        f"{NOISE[0]:g}, smooth phase; {tests} held out; seed {seed}\n"
+        f"{NOISE[0]:g}, flat tissues, smooth phase; {tests} held out; seed {seed}\n"
         f"MoDL, {NETWORK['unrolls']} unrolls of {NETWORK['blocks']} blocks 3×3×{NETWORK['channels']}, "
         f"{NETWORK['cg_iterations']} CG iterations; W capped at 12; R_vd=4.\n"
         "k-space error: ‖F S x̂ − y‖²/‖y‖² within rings of r, 1 being the end of an axis; y is noisy."
@@ -159,7 +159,9 @@ def _simulate(path: Path, n_scans: int, matrix: int, n_coils: int, seed: int) ->
 
 
 def _scan(matrix: int, n_coils: int, rng: torch.Generator) -> Plane:
-    return procedural_plane((matrix, matrix), n_coils=n_coils, rng=rng, noise=NOISE, tissue_phase=False)
+    return procedural_plane(
+        (matrix, matrix), n_coils=n_coils, rng=rng, objects="cartoon", noise=NOISE, tissue_phase=False
+    )
 
 
 def _recipe(way: Way, name: str, planes: Path, *, steps: int, batch: int, seed: int) -> Recipe:

@@ -15,7 +15,8 @@ from kband_core.calibration import espirit_maps
 from kband_core.coils import compress, compression_matrix
 from kband_core.fourier import resize, to_kspace
 from kband_core.training.dataset import Plane
-from kband_core.training.random_objects import FINER, between, random_object, smooth_field
+from kband_core.training.random_fields import between, smooth_field
+from kband_core.training.random_objects import FINER, Objects, random_object
 
 NOISE = (0.001, 0.08)  # SD of the complex noise of a coil, over the brightness of the object
 ACS_LINES = (16, 32)  # which the maps are estimated from
@@ -26,6 +27,7 @@ def procedural_plane(
     *,
     n_coils: int,
     rng: torch.Generator,
+    objects: Objects = "textured",
     noise: tuple[float, float] = NOISE,
     tissue_phase: bool = True,
     dense: bool = False,
@@ -40,7 +42,8 @@ def procedural_plane(
     log-uniformly between the two of `noise`, in units of the object's brightness, which is the 95th percentile of its
     magnitude. Without `tissue_phase` the phase is smooth everywhere.
     """
-    density = random_object(shape, rng, cut=cut) ** between(0.6, 1.8, rng)  # from flat contrast to steep
+    density = random_object(shape, rng, objects=objects, cut=cut)
+    density = density ** between(0.6, 1.8, rng)  # from flat contrast to steep
     support = density > 0
     image = density * torch.polar(_shading(shape, rng), _phase(shape, rng))
     if tissue_phase:
@@ -65,13 +68,6 @@ def procedural_plane(
         kspace, torch.ones(shape[0], 1, dtype=torch.bool), maps,
         subject="procedural", protocol="procedural", source="", slice=0, angle=None,
     )  # fmt: skip
-
-
-
-
-
-
-
 
 
 def _shading(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
@@ -142,4 +138,3 @@ def _brightness(image: Tensor) -> Tensor:
 
 def _fine(shape: tuple[int, int]) -> tuple[int, int]:
     return FINER * shape[0], FINER * shape[1]
-

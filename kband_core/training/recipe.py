@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from kband_core import networks
+from kband_core.training.random_objects import Objects
 from kband_core.training.supervision import Supervised, Supervision, build_supervision
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -82,11 +83,13 @@ class SupervisionRecipe(_Section):
 class ProceduralRecipe(_Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    A finite number of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
+    `objects`: `cartoon`, flat tissues with sharp borders, or `textured`, with detail at every scale. A finite number
+    of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
     """
 
     matrix: Between = (96, 160)
     coils: Between = (4, 16)
+    objects: Objects = "textured"
     n_scans: Annotated[int, Field(ge=2)] | None = None
     uses: Whole = 1
 

@@ -53,7 +53,8 @@ class EndlessScans:
 @lru_cache(maxsize=2 * MET_AGAIN_AFTER)
 def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) -> Plane:
     shape, n_coils = _size(recipe, generator(seed, "size", size))
-    return procedural_plane(shape, n_coils=n_coils, rng=generator(seed, "scan", scan))
+    rng = generator(seed, "scan", scan)
+    return procedural_plane(shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
 
 
 class StoredScans:
@@ -106,7 +107,8 @@ class ProceduralScans:
     def __getitem__(self, index: int) -> Plane:
         if index not in self._made:
             shape, n_coils = self._sizes[index]
-            plane = procedural_plane(shape, n_coils=n_coils, rng=generator(self.seed, "scan", index))
+            rng = generator(self.seed, "scan", index)
+            plane = procedural_plane(shape, n_coils=n_coils, rng=rng, objects=self.recipe.objects)
             self._made[index] = replace(plane, subject=f"procedural {index}")
         return self._made[index]
 

@@ -7,8 +7,10 @@ from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
 from kband_core.scaling import plane_scale
+from kband_core.training.dead_leaves import dead_leaves
 from kband_core.training.procedural import procedural_plane
-from kband_core.training.random_objects import dead_leaves, random_object, smooth_field
+from kband_core.training.random_heads import clouds
+from kband_core.training.random_objects import random_object
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.scans import EndlessScans
 
@@ -19,19 +21,21 @@ def plane(seed, shape=(64, 57), **options):
     return procedural_plane(shape, n_coils=6, rng=torch.Generator().manual_seed(seed), **options)
 
 
+@pytest.mark.parametrize("objects", ["cartoon", "textured"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_scan_is_explained_by_its_maps(seed):
+def test_a_scan_is_explained_by_its_maps(seed, objects):
     """Maps come from 16 lines or more and end where the object ends: half a per cent of the energy is left over."""
-    scan = plane(seed, noise=QUIET)
+    scan = plane(seed, noise=QUIET, objects=objects)
     coil_image = to_image(scan.kspace)
     explained = (scan.csm * combine(coil_image, scan.csm).unsqueeze(-3))[0]
     assert (coil_image - explained).norm() ** 2 < 0.005 * coil_image.norm() ** 2
 
 
+@pytest.mark.parametrize("objects", ["cartoon", "textured"])
 @pytest.mark.parametrize("seed", range(6))
-def test_an_object_has_the_brightness_of_one(seed):
+def test_an_object_has_the_brightness_of_one(seed, objects):
     """The 95th percentile of the magnitude is 1 before noise and truncation; the low-resolution scale blurs it."""
-    assert 0.4 < float(plane_scale(plane(seed, noise=QUIET).kspace)) < 1.3
+    assert 0.4 < float(plane_scale(plane(seed, noise=QUIET, objects=objects).kspace)) < 1.3
 
 
 def test_the_seed_is_the_scan():
@@ -86,8 +90,30 @@ def test_leaves_cover_everything(rng):
     assert 0 <= float(leaves.min()) < float(leaves.max()) <= 1.2
 
 
-def test_a_smooth_field_is_smooth(rng):
-    """Over 20 pixels it has SD 1, and from one pixel to the next it changes by less than a fifth of that."""
-    field = smooth_field((64, 64), 20.0, rng)
-    assert float(field.std()) == pytest.approx(1, rel=1e-3)
-    assert float(field.diff(dim=0).std()) < 0.2
+def test_what_is_textured_varies_from_pixel_to_pixel():
+    """In a cartoon pixels differ from their neighbours at borders only: in most places much less than on average."""
+
+    def typical_step(objects):
+        images = [random_object((48, 48), torch.Generator().manual_seed(seed), objects=objects) for seed in range(20)]
+        steps = [image.diff(dim=0).abs()[image[1:] > 0.05] for image in images]
+        return sum(float(step.median() / step.mean()) for step in steps) / len(steps)
+
+    assert typical_step("cartoon") < 0.5 * typical_step("textured")
+
+
+def test_a_recipe_names_its_objects():
+    """What is drawn is what the recipe says."""
+    drawn = [
+        EndlessScans(ProceduralRecipe(matrix=(40, 40), coils=(4, 4), objects=objects), seed=0).draw(0, 0, 1)[0].kspace
+        for objects in ("cartoon", "textured")
+    ]
+    assert not torch.equal(*drawn)
+
+
+def test_clouds_have_steps_and_gradations():
+    """Levels lie between 0 and 1, and over some skies neighbours differ much more at a few borders than elsewhere."""
+    skies = [clouds((64, 80), torch.Generator().manual_seed(seed)) for seed in range(10)]
+    assert all(sky.shape == (64, 80) and 0 <= float(sky.min()) < float(sky.max()) <= 1 for sky in skies)
+    steps = [sky.diff(dim=0).abs() for sky in skies]
+    abrupt = [float(step.quantile(0.99) / step.mean()) for step in steps]
+    assert min(abrupt) < 5 < 8 < max(abrupt)
