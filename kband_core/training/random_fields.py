@@ -33,16 +33,16 @@ def rough_field(shape: tuple[int, int], exponent: float, rng: torch.Generator) -
     return _field((square + longest) ** (-exponent / 2), rng)
 
 
-def above(field: Tensor, level: float, softness: float) -> Tensor:
-    """Return where `field` is above `level`, from 0 to 1; `softness` is how far it rises at the border.
+def above(field: Tensor, level: float, width: float) -> Tensor:
+    """Return where `field` is above `level`, from 0 to 1; `width` is how far it rises at the border.
 
     A thick slice holds two tissues where their border runs obliquely through it.
     """
-    return torch.sigmoid((field - level) / softness)
+    return torch.sigmoid((field - level) / width)
 
 
-def softness(rng: torch.Generator) -> float:
-    """Draw how soft a border is, in units of the field: sharp to the pixel, or washed out."""
+def border_width(rng: torch.Generator) -> float:
+    """Draw the width of a border, in units of the field: sharp to the pixel, or washed out."""
     return 0.02 * 30 ** between(0, 1, rng)
 
 

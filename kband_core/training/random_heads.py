@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kband_core.training.dead_leaves import dead_leaves
-from kband_core.training.random_fields import above, between, rough_field, smooth_field, softness
+from kband_core.training.random_fields import above, between, border_width, rough_field, smooth_field
 
 
 def cartoon_head(outline: Tensor, rng: torch.Generator) -> Tensor:
@@ -49,7 +49,7 @@ def textured_head(outline: Tensor, rng: torch.Generator) -> Tensor:
     if kind > 0.7:
         other = clouds(shape, rng) if kind < 0.85 else 0.2 + 0.8 * dead_leaves(shape, rng, n_leaves=100)
         chosen = smooth_field(shape, 0.2 * max(shape), rng)
-        head = torch.lerp(head, other, above(chosen, between(0, 1.5, rng), softness(rng)))
+        head = torch.lerp(head, other, above(chosen, between(0, 1.5, rng), border_width(rng)))
     head = head * (1 + between(0, 0.15, rng) * rough_field(shape, between(0.3, 2, rng), rng)).clamp(min=0)
     if float(torch.rand((), generator=rng)) < 0.5:
         lines = smooth_field(shape, between(0.03, 0.1, rng) * max(shape), rng).abs() < 0.03
@@ -62,7 +62,7 @@ def clouds(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     """Draw random fields seen through random curves, one beside another, real `(y, x)`, 0 to 1."""
     one, other = _cloud(shape, rng), _cloud(shape, rng)
     beside = smooth_field(shape, between(0.05, 0.4, rng) * max(shape), rng)
-    return torch.lerp(one, other, above(beside, between(-0.5, 0.5, rng), softness(rng)))
+    return torch.lerp(one, other, above(beside, between(-0.5, 0.5, rng), border_width(rng)))
 
 
 def _cloud(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
@@ -70,7 +70,7 @@ def _cloud(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     levels = torch.rand(int(torch.randint(2, 9, (), generator=rng)), generator=rng)
     place = (0.5 + 0.25 * field).clamp(0, 1) * (len(levels) - 1)
     lower = place.floor().clamp(max=len(levels) - 2)
-    steepness = 1.5 ** between(0, 8, rng)  # 1 is a straight line from level to level, 25 a step
+    steepness = 1.5 ** between(0, 8, rng)  # 1 is nearly a straight line from level to level, 25 a step
     between_levels = torch.sigmoid(4 * steepness * (place - lower - 0.5))
     return torch.lerp(levels[lower.long()], levels[lower.long() + 1], between_levels)
 
@@ -91,7 +91,7 @@ def _brain(shape: tuple[int, int], inner: Tensor, rng: torch.Generator) -> Tenso
         (height, between(0.2, 1.2, rng), fluid),
         (-deep, between(0.7, 1.8, rng), ventricles),
     ):
-        brain = brain + above(field, level, softness(rng)) * (tissue - brain)
+        brain = brain + above(field, level, border_width(rng)) * (tissue - brain)
     return brain
 
 

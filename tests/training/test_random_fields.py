@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kband_core.training.random_fields import above, rough_field, smooth_field, softness
+from kband_core.training.random_fields import above, border_width, rough_field, smooth_field
 
 
 def test_a_smooth_field_is_smooth(rng):
@@ -43,14 +43,14 @@ def test_a_rough_field_has_detail_at_every_scale(exponent, rng):
 
 
 def test_a_border_is_as_soft_as_asked_for():
-    """Half in the middle; three quarters at a distance of ln 3 times the softness."""
+    """Half in the middle; three quarters at a distance of ln 3 times the width."""
     field = torch.tensor([-100.0, 0.5, 0.5 + 0.2 * math.log(3), 100.0])
     assert above(field, 0.5, 0.2).tolist() == pytest.approx([0, 0.5, 0.75, 1])
 
 
 def test_borders_are_sharp_or_washed_out(rng):
     """From 0.02 to 0.6 of the field's SD, on a logarithmic scale."""
-    drawn = torch.tensor([softness(rng) for _ in range(400)])
+    drawn = torch.tensor([border_width(rng) for _ in range(400)])
     assert 0.02 <= float(drawn.min()) < 0.025
     assert 0.5 < float(drawn.max()) <= 0.6
     assert float(drawn.log().mean()) == pytest.approx(math.log(math.sqrt(0.02 * 0.6)), abs=0.15)
