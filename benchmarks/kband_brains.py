@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
@@ -42,7 +43,7 @@ AIM = 1.5  # dB of PSNR over the wavelets
 
 @dataclass(frozen=True)
 class Figures:
-    """NMSE, PSNR in dB and SSIM of a magnitude against that of all lines, and PSNR against their RSS image."""
+    """NMSE, PSNR in dB and SSIM of magnitudes against those of all lines, PSNR against their RSS; means of slices."""
 
     nmse: float
     psnr: float
@@ -65,11 +66,11 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
     chains = _Chains(model, unwhitened)
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
-        f"{ACS_LINES} ACS lines, seed {seed}; first slice of each scan. Coils {'not ' * unwhitened}whitened by\n"
+        f"{ACS_LINES} ACS lines, seed {seed}; all slices, 4 of gre: means. Coils {'not ' * unwhitened}whitened by\n"
         "calibration lines. Network, SENSE and GRAPPA: undersampled raw file through pipelines kband, sense and\n"
         "grappa to the pixels that a scanner would get. Wavelets: bart pics -R W, 100 iterations, on the same\n"
-        "compressed data and the same maps, at the λ of the least NMSE. Magnitudes after one least-squares factor;\n"
-        "reference: all lines through the same chain; 'to RSS': to their root sum of squares."
+        "compressed data and the same maps, at the λ of the least NMSE of each slice. Magnitudes after one\n"
+        "least-squares factor; reference: all lines through the same chain; 'to RSS': to their root sum of squares."
     )
     rows, behind, shown = [], [], list[Judged]()
     for name, stem in BRAINS.items():
@@ -80,14 +81,17 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
             images, rss, left, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
             reference = images.pop("all lines")
             figures = {method: _figures(image, reference, rss) for method, image in images.items()}
-            label = f"{name} {'×'.join(map(str, reference.shape))}, {sampling} R={acceleration} ({left:.2f})"
+            label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration} ({left:.2f})"
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
             behind += _behind(label, figures, model)
             if (sampling, acceleration) in PICTURED:
                 shown += [
-                    Judged(label, 0, 0, 0, 0, m, left, asdict(figures[m]), fitted(i, reference), reference, header)
-                    for m, i in images.items()
-                ]
+                    Judged(
+                        label, 0, 0, 0, 0, method, left, asdict(_figures(image[:1], reference[:1], rss[:1])),
+                        fitted(image[0], reference[0]), reference[0], header,
+                    )
+                    for method, image in images.items()
+                ]  # fmt: skip
     print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
     error_maps(shown).savefig(output, format="png")
     click.echo(f"{output}: images, and their errors times 5")
@@ -100,19 +104,19 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
 def _images(
     path: Path, undersampling: Undersampling, chains: _Chains, seed: int
 ) -> tuple[dict[str, Tensor], Tensor, float, ismrmrd.ImageHeader]:
-    """Magnitudes `(y, x)` by method, the RSS of all lines, the acceleration that is left, ACS included; a header."""
+    """Magnitudes `(slice, y, x)` by method, the RSS of all lines, the acceleration left, ACS included; a header."""
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
         scan = Scan.from_xml(raw.header_xml)
-        everything = chains.buffer(scan, raw)
-        buffer = chains.buffer(thinned.scan, thinned.lines(raw))
+        everything = chains.buffers(scan, raw)
+        buffers = chains.buffers(thinned.scan, thinned.lines(raw))
         whole, header = chains.pixels("sense", scan, raw)
         images = {"all lines": whole}
         for pipeline in ("sense", *(["grappa"] if undersampling.sampling == "equispaced" else [])):
             images[pipeline.upper()] = chains.pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
-        images["wavelets"] = _wavelets(buffer, images["all lines"])
+        images["wavelets"] = torch.stack(list(map(_wavelets, buffers, whole)))
         images[chains.model] = chains.pixels("kband", thinned.scan, thinned.lines(raw))[0]
-    rss = root_sum_of_squares(to_image(everything.planes()[0]))[0]
+    rss = torch.cat([root_sum_of_squares(to_image(buffer.planes()[0])) for buffer in everything])
     return images, rss, thinned.acceleration(), header
 
 
@@ -124,18 +128,25 @@ class _Chains:
     unwhitened: bool
 
     def pixels(self, pipeline: str, scan: Scan, lines: Iterable) -> tuple[Tensor, ismrmrd.ImageHeader]:
-        """First image of a scan through an installed pipeline. A fallback, or a flaw, stops the benchmark."""
+        """The images of a scan through an installed pipeline, and the first one's header.
+
+        A fallback, or a flaw, stops the benchmark.
+        """
         verdict = Verdict()
         images = list(run(Pipeline(self._gadgets(pipeline)), scan, lines, verdict))
-        if verdict.flaw or images[0].meta["kband_fallback"] != "no":
-            raise click.ClickException(f"{pipeline}: {verdict.flaw or images[0].meta['kband_fallback']}")
-        return torch.from_numpy(images[0].data[0, 0].astype("float32")), images[0].getHead()
+        fallbacks = [image.meta["kband_fallback"] for image in images if image.meta["kband_fallback"] != "no"]
+        if verdict.flaw or fallbacks:
+            raise click.ClickException(f"{pipeline}: {verdict.flaw or fallbacks[0]}")
+        images.sort(key=lambda image: image.slice)
+        pixels = [torch.from_numpy(image.data[0, 0].astype("float32")) for image in images]
+        return torch.stack(pixels), images[0].getHead()
 
-    def buffer(self, scan: Scan, lines: Iterable) -> ReconBuffer:
-        """First buffer of a scan as it comes to the network: whitened, compressed, with maps."""
+    def buffers(self, scan: Scan, lines: Iterable) -> list[ReconBuffer]:
+        """The slices of a scan as they come to the network: whitened, compressed, with maps."""
         before = list(takewhile(lambda gadget: not isinstance(gadget, KBandRecon), self._gadgets("kband")))
         items = run(Pipeline(before), scan, lines, Verdict())
-        return next(item for item in items if isinstance(item, ReconBuffer)).single((0, 0, 0))
+        buffers = [item.single((0, 0, 0)) for item in items if isinstance(item, ReconBuffer)]
+        return sorted(buffers, key=ReconBuffer.slice_counters)
 
     def _gadgets(self, pipeline: str) -> list[Gadget]:
         gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
@@ -155,9 +166,12 @@ def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
 
 
 def _figures(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
-    scaled = fitted(image, reference)
     metrics: Sequence[Callable] = (nmse, psnr, ssim)
-    return Figures(*(float(metric(scaled, reference)) for metric in metrics), float(psnr(fitted(image, rss), rss)))
+    slices = [
+        (*(float(metric(fitted(x, y), y)) for metric in metrics), float(psnr(fitted(x, z), z)))
+        for x, y, z in zip(image, reference, rss, strict=True)
+    ]
+    return Figures(*map(statistics.mean, zip(*slices, strict=True)))
 
 
 def _behind(label: str, figures: dict[str, Figures], model: str) -> list[str]:
