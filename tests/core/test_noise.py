@@ -160,3 +160,12 @@ def test_partitions_tell_together(rng):
     acs, truth = calibration(covariance, 0.03, rng)
     more = torch.cat([acs, calibration(covariance, 0.03, rng)[0]])
     assert spread_after(calibration_whitening(more), truth) < 1.9
+
+
+def test_one_scan_after_another(rng):
+    """What is kept of pure noise is that of the windows of this scan: few whole ones now, many before."""
+    kspace = torch.randn(1, 8, 24, 24, dtype=torch.complex64, generator=rng)
+    every, few = torch.ones(1, 24, 1, dtype=torch.bool), torch.zeros(1, 24, 1, dtype=torch.bool)
+    few[:, 8:18] = True
+    levels = [float(noise_level(kspace * mask, mask)) for mask in (every, few, every)]
+    assert levels == pytest.approx([1, 1, 1], abs=0.07)

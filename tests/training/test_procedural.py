@@ -12,7 +12,7 @@ from kband_core.training.procedural import procedural_plane
 from kband_core.training.random_heads import clouds
 from kband_core.training.random_objects import random_object
 from kband_core.training.recipe import ProceduralRecipe
-from kband_core.training.scans import EndlessScans
+from kband_core.training.scans import EndlessScans, ProceduralScans
 
 QUIET = (1e-4, 1e-4)
 
@@ -102,12 +102,14 @@ def test_what_is_textured_varies_from_pixel_to_pixel():
 
 
 def test_a_recipe_names_its_objects():
-    """What is drawn is what the recipe says."""
-    drawn = [
-        EndlessScans(ProceduralRecipe(matrix=(40, 40), coils=(4, 4), objects=objects), seed=0).draw(0, 0, 1)[0].kspace
-        for objects in ("cartoon", "textured")
-    ]
-    assert not torch.equal(*drawn)
+    """What is drawn is what the recipe says, without end or not."""
+    cartoon, textured = (
+        ProceduralRecipe(matrix=(40, 40), coils=(4, 4), objects=objects) for objects in ("cartoon", "textured")
+    )
+    endless = [EndlessScans(recipe, seed=0).draw(0, 0, 1)[0].kspace for recipe in (cartoon, textured)]
+    counted = [ProceduralScans(recipe, 1, seed=0, run=1)[0].kspace for recipe in (cartoon, textured)]
+    assert not torch.equal(*endless)
+    assert not torch.equal(*counted)
 
 
 def test_clouds_have_steps_and_gradations():
