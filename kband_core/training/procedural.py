@@ -35,8 +35,9 @@ def procedural_plane(
 ) -> Plane:
     """Simulate a fully sampled, noisy scan of a random object by a random array: k-space `(n_coils, *shape)`.
 
-    A `dense` array has up to 32 small coils close to the skin, compressed to `n_coils` by its central lines, as at
-    work; a `cut` object reaches beyond the field of view.
+    `objects` are cartoon ones, of flat tissues with sharp borders, or textured. A `dense` array has up to 32 small
+    coils close to the skin, compressed to `n_coils` by its central lines, as at work; a `cut` object reaches beyond the
+    field of view.
 
     The maps are estimated from the central lines, 16 to 32 of them, as at work. The noise is white, its SD drawn
     log-uniformly between the two of `noise`, in units of the object's brightness, which is the 95th percentile of its
