@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
-from kband_core.noise import EDGE, QUIETEST
+from kband_core.noise import strongest_noise
 
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
 
@@ -119,22 +118,6 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
     return acs / peak
 
 
-def _strongest_noise(energies: Tensor, acs: Tensor, kernel: int) -> Tensor:
-    """Return the most energy that noise has in any direction, told from the quietest ones; `energies` `(..., n)`."""
-    pure = _pure_energies(tuple(acs.shape[-3:]), kernel).to(energies)
-    n_quietest = max(round(QUIETEST * pure.shape[-1]), 1)
-    level = energies[..., :n_quietest].mean(-1, keepdim=True) / pure[:n_quietest].mean()
-    return EDGE * level * pure[-1]
-
-
-@lru_cache(maxsize=16)
-def _pure_energies(shape: tuple[int, int, int], kernel: int) -> Tensor:
-    """Energies of windows of white noise of SD 1, ascending."""
-    noise = torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
-    windows = noise.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)
-    return torch.linalg.eigvalsh(windows @ windows.mH).clamp(min=0)
-
-
 def _window_projection(
     acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], *, above_noise: bool
 ) -> Tensor:
@@ -149,7 +132,7 @@ def _window_projection(
     energies, basis = torch.linalg.eigh(windows @ windows.mH if wide else windows.mH @ windows)
     is_signal = energies > threshold**2 * energies[..., -1:]
     if above_noise:
-        is_signal &= energies > _strongest_noise(energies, acs, kernel)
+        is_signal &= energies > strongest_noise(energies, acs.shape[-3:], kernel)
     if not wide:
         basis = windows @ (basis / energies.clamp(min=torch.finfo(energies.dtype).tiny).sqrt().unsqueeze(-2))
     basis = basis * is_signal.unsqueeze(-2)

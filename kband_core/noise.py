@@ -109,6 +109,18 @@ def _covariance(acs: Tensor) -> Tensor:
     return covariance
 
 
+def strongest_noise(energies: Tensor, shape: tuple[int, int, int], size: int) -> Tensor:
+    """Return the most energy that noise has in any direction, told from the quietest directions; `(..., 1)`.
+
+    `energies` `(..., direction)`, rising, are those of all windows of size × size samples of lines of `shape` `(coil,
+    ky, kx)`.
+    """
+    _, n_lines, n_samples = shape
+    whole = torch.ones((n_lines - size + 1) * (n_samples - size + 1), dtype=torch.bool)
+    pure = _noise_energies(shape, _as_bytes(whole), size, torch.complex64).to(energies)
+    return EDGE * (_quietest(energies) / _quietest(pure)).unsqueeze(-1) * pure[-1]
+
+
 def calibration_whitening(acs: Tensor) -> Tensor:
     """Return the matrix that whitens coils by the noise of their calibration lines, whose energy stays.
 
