@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kband_core import noise
 from kband_core.bands import band_mask
 from kband_core.fourier import resize
 from kband_core.noise import calibration_noise, calibration_whitening, noise_level
@@ -112,6 +113,16 @@ def test_white_noise_is_left_alone(rng, n_coils, sigma):
     """What a noise scan has whitened is better known than what signal can be told from."""
     acs, _ = calibration(torch.eye(n_coils, dtype=torch.complex128), sigma, rng)
     assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
+
+
+@pytest.mark.parametrize("white", [True, False])
+def test_white_noise_needs_one_look(rng, monkeypatch, white):
+    """Rounds take time just before a scan's first lines are needed, and most scans come with a noise scan."""
+    covariance = torch.eye(8, dtype=torch.complex128) if white else unequal(8, rng)
+    acs, _ = calibration(covariance, 0.02, rng)
+    in_many = calibration_noise(acs)
+    monkeypatch.setattr(noise, "ROUNDS", 1)
+    assert torch.equal(calibration_noise(acs), in_many) is white
 
 
 def test_no_noise_is_left_alone(rng):
