@@ -1,8 +1,11 @@
-"""Choose where to compute."""
+"""Choose where to compute, and how precisely."""
 
 from __future__ import annotations
 
 import torch
+
+NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")  # instructions of Intel's, AMD's and ARM's CPUs
+AMPERE = (8, 0)
 
 
 def choose_device(name: str) -> torch.device:
@@ -19,3 +22,18 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"no device '{name}': {torch.cuda.device_count()} CUDA devices found")
     return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether `device` has instructions for bfloat16. A torch that cannot tell is taken to have a CPU without."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= AMPERE
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in NATIVE)
+
+
+def in_bfloat16(device: torch.device, wanted: bool) -> torch.autocast:
+    """Let convolutions compute in bfloat16 if that is `wanted` and faster: emulated, it is slower than float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and computes_bfloat16(device))

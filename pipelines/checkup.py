@@ -57,10 +57,10 @@ def check_versions() -> Iterator[Check]:
 
 
 def check_device() -> Iterator[Check]:
-    """The device that `auto` takes, its memory, and the threads of the CPU."""
+    """The device that `auto` takes, its memory and precision, and the threads of the CPU."""
     import torch
 
-    from kband_core.device import choose_device
+    from kband_core.device import choose_device, computes_bfloat16
 
     device = choose_device("auto")
     if device.type == "cuda":
@@ -72,6 +72,8 @@ def check_device() -> Iterator[Check]:
                                "see whether nvidia-smi finds a GPU")  # fmt: skip
     else:
         yield Check("ok", "device 'auto' is the CPU, torch is built without CUDA")
+    precision = "bfloat16" if computes_bfloat16(device) else f"float32: {device} has no instructions for bfloat16"
+    yield Check("ok", f"convolutions of networks trained in bfloat16 compute in {precision}")
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     yield Check("ok", f"torch uses {torch.get_num_threads()} threads on {os.cpu_count()} CPU cores, {free:.1f} GiB of "
                       "memory free")  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kband_core.device import in_bfloat16
 from kband_core.networks.blocks import Multiscale, ResNet, relative_level
 from kband_core.networks.consistency import Solve, agree, by_conjugate_gradient
 from kband_core.networks.decoupled import DecoupledSense
@@ -22,7 +23,8 @@ class Modl(nn.Module):
     multiscale ones of their own may take the features of the D before, `remembers`. λ = softplus(a + b ln σ) is
     learned, one for each D, and starts at `weight` for every noise level σ. x starts from the regularised SENSE image,
     or from Aᴴy with `start` "adjoint", as in the paper. `solver` "exact", for masks of whole lines, ignores
-    `cg_iterations`. `bf16`: the convolutions alone compute in bfloat16.
+    `cg_iterations`. `bf16`: the convolutions alone compute in bfloat16, if the
+    device has instructions for it.
 
     Aggarwal, Mani and Jacob, MoDL, IEEE TMI 38:394 (2019).
     """
@@ -94,7 +96,7 @@ class Modl(nn.Module):
         self, denoiser: nn.Module, image: Tensor, noise: Tensor, memory: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         n_sets = image.shape[1]
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16):
+        with in_bfloat16(image.device, self.bf16):
             denoised, memory = denoiser(image.flatten(0, 1), noise.repeat_interleave(n_sets), memory)
         return denoised.unflatten(0, (-1, n_sets)), memory
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from kband_core.device import in_bfloat16
 from kband_core.networks.blocks import to_channels, to_complex
 from kband_core.operators import Sense
 
@@ -14,7 +15,7 @@ class UNet(nn.Module):
     """U-Net on the zero-filled, coil-combined image, any size; `channels` at the top, doubled on each of `scales`.
 
     Ronneberger, Fischer and Brox, MICCAI 2015; instance norm and leaky ReLU as in the fastMRI baseline (Zbontar,
-    arXiv 1811.08839). `bf16`: the convolutions alone compute in bfloat16.
+    arXiv 1811.08839). `bf16`: the convolutions alone compute in bfloat16, if the device has instructions for it.
     """
 
     def __init__(self, channels: int = 32, scales: int = 4, bf16: bool = False) -> None:
@@ -29,7 +30,7 @@ class UNet(nn.Module):
     def forward(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
         """Reconstruct `(b, coil, ky, kx)` to `(b, set, y, x)`; sets are treated one by one."""
         image = Sense(csm, mask).adjoint(kspace)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bf16):
+        with in_bfloat16(image.device, self.bf16):
             change = self._change(to_channels(image.flatten(0, 1)))
         return image + to_complex(change).view_as(image)
 

@@ -115,6 +115,7 @@ def test_untrained_multiscale_is_regularised_sense(rng):
 @pytest.mark.parametrize("kind", SMALL)
 def test_bfloat16_stays_inside_convolutions(kind, rng, monkeypatch):
     """Eight bits of mantissa would ruin FFT and conjugate gradient: they see complex64, weights stay float32."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     model, convolved, solved = network(kind, bf16=True), [], []
     for part in model.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
@@ -133,6 +134,14 @@ def test_bfloat16_stays_inside_convolutions(kind, rng, monkeypatch):
     unrolls = SMALL[kind][1].get("unrolls", 0)
     assert len(solved) == 2 * unrolls  # forward and backward
     assert {p.dtype for p in model.parameters()} == {p.grad.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_machine_without_bfloat16_computes_in_float32(kind, rng, monkeypatch):
+    """Emulated it is two to five times slower. The image is that of the network which was never told to."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": False})
+    scan = inputs(rng)
+    assert torch.equal(network(kind, bf16=True)(*scan), network(kind)(*scan))
 
 
 def test_reflected_borders_are_those_of_torch(rng):

@@ -13,6 +13,7 @@ from tests.tiny_models import CONFIG, FIELDS
 def test_bf16_convolutions_are_stored_as_they_compute(tmp_path, monkeypatch, rng):
     """Half the size in the repository, and not one pixel is another."""
     monkeypatch.setenv("KBAND_MODELS", str(tmp_path))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     module = build("modl", **CONFIG, bf16=True).eval()
     torch.nn.init.normal_(module.denoisers[0].tail.weight, std=0.1)
     fields = {**FIELDS, "name": "half", "network": {"name": "modl", "config": {**CONFIG, "bf16": True}}}

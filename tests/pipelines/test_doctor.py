@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from gadgets.gadget import REGISTRY
+from kband_core.device import choose_device, computes_bfloat16
 from pipelines import checkup
 from pipelines.checkup import CONFIGURATIONS, Check, check_copies, check_names, check_pipelines, check_versions
 from pipelines.cli import main
@@ -178,8 +179,10 @@ def test_table_lists_every_gadget_and_property():
 
 
 def test_device_says_which_it_is():
-    """`auto` on this machine, in one line."""
-    device, threads = checkup.check_device()
+    """`auto` on this machine, in one line, and how precisely it computes."""
+    device, precision, threads = checkup.check_device()
     assert device.sentence.startswith("device 'auto' is " + ("cuda" if torch.cuda.is_available() else "the CPU"))
+    native = computes_bfloat16(choose_device("auto"))
+    assert precision.sentence.partition(" compute in ")[2].startswith("bfloat16" if native else "float32: ")
     assert threads.sentence.startswith(f"torch uses {torch.get_num_threads()} threads")
     assert sys.prefix in next(check_versions()).sentence
