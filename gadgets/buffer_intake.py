@@ -8,7 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from gadgets.errors import ScanError
+from gadgets.expected_images import missing_images
 from gadgets.gadget import Device, Gadget
+from gadgets.image_lines import ImageKey
 from gadgets.items import LineCount, ReconBuffer
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -26,12 +29,20 @@ class BufferIntake(Gadget):
     def open(self, scan: Scan) -> None:
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, "BufferIntake")
+        self._scan = scan
         self.computes_on = choose_device(self.device)
 
     def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
-        """Emit each buffer with N = 1."""
+        """Emit each buffer with N = 1. Raises `ScanError` at the end if images never came."""
+        came: set[ImageKey] = set()
+        encodings: set[int] = set()
         for buffer in buffers:
-            yield _merge_averages(buffer).to(self.computes_on)
+            merged = _merge_averages(buffer)
+            encodings.add(buffer.encoding.index)
+            came.update(ImageKey.of(header) for header in merged.headers.flat if header is not None)
+            yield merged.to(self.computes_on)
+        if problems := missing_images(self._scan, came, calibrating=encodings):
+            raise ScanError("BufferIntake: " + "; ".join(problems))
 
 
 def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:

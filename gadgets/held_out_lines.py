@@ -49,6 +49,8 @@ def judge(image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
     if buffer.held_out is None or buffer.csm is None or buffer.csm.shape[2] > 1 or len(image) > 1:
         return {}
     measured, weight = (part[0, 0, 0] for part in buffer.held_out)
+    if not weight.any():  # those of another image of the same buffer
+        return {}
     samples = slice(*buffer.readout)
     predicted = predicted_kspace(image.unsqueeze(1), buffer.csm[0])[..., samples]
     nmse = held_out_nmse(predicted, measured.movedim(1, 0)[..., samples], weight.unsqueeze(-1))

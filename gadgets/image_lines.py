@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import ismrmrd
 import numpy as np
 import torch
-from torch import Tensor
 
 from gadgets import flags
+from gadgets.calibration_lines import CalibrationLines, central_lines, flagged_lines, n_missing
 from gadgets.held_out_lines import HeldOutLines
 from gadgets.items import LineCount, ReconBuffer
-from gadgets.kspace_lines import KSpaceLines, acs_block, calibration_block, count_lines
+from gadgets.kspace_lines import KSpaceLines, count_lines
 from gadgets.scan import Encoding
 
 
@@ -44,22 +45,25 @@ class ImageLines:
         self.imaging = KSpaceLines(encoding, n_coils, n_samples)
         self.calibration: KSpaceLines | None = None
         self.held_out: HeldOutLines | None = None
-        self.problems: list[str] = []
         self._off_calibration = np.zeros(encoding.encoded_matrix[1], bool)
         self._first_seen = self._last_seen = False
         self._n_averages = encoding.n_averages
         self._last_average = encoding.counters["average"].maximum if encoding.counters["average"] else 0
         self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
         self._received = 0
+        self._once_complete = False
+        self._later_begun = 0  # repetitions that began since the last line
 
     def add(self, line: ismrmrd.Acquisition) -> None:
         """Put a line where its flags say: image, calibration, or both; or with those held out."""
+        self._later_begun = 0
         if flags.is_held_out(line):
             if self.held_out is None:
                 self.held_out = HeldOutLines(self.encoding, self.imaging.kspace.shape)
             self.held_out.add(line)
             return
-        if flags.is_calibration(line):
+        calibrates = flags.is_calibration(line) and not self.encoding.is_interleaved
+        if calibrates:
             if self.calibration is None:
                 n_coils, _, _, n_samples = self.imaging.kspace.shape
                 self.calibration = KSpaceLines(self.encoding, n_coils, n_samples)
@@ -67,7 +71,7 @@ class ImageLines:
         if not flags.is_calibration_only(line):
             self.imaging.add(line)
             self._received += 1
-            if not flags.is_calibration(line):
+            if not calibrates:
                 self._off_calibration[self.encoding.row(line.idx.kspace_encode_step_1)] = True
             self._first_seen |= flags.first_in_loop(line)
             self._last_seen |= flags.last_in_loop(line) and line.idx.average >= self._last_average
@@ -84,36 +88,42 @@ class ImageLines:
             ends_seen=self._first_seen and self._last_seen, n_averages=self._n_averages,
         )  # fmt: skip
 
-    def is_complete(self) -> bool:
-        """Whether the image can leave: all expected lines are in, or none are counted and the scanner said 'last'."""
-        if self._received < self._fewest:
+    def is_complete(self, *, countable: bool = True) -> bool:
+        """Whether the image can leave: all expected lines are in, or none can be counted and the scanner said 'last'.
+
+        Not `countable`: lines off the grid may follow, as they did in an image before, and only the scanner can tell.
+        """
+        if self._received < self._fewest and not (self._first_seen and self._last_seen):
             return False
         complete = self.count().complete
-        return self._last_seen if complete is None else complete
+        self._once_complete |= complete is True
+        return self._last_seen if complete is None or not countable else complete
 
-    def acs(self, n_lines: int) -> tuple[Tensor, int | None] | None:
-        """Return ACS [z coil ky kx] and the row from which it may serve the image too; None without calibration lines.
+    def has_outgrown_its_grid(self) -> bool:
+        """Whether lines off the grid came when those on it were complete: so will those of the next repetition."""
+        return self._once_complete and self.count().expected is None
 
-        Flagged lines calibrate; where none are flagged, the up to `n_lines` central lines of the image itself do.
+    def is_over(self) -> bool:
+        """Take notice that a later repetition begins; whether no more lines are awaited.
+
+        Where lines cannot be counted one such repetition is enough. Else it takes two since the last line, of an image
+        that has most of its lines: in scans with repetitions as the inner loop they all begin at once.
         """
+        self._later_begun += 1
+        received, expected = self.count()
+        if not self.begun or expected is None:
+            return self.begun
+        return self._later_begun > 1 and 2 * received > expected
+
+    def calibration_lines(self, n_lines: int) -> CalibrationLines | None:
+        """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
         if self.calibration is None:
-            rows = self.imaging.rows()
-            centre = len(rows) // 2
-            window = np.zeros_like(rows)
-            window[max(centre - n_lines // 2, 0) : centre + (n_lines + 1) // 2] = True
-            block = acs_block(rows & window)
-            return (calibration_block(self.imaging.averaged(), block), None) if block.stop > block.start else None
-        kspace, rows = self.calibration.averaged(), self.calibration.rows()
-        if self.encoding.calibration_mode != "embedded":
-            block = acs_block(rows)
-            return calibration_block(kspace, block), None
-        flagged = np.flatnonzero(rows)
-        between = np.zeros_like(rows)
-        between[flagged[0] : flagged[-1]] = True
-        unflagged = self.imaging.rows() & between & ~rows  # a scanner may flag only the extra lines
-        kspace = torch.where(torch.from_numpy(unflagged)[:, None], self.imaging.averaged(), kspace)
-        block = acs_block(rows | unflagged)
-        return calibration_block(kspace, block), block.start
+            return central_lines(self.imaging, n_lines)
+        return flagged_lines(self.calibration, self.imaging, embedded=self._is_embedded)
+
+    @property
+    def _is_embedded(self) -> bool:
+        return self.encoding.calibration_mode == "embedded"
 
     def centre_just_completed(self, line: ismrmrd.Acquisition, n_lines: int) -> bool:
         """Whether `line`, just added, was the last of the `n_lines` central lines, all averages and partitions."""
@@ -123,10 +133,13 @@ class ImageLines:
             return False
         return bool((self.imaging.counts[:, first:last] >= self._n_averages).all())
 
-    def buffer(self, acs: Tensor | None, acs_row: int | None) -> ReconBuffer:
-        """Close the image."""
+    def buffer(self, lines: CalibrationLines | None, problems: Sequence[str], *, serves: bool) -> ReconBuffer:
+        """Close the image, calibrated by `lines`, which may serve it too if they are its own.
+
+        Calibration lines that it should have had count among those missing.
+        """
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
-        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self.count()
+        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self._count_with_calibration()
         return ReconBuffer(
             kspace=self.imaging.averaged()[None, None, None],
             mask=torch.from_numpy(self.imaging.counts > 0)[None, None, None],
@@ -134,8 +147,13 @@ class ImageLines:
             counts=counts,
             encoding=self.encoding,
             readout=self.imaging.readout,
-            acs=None if acs is None else acs[None],
-            acs_row=acs_row,
+            acs=None if lines is None else lines.acs[None],
+            acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
-            problems=tuple(self.problems),
+            problems=tuple(problems),
         )
+
+    def _count_with_calibration(self) -> LineCount:
+        if self.calibration is None or not self.begun:
+            return self.count()
+        return self.count().lacking(n_missing(self.calibration, self.imaging, embedded=self._is_embedded))

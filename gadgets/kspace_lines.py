@@ -11,6 +11,8 @@ from gadgets.items import LineCount, partitions_to_image
 from gadgets.scan import Encoding
 from kband_core.calibration import find_acs
 
+READ_IN_REVERSE = "it was read in reverse (flag 22), which only an EPI reconstruction can use"
+
 
 class KSpaceLines:
     """K-space under construction, by matrix row and partition of one encoding.
@@ -49,10 +51,6 @@ class KSpaceLines:
         if self.counts.max(initial=0) <= 1:
             return torch.from_numpy(self.kspace)
         return torch.from_numpy(self.kspace / np.maximum(self.counts, 1).astype(np.float32)[..., None])
-
-    def rows(self) -> np.ndarray:
-        """Rows that hold a line in some partition, bool [ky]."""
-        return self.counts.any(0)
 
 
 def position(encoding: Encoding, acquisition: ismrmrd.Acquisition) -> tuple[int, int]:

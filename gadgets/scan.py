@@ -58,6 +58,11 @@ class Encoding:
         return int(self.encoded_matrix[0] / (np.float32(self.encoded_fov[0]) / np.float32(self.recon_fov[0])))
 
     @property
+    def is_interleaved(self) -> bool:
+        """Whether repetitions calibrate one another, their grids shifting by a line from one to the next."""
+        return self.acceleration[0] > 1 and self.calibration_mode == "interleaved"
+
+    @property
     def n_averages(self) -> int:
         """How often each line comes, as the header announces it."""
         average = self.counters["average"]
@@ -123,9 +128,13 @@ class Scan:
             raise PipelineError("MRD header: 0 encodings, at least 1 expected")
         return cls(text, header, encodings, bandwidth)
 
+    def has_encoding(self, index: int) -> bool:
+        """Whether a line that refers to this encoding can be placed; the buffers set others aside."""
+        return index < len(self.encodings)
+
     def encoding(self, index: int) -> Encoding:
         """Return the encoding a line refers to. Raises `ScanError` if the header has no such encoding."""
-        if index >= len(self.encodings):
+        if not self.has_encoding(index):
             raise ScanError(f"a line names encoding {index}, the header has {len(self.encodings)}")
         return self.encodings[index]
 

@@ -19,8 +19,9 @@ class AsymmetricEchoAdjustRO(Gadget):
     """Zero-fill a short asymmetric echo to the encoded matrix, so that the echo stands in the middle.
 
     The filled samples are added to `discard_pre` or `discard_post`, and `center_sample` moves with the echo. Noise
-    readouts, echoes in the middle and echoes as long as the matrix pass unchanged. The stock gadget fills one side
-    only, calls N/2 the centre wherever the echo is, forgets earlier discards, and leaves the trajectory short.
+    readouts, echoes in the middle, echoes as long as the matrix and lines of no encoding of the header pass unchanged.
+    The stock gadget fills one side only, calls N/2 the centre wherever the echo is, forgets earlier discards, and
+    leaves the trajectory short.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
@@ -35,7 +36,7 @@ class AsymmetricEchoAdjustRO(Gadget):
         for line in lines:
             n_samples, center = line.number_of_samples, line.center_sample
             asymmetric = 2 * center != n_samples and center < n_samples
-            if is_noise(line) or not asymmetric:
+            if is_noise(line) or not asymmetric or not self._scan.has_encoding(line.encoding_space_ref):
                 yield line
                 continue
             missing = self._scan.encoding(line.encoding_space_ref).encoded_matrix[0] - n_samples

@@ -20,7 +20,7 @@ class RemoveROOversampling(Gadget):
 
     Samples, `center_sample` and the discards are divided by the ratio of the fields of view. The ratio is that of the
     line's own encoding; the stock gadget uses encoding 0 for all. Trajectories are thinned alike, which the stock
-    gadget forgets. Lines of an encoding without oversampling pass unchanged.
+    gadget forgets. Lines of an encoding without oversampling, or of one that the header lacks, pass unchanged.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
@@ -40,6 +40,9 @@ class RemoveROOversampling(Gadget):
 
     def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
         for line in lines:
+            if not self._scan.has_encoding(line.encoding_space_ref):
+                yield line
+                continue
             encoding = self._scan.encoding(line.encoding_space_ref)
             n_samples = n_kept(line.number_of_samples, encoding)
             if n_samples in (0, line.number_of_samples):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from gadgets import flags
+from gadgets.calibration_lines import flaw_of, in_all_partitions, with_gaps
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
 from gadgets.kspace_lines import acs_block, calibration_block, count_lines
@@ -90,15 +91,18 @@ def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, sc
         before = min(header.discard_pre for header in parsed.values())
         after = max(header.number_of_samples - header.discard_post for header in parsed.values())
         readout = (min(readout[0], before), max(readout[1], min(after, kspace.shape[-1])))
-    acs, row = _calibration(reference, kspace, mask, encoding)
+    acs, row, gaps = _calibration(reference, kspace, mask, encoding)
     filled = mask.any((1, 2, 3, 4))  # a slice between others may have no lines
     if not mask[filled].any((2, 3, 4)).all():
         raise ScanError(f"ReconData: of {mask.shape[1]} images along S in a slice, one received no line")
-    kspace, mask, central, counts = kspace[filled], mask[filled], central[filled], counts[filled]
+    kspace, mask, central, counts, gaps = kspace[filled], mask[filled], central[filled], counts[filled], gaps[filled]
+    for index in np.ndindex(counts.shape):
+        counts[index] = counts[index] and counts[index].lacking(int(gaps[index[0]].sum()))
     acs = None if acs is None else acs[torch.from_numpy(filled)]
     return ReconBuffer(
-        torch.from_numpy(kspace), torch.from_numpy(mask), central, counts, encoding, readout, acs, row
-    )
+        torch.from_numpy(kspace), torch.from_numpy(mask), central, counts, encoding, readout, acs, row,
+        problems=tuple(flaw for flaw in map(flaw_of, gaps) if flaw),
+    )  # fmt: skip
 
 
 def _distance(at: tuple[int, ...], encoding: Encoding) -> int:
@@ -134,10 +138,13 @@ def _missing(
 
 def _calibration(
     reference: Lines | None, kspace: np.ndarray, mask: np.ndarray, encoding: Encoding
-) -> tuple[torch.Tensor | None, int | None]:
-    """ACS [slice z coil ky kx] of the reference's first s, or of the image's own 24 central lines."""
+) -> tuple[torch.Tensor | None, int | None, np.ndarray]:
+    """ACS [slice z coil ky kx] of the reference's first s, or of the image's own 24 central lines.
+
+    Further the row from which they may serve the image, and the lines that they lack, bool [slice kz ky].
+    """
     image, image_rows = _averaged(kspace, mask), mask[:, 0].any((0, 1, 2))
-    row = None
+    row, gaps = None, np.zeros((len(mask), *mask.shape[3:]), bool)
     if reference is None:
         window = np.zeros_like(image_rows)
         window[max(len(window) // 2 - 12, 0) : len(window) // 2 + 12] = True
@@ -155,11 +162,14 @@ def _calibration(
             unflagged = image_rows & ~rows  # a scanner may flag only the extra lines
             unflagged[: flagged[0]] = unflagged[flagged[-1] :] = False
             lines, rows = np.where(unflagged[:, None], image, lines), rows | unflagged
-        block = acs_block(rows)
-        row = block.start if is_embedded else None
+        image_lines = mask[:, 0].any(1) if is_embedded else np.zeros((), bool)
+        present, gaps = with_gaps(acquired[:, 0].any(1), image_lines, embedded=is_embedded)
+        block = acs_block(rows & ~gaps.any((0, 1)))
+        of_slices = present[acquired.any((1, 2, 3, 4))]  # a slice between others may have no lines
+        row = block.start if is_embedded and in_all_partitions(of_slices, block, encoding) else None
     if block.stop == block.start:
-        return None, None
-    return torch.stack([calibration_block(torch.from_numpy(one.copy()), block) for one in lines]), row
+        return None, None, gaps
+    return torch.stack([calibration_block(torch.from_numpy(one.copy()), block) for one in lines]), row, gaps
 
 
 def _averaged(kspace: np.ndarray, mask: np.ndarray) -> np.ndarray:

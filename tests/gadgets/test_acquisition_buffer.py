@@ -110,6 +110,73 @@ def test_incomplete_repetition_leaves_at_the_end(scan_of, make_acquisition):
     assert left == [(15, (8, 8)), (15, (7, 8))]
 
 
+def test_an_incomplete_repetition_does_not_wait_for_the_end_of_a_long_scan(scan_of, make_acquisition):
+    """Of each of five a line is lost: each leaves when the second repetition after it begins, or at the end."""
+    lines = [
+        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, repetition=repetition)
+        for repetition in range(5)
+        for row in range(N_LINES - 1)
+    ]
+    left = [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan_of(repetition=5), lines)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert left == [(n, (7, 8)) for n in (15, 22, 29, 35, 35)]
+
+
+def test_repetitions_as_the_inner_loop_wait_for_their_lines(scan_of, make_acquisition):
+    """Line by line, four repetitions: all begin at once, and none is taken for over."""
+    lines = [
+        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, repetition=repetition)
+        for row in range(N_LINES)
+        for repetition in range(4)
+    ]
+    left = [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan_of(repetition=4), lines)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert left == [(n, (8, 8)) for n in (29, 30, 31, 32)]
+
+
+def test_a_repetition_that_still_receives_lines_is_not_over(scan_of, make_acquisition):
+    """Six lines of repetition 0, one of 1, one more of 0, then 2 begins: the last line of 0 still finds its image."""
+    order = [*((0, row) for row in range(6)), (1, 0), (0, 6), (2, 0), (0, 7)]
+    order += [(repetition, row) for repetition in (1, 2) for row in range(1, N_LINES)]
+    lines = [
+        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, repetition=repetition)
+        for repetition, row in order
+    ]
+    left = [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan_of(repetition=3), lines)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert left == [(n, (8, 8)) for n in (10, 17, 24)]
+
+
+def test_ends_that_the_scanner_marks_count_more_than_wide_limits(scan_of, make_acquisition):
+    """Partial Fourier, R=2, rows 2 to 4 of limits 0 to 7, first and last flagged: complete with two lines."""
+    flags_of = {2: [7], 4: [8]}
+    lines = [
+        make_acquisition(n_samples=N_SAMPLES, flags=flags_of.get(row, []), kspace_encode_step_1=row, repetition=n)
+        for n in (0, 1)
+        for row in (2, 4)
+    ]
+    scan = scan_of(acceleration=2, calibration_mode="other", repetition=2)
+    left = [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan, lines, acs_lines=4)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert left == [(2, (2, 2)), (4, (2, 2))]
+
+
+def test_encodings_may_differ_in_size(minimal_scan, make_acquisition, kspace):
+    """A second encoding of half the readout: each line is measured by those of its own."""
+    scan = minimal_scan((N_SAMPLES, N_LINES, 1), (60.0, 80.0, 5.0), oversampling=1, n_encodings=2)
+    object.__setattr__(scan.encodings[1], "encoded_matrix", (4, N_LINES, 1))
+    object.__setattr__(scan.encodings[1], "encoded_fov", (40.0, 80.0, 5.0))
+    object.__setattr__(scan.encodings[1], "recon_fov", (40.0, 80.0, 5.0))
+    lines = [
+        make_acquisition(kspace[:, row, :size], header={"encoding_space_ref": ref}, kspace_encode_step_1=row)
+        for row in range(N_LINES)
+        for ref, size in ((0, 6), (1, 4))
+    ]
+    first, second = images(scan, lines)
+    assert torch.equal(first.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
+    assert torch.equal(second.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace[..., :4]))
+
+
 def test_next_repetition_sends_what_cannot_be_counted(scan_of, make_acquisition):
     """Irregular lines without flags: repetition 0 leaves when the first line of repetition 1 comes."""
     lines = [

@@ -96,6 +96,79 @@ def test_interleaved_contrasts_send_one_calibration_ahead(scan_of, make_acquisit
     assert torch.equal(second.acs, 2 * first.acs)
 
 
+def test_an_image_whose_last_line_calibrates_leaves_with_the_next(scan_of, make_acquisition, kspace):
+    """Partial Fourier without the last rows: only the next repetition shows that calibration is over."""
+    flags_of = {2: [21], 3: [20], 4: [21]}
+    lines = [
+        make_acquisition(kspace[:, row], flags=flags_of.get(row, []), kspace_encode_step_1=row, repetition=repetition)
+        for repetition in range(3)
+        for row in (0, 2, 3, 4)
+    ]
+    scan = scan_of(acceleration=2, repetition=3)
+    limit = scan.encodings[0].step1
+    object.__setattr__(scan.encodings[0], "step1", type(limit)(0, 4, limit.center))
+    left = [(n, type(item)) for n, item in emitted_after(scan, lines)]
+    assert left == [
+        (5, Calibration), (5, ReconBuffer), (9, Calibration), (9, ReconBuffer), (12, ReconBuffer),
+    ]  # fmt: skip
+
+
+def test_calibration_ends_where_that_of_the_next_image_begins(scan_of, make_acquisition, kspace):
+    """Every line calibrates: repetition 1 begins with a flagged line, which lets calibration and image 0 go."""
+    lines = [
+        make_acquisition(kspace[:, row], flags=[21], kspace_encode_step_1=row, repetition=repetition)
+        for repetition in range(2)
+        for row in range(N_LINES)
+    ]
+    left = [(n, type(item)) for n, item in emitted_after(scan_of(repetition=2), lines)]
+    assert left == [(9, Calibration), (9, ReconBuffer), (16, ReconBuffer)]
+
+
+def test_each_repetition_waits_for_a_centre_behind_its_grid(scan_of, make_acquisition, kspace):
+    """Unflagged, after the grid, in the first repetition: so it will be in the next, which must not leave before."""
+    lines = [
+        make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=repetition)
+        for repetition in range(3)
+        for row in (0, 2, 4, 6, 3, 5)
+    ]
+    left = [(n, item) for n, item in emitted_after(scan_of(acceleration=2, repetition=3), lines, acs_lines=4)
+            if isinstance(item, ReconBuffer)]  # fmt: skip
+    assert [n for n, _ in left] == [7, 13, 18]
+    assert all(item.mask.sum() == 6 for _, item in left)
+
+
+@pytest.mark.parametrize("flags", [[], [21]])
+def test_repetitions_on_shifted_grids_calibrate_one_another(scan_of, make_acquisition, kspace, flags):
+    """R=2: the first waits for the second; from then on each goes ahead with its own and the one before."""
+    lines = [
+        make_acquisition((1 + n) * kspace[:, row], flags=flags, kspace_encode_step_1=row, repetition=n)
+        for n in range(3)
+        for row in range(n % 2, N_LINES, 2)
+    ]
+    scan = scan_of(acceleration=2, repetition=3, calibration_mode="interleaved")
+    emitted = emitted_after(scan, lines, acs_lines=4)
+    assert [(n, type(item)) for n, item in emitted] == [
+        (8, Calibration), (8, ReconBuffer), (8, ReconBuffer), (12, Calibration), (12, ReconBuffer),
+    ]  # fmt: skip
+    factor = torch.tensor([1, 2, 1, 2])[:, None]  # rows 2 to 5: of repetition 0, 1, 0, 1
+    assert torch.equal(emitted[0][1].acs[0], factor * torch.from_numpy(kspace[:, 2:6]))
+    last = emitted[4][1]
+    assert torch.equal(last.acs[0, 0], torch.tensor([3, 2, 3, 2])[:, None] * torch.from_numpy(kspace[:, 2:6]))
+    assert last.planes()[1].sum() == 4
+
+
+def test_a_line_that_comes_twice_does_not_stand_for_another_grid(scan_of, make_acquisition, kspace):
+    """Repetition 0 is complete and waits for the other grid, however often its last line comes."""
+    rows = [(0, row) for row in (0, 2, 4, 6, 6)] + [(1, row) for row in (1, 3, 5, 7)]
+    lines = [
+        make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=repetition) for repetition, row in rows
+    ]
+    scan = scan_of(acceleration=2, repetition=2, calibration_mode="interleaved")
+    emitted = emitted_after(scan, lines, acs_lines=4)
+    assert [(n, type(item)) for n, item in emitted] == [(9, Calibration), (9, ReconBuffer), (9, ReconBuffer)]
+    torch.testing.assert_close(emitted[0][1].acs[0], torch.from_numpy(kspace[:, 2:6]))
+
+
 def test_repetition_without_a_centre_takes_that_of_the_one_before(scan_of, make_acquisition, kspace):
     """Unflagged centre in repetition 0 alone, as keyhole scans have it: no image waits for a centre of its own."""
     rows = [(0, row) for row in (0, 2, 3, 4, 5, 6)] + [(1, row) for row in (0, 2, 4, 6)]

@@ -8,10 +8,12 @@ import torch
 
 from gadgets import reconstruction
 from gadgets.acquisition_buffer import AcquisitionBuffer
+from gadgets.buffer_intake import BufferIntake
 from gadgets.coil_compression import CoilCompression
 from gadgets.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.sense_recon import SenseRecon
+from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from kband_core.losses import predicted_kspace
 from tests.gadgets.heads import N, reconstruct
 
@@ -50,6 +52,29 @@ def test_the_image_is_the_same_without_them(head_scan, lines_of, held_out):
     assert torch.equal(without.data, judged.data)
     assert judged.meta[0, 0, 0]["kband_held_out_lines"] == "16"
     assert "kband_nmse_estimate" not in without.meta[0, 0, 0]
+
+
+def test_every_repetition_is_judged_by_its_own(head_scan, lines_of, held_out):
+    """Those of all three come ahead of all lines, and wait for them."""
+    judges = [*held_out(drawn(0), N_HELD_OUT / N), *held_out(drawn(1), N_HELD_OUT / N)]
+    judges += held_out(drawn(2), N_HELD_OUT / N)
+    for number, line in enumerate(judges):
+        line.idx.repetition = number // N_HELD_OUT
+    lines = [line for repetition in range(3) for line in lines_of(4, repetition=repetition)]
+    scan = head_scan(acceleration=4, repetition=3)
+    images = reconstruct(scan, [*judges, *lines], *(gadget() for gadget in CHAIN))
+    assert [image.meta[0, 0, 0]["kband_held_out_lines"] for image in images] == ["16"] * 3
+
+
+def test_an_image_without_any_is_not_judged_by_those_of_another(head_scan, lines_of, held_out):
+    """Two slices in one buffer, lines held out of the second alone: the first says nothing, not 'nan'."""
+    judges = [*held_out(drawn(0), N_HELD_OUT / N)]
+    for line in judges:
+        line.idx.slice = 1
+    stream = [*judges, *lines_of(4), *lines_of(4, slice=1)]
+    chain = AcquisitionAccumulateTrigger(), BucketToBuffer(), BufferIntake(), CoilSensitivities(), SenseRecon()
+    (images,) = reconstruct(head_scan(acceleration=4, slice=2), stream, *chain)
+    assert ["kband_nmse_estimate" in meta for meta in images.meta.flat] == [False, True]
 
 
 @pytest.mark.parametrize("chain", [CHAIN, (CHAIN[0], lambda: CoilCompression(n_coils=4), *CHAIN[1:])])

@@ -51,6 +51,25 @@ def test_unusable_line_is_set_aside_and_said(scan_of, make_acquisition, kspace, 
     assert str(error.value) == f"AcquisitionBuffer: 1 line set aside: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda make, k: make(k[:, 0, :4], kspace_encode_step_1=0), "4 samples, 6 expected"),
+        (lambda make, k: make(with_nan(k[:, 0]), kspace_encode_step_1=0), "1 samples are not finite numbers"),
+    ],
+)
+def test_a_bad_first_line_costs_itself_alone(scan_of, make_acquisition, kspace, spoil, reason):
+    """The lines behind it are measured by the first good one; and the image says that one was set aside."""
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(1, N_LINES)]
+    stream = buffer_of(scan_of()).process([spoil(make_acquisition, kspace), *lines])
+    received = []
+    with pytest.raises(ScanError, match=f"1 line set aside: {reason}"):
+        received.extend(stream)
+    (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
+    assert buffer.counts[0, 0, 0] == (7, 8)
+    assert [problem.partition(reason)[0] for problem in buffer.problems] == ["a line was set aside: "]
+
+
 def test_line_after_its_image_is_said(scan_of, make_acquisition):
     """A repeated line after the image has left cannot be used, and nobody must think it was."""
     lines = [make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row) for row in [*range(N_LINES), 3]]

@@ -159,3 +159,10 @@ def test_trajectory_goes_on_straight(adjust, make_acquisition):
     trajectory = np.arange(-24, 64, dtype=np.float32)[:, None]
     out = adjust(make_acquisition(n_samples=88, trajectory=trajectory, header={"center_sample": 24}))
     assert np.array_equal(out.traj[:, 0], np.arange(-64, 64))
+
+
+def test_a_line_of_no_encoding_passes(remove, adjust, make_acquisition):
+    """The buffer behind sets it aside: here it would end the scan without an image."""
+    line = make_acquisition(n_samples=100, header={"center_sample": 30, "encoding_space_ref": 7})
+    assert remove(line) == [line]
+    assert adjust(line) is line

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from gadgets import flags
 from gadgets.scan import Scan
 from pipelines.hosts.messages import decode_array
 from pipelines.hosts.recon_data import decode_recon_data
@@ -79,6 +80,16 @@ def test_only_extra_lines_are_flagged():
     header, lines = simulated(n_averages=2)
     for line in lines:
         line.flags &= ~BOTH
+    check_same_images(header, lines)
+
+
+def test_a_lost_calibration_line_is_missed():
+    """One off the grid: its row does not calibrate, and the comment says so, as where the lines came in one by one."""
+    header, lines = simulated()
+    lost = next(line for line in lines if flags.is_calibration_only(line) and line.idx.kspace_encode_step_1 == 21)
+    lines.remove(lost)
+    (buffer,) = decoded(header, stock.recon_data(header, lines))
+    assert buffer.problems == ("1 calibration line is missing, first row 21",)
     check_same_images(header, lines)
 
 

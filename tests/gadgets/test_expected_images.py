@@ -1,0 +1,82 @@
+"""Images that the header announces and that never came are told, whichever way the lines went."""
+
+import pytest
+
+from gadgets.buffer_intake import BufferIntake
+from gadgets.errors import ScanError
+from gadgets.expected_images import missing_images
+from gadgets.image_lines import ImageKey
+from gadgets.items import ReconBuffer
+from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of
+
+
+def key(encoding=0, **counters):
+    return ImageKey(encoding, *(counters.get(name, 0) for name in ImageKey._fields[1:]))
+
+
+def lines(make_acquisition, *counters):
+    return [
+        make_acquisition(n_samples=N_SAMPLES, kspace_encode_step_1=row, **some)
+        for some in counters
+        for row in range(N_LINES)
+    ]
+
+
+def test_the_buffered_chain_tells_too(scan_of, make_acquisition):
+    """Slice 1 of three got lost on its way through buckets: two images and an error."""
+    scan, stream = scan_of(slice=3), lines(make_acquisition, {"slice": 0}, {"slice": 2})
+    for gadget in (AcquisitionAccumulateTrigger(), BucketToBuffer(split_slices=True), BufferIntake(device="cpu")):
+        gadget.open(scan)
+        stream = gadget.process(stream)
+    received = []
+    with pytest.raises(ScanError) as error:
+        received.extend(stream)
+    assert len(received) == 2
+    assert str(error.value) == "BufferIntake: 2 of 3 images received lines; the first without any is slice 1"
+
+
+def test_an_encoding_of_which_nothing_came_is_told(scan_of, make_acquisition):
+    """Two are announced, the second is silent."""
+    received = []
+    with pytest.raises(ScanError) as error:
+        received.extend(buffer_of(scan_of(n_encodings=2)).process(lines(make_acquisition, {})))
+    assert sum(isinstance(item, ReconBuffer) for item in received) == 1
+    expected = "AcquisitionBuffer: 0 of 1 images received lines; the first without any is encoding 1, slice 0"
+    assert str(error.value) == expected
+
+
+def test_an_encoding_that_only_calibrates_needs_no_image(scan_of):
+    """A reference scan has an encoding of its own, and no image."""
+    scan, sent = scan_of(n_encodings=2), {key()}
+    assert missing_images(scan, sent, calibrating={0, 1}) == []
+    assert len(missing_images(scan, sent, calibrating={0})) == 1
+
+
+def test_a_reference_scan_with_an_encoding_of_its_own(scan_of, make_acquisition):
+    """Its lines calibrate only; in neither chain is an image of it missed."""
+    reference = [
+        make_acquisition(
+            n_samples=N_SAMPLES, flags=[20], kspace_encode_step_1=row, header={"encoding_space_ref": 1}
+        )
+        for row in range(N_LINES)
+    ]
+    scan, stream = scan_of(n_encodings=2), [*reference, *lines(make_acquisition, {})]
+    assert sum(isinstance(item, ReconBuffer) for item in buffer_of(scan).process(stream)) == 1
+    for gadget in (AcquisitionAccumulateTrigger(), BucketToBuffer(), BufferIntake(device="cpu")):
+        gadget.open(scan)
+        stream = gadget.process(stream)
+    assert {buffer.encoding.index for buffer in stream} == {0, 1}
+
+
+def test_where_the_header_sets_no_limit_what_was_seen_does(scan_of):
+    """Three slices and two repetitions were seen, one of the six pairs never."""
+    sent = {key(slice=number, repetition=repetition) for number in range(3) for repetition in range(2)}
+    assert missing_images(scan_of(slice=3), sent) == []
+    (sentence,) = missing_images(scan_of(slice=3), sent - {key(slice=1, repetition=1)})
+    assert sentence == "5 of 6 images received lines; the first without any is slice 1, repetition 1"
+
+
+def test_a_scan_without_images_says_no_more_than_that(scan_of):
+    """Not one sentence for each encoding."""
+    assert missing_images(scan_of(n_encodings=2), set()) == ["no imaging lines arrived, so there is no image"]

@@ -1,0 +1,48 @@
+"""Buckets become k-space: of an image's own lines only, and with the lines that judge it."""
+
+import numpy as np
+import pytest
+import torch
+
+from gadgets.errors import ScanError
+from gadgets.items import Bucket
+from gadgets.stock import BucketToBuffer
+from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES
+
+
+def buffers(scan, lines, **properties):
+    gadget = BucketToBuffer(**properties)
+    gadget.open(scan)
+    return list(gadget.process([Bucket(lines, [])]))
+
+
+@pytest.mark.parametrize("flag", [23, 26, 27, 28, 29, 30, 31])
+def test_what_is_never_an_image_stays_out(scan_of, make_acquisition, kspace, flag):
+    """Navigators, feedback, dummies: however wild, k-space is the same to the bit."""
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(N_LINES)]
+    wild = make_acquisition(np.full((N_COILS, N_SAMPLES), 1e9), flags=[flag], kspace_encode_step_1=4)
+    (buffer,) = buffers(scan_of(), [*lines[:5], wild, *lines[5:]])
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
+
+
+def test_lines_read_in_reverse_are_refused(scan_of, make_acquisition, kspace):
+    """As images they would be mirrored."""
+    lines = [make_acquisition(kspace[:, row], flags=[22], kspace_encode_step_1=row) for row in range(N_LINES)]
+    with pytest.raises(ScanError, match=r"^BucketToBufferGadget: a line has no place: it was read in reverse"):
+        buffers(scan_of(), lines)
+
+
+def test_held_out_lines_of_every_slice_are_kept(scan_of, make_acquisition, kspace):
+    """Two slices in one buffer, of which one has lines to judge it: they stand where its image stands."""
+    lines = [
+        make_acquisition(kspace[:, row], kspace_encode_step_1=row, slice=number)
+        for number in (0, 1)
+        for row in range(N_LINES)
+    ]
+    judge = make_acquisition(kspace[:, 3], flags=[23, 57], kspace_encode_step_1=3, slice=1)
+    judge.user_float[0] = 0.5
+    (buffer,) = buffers(scan_of(slice=2), [*lines, judge])
+    held_out, weights = buffer.single((1, 0, 0)).held_out
+    assert torch.equal(held_out[0, 0, 0, :, 0, 3], torch.from_numpy(kspace[:, 3]))
+    assert weights[0, 0, 0, 0].tolist() == [0, 0, 0, 2, 0, 0, 0, 0]
+    assert not buffer.single((0, 0, 0)).held_out[1].any()
