@@ -32,11 +32,7 @@ class CollectPlanes(Gadget):
 
     def open(self, scan: Scan) -> None:
         """Read from the header whether the scan is a band. Raises `PipelineError` if only half of it is told."""
-        parameters = scan.header.userParameters
-        given = {each.name: each.value for each in parameters.userParameterDouble} if parameters else {}
-        self._band = given.get("band_acceleration"), given.get("band_angle")
-        if self._band.count(None) == 1:
-            raise PipelineError("CollectPlanes: the header must name both band_angle and band_acceleration, or neither")
+        self._band = band_of(scan)
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[TrainingPlane]:
         """Emit the planes of each image. Raises `ScanError` where one cannot be trained on."""
@@ -65,16 +61,26 @@ class CollectPlanes(Gadget):
         try:
             kspace, mask = (array.cpu() for array in buffer.planes())
             mask = mask[0]
-            acceleration, angle = self._band
-            if angle is not None:
-                mask = mask & band_mask(kspace.shape[-2:], acceleration, angle)
+            if self._band is not None:
+                mask = mask & band_mask(kspace.shape[-2:], *self._band)
         except ValueError as error:
             raise ScanError(f"{who}: {error}") from error
         csm = buffer.csm[0].cpu()
         for name, array in (("k-space", kspace), ("the coil maps", csm)):
             if n_broken := int((~torch.isfinite(torch.view_as_real(array))).sum()):
                 raise ScanError(f"{who}: {n_broken} numbers of {name} are not finite")
+        angle = self._band and self._band[1]
         for z, plane in enumerate(kspace * mask):
             yield TrainingPlane(
                 plane, mask, csm[z], line.idx.slice * len(kspace) + z, line.idx.contrast, line.idx.repetition, angle
             )
+
+
+def band_of(scan: Scan) -> tuple[float, float] | None:
+    """Return acceleration and angle of the band that a scan is, or None. Raises `PipelineError` for half a band."""
+    parameters = scan.header.userParameters
+    given = {each.name: each.value for each in parameters.userParameterDouble} if parameters else {}
+    acceleration, angle = (given.get(name) for name in ("band_acceleration", "band_angle"))
+    if (acceleration is None) != (angle is None):
+        raise PipelineError("CollectPlanes: the header must name both band_angle and band_acceleration, or neither")
+    return None if acceleration is None else (acceleration, angle)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.gadget import Gadget
 from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Calibration, ReconBuffer, acquired_lines
@@ -52,30 +53,42 @@ class Judged:
     header: ismrmrd.ImageHeader
 
 
-def evaluate(
-    model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator
-) -> Iterator[Judged]:
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of one file: every method on every image, and how many images are of nothing but noise."""
+
+    judged: Sequence[Judged]
+    n_empty: int
+
+
+def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator) -> Evaluation:
     """Leave lines out of a fully sampled raw file and judge every method on every image, the network last.
 
-    All lines through the same gadgets, coils combined by the same maps, are the reference. Raises `ValueError` if
-    the scan is not fully sampled, besides what reading and gadgets raise.
+    All lines through the same gadgets, coils combined by the same maps, are the reference. Images in which these show
+    nothing but noise are left out: they have no maps. Raises `ValueError` if no other image is left, or if the scan is
+    not fully sampled, besides what reading and gadgets raise.
     """
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=rng)
         whole = Scan.from_xml(raw.header_xml)
-        full = before_network(whole, raw)
+        full = before_network(whole, raw, undersampling.acs_lines)
         _require_all_lines(full)
-        references = dict(_images(_ZeroFilled(), whole, full))
-        items = before_network(thinned.scan, thinned.lines(raw))
-    for method, gadget in _methods(model, undersampling).items():
-        for key, (image, header, meta) in _images(gadget, thinned.scan, items):
-            reference = references[key][0]
-            fallback = meta.get("kband_fallback", "no") != "no"
-            yield Judged(
-                path.name, header.slice, header.contrast, header.repetition, key[-1],
-                f"{method}, fell back" if fallback else method, thinned.acceleration(),
-                figures(image, reference), image, reference, header,
-            )  # fmt: skip
+        references = {key: image for key, (image, *_) in _images(_ZeroFilled(), whole, _with_maps(full))}
+        items = before_network(thinned.scan, thinned.lines(raw), undersampling.acs_lines)
+    judged = [
+        Judged(
+            path.name, header.slice, header.contrast, header.repetition, key[-1],
+            f"{method}, fell back" if meta.get("kband_fallback", "no") != "no" else method, thinned.acceleration(),
+            figures(image, references[key]), image, references[key], header,
+        )
+        for method, gadget in _methods(model, undersampling).items()
+        for key, (image, header, meta) in _images(gadget, thinned.scan, _with_maps(items))
+        if key in references and references[key].any()
+    ]  # fmt: skip
+    if not judged:
+        raise ValueError("0 images to judge: there is nothing but noise")
+    n_images = sum(item.headers.size * item.kspace.shape[-3] for item in full if isinstance(item, ReconBuffer))
+    return Evaluation(judged, n_images - len({image_of(one) for one in judged}))
 
 
 def image_of(one: Judged) -> tuple[str | int, ...]:
@@ -95,11 +108,21 @@ def figures(image: Tensor, reference: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in zip(METRICS, [*values, outer[0], *authors], strict=True)}
 
 
-def before_network(scan: Scan, lines: Iterable[ismrmrd.Acquisition]) -> list[Calibration | ReconBuffer]:
-    """Send lines through the gadgets that stand before the network in the pipeline kband."""
+def before_network(
+    scan: Scan, lines: Iterable[ismrmrd.Acquisition], acs_lines: int
+) -> list[Calibration | ReconBuffer]:
+    """Send lines through the gadgets that stand before the network in the pipeline kband.
+
+    Where none are flagged, `acs_lines` central ones calibrate: of the scan without omissions those that calibrate the
+    one with them, for other lines would give other coils and other maps.
+    """
     whole = Pipeline.from_xml(installed_xml("kband")).gadgets
     before = next(n for n, gadget in enumerate(whole) if isinstance(gadget, KBandRecon))
-    return list(run(Pipeline(whole[:before]), scan, lines, Verdict()))
+    gadgets = [
+        replace(gadget, acs_lines=acs_lines) if isinstance(gadget, AcquisitionBuffer) else gadget
+        for gadget in whole[:before]
+    ]
+    return list(run(Pipeline(gadgets), scan, lines, Verdict()))
 
 
 class _ZeroFilled:
@@ -128,6 +151,17 @@ def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:
             n_acquired = int(acquired_lines(buffer.single(index).planes()[1]).sum())
             if n_acquired < buffer.kspace.shape[-2]:
                 raise ValueError(f"{n_acquired} of {buffer.kspace.shape[-2]} lines were acquired; a full scan needed")
+
+
+def _with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
+    """Leave out the images whose maps are empty: no method can show more than noise there."""
+    for item in items:
+        if not isinstance(item, ReconBuffer):
+            yield item
+            continue
+        singles = [item.single(index) for index in np.ndindex(item.headers.shape)]
+        kept = [single for single in singles if single.csm is None or single.csm.any()]
+        yield from [item] if len(kept) == len(singles) else kept
 
 
 def _images(

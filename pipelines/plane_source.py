@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 from tqdm import tqdm
 
+from gadgets.collect_planes import band_of
 from gadgets.errors import PipelineError
 from gadgets.items import TrainingPlane
 from gadgets.scan import Scan
@@ -22,12 +23,16 @@ from pipelines.run import READ_AHEAD, Verdict, pump, run
 
 @dataclass(frozen=True)
 class PlaneSource:
-    """Planes as they come, the patient's ID if the file has one, the subject by the file's name, the protocol."""
+    """Planes as they come, the patient's ID if the file has one, the subject by the file's name, the protocol.
+
+    `band_acceleration` is that of the band which the scan is, or None.
+    """
 
     planes: Iterator[TrainingPlane]
     patient: str | None
     file_subject: str
     protocol: str
+    band_acceleration: float | None = None
 
 
 @contextmanager
@@ -60,7 +65,10 @@ def _of_scan(path: Path, raw: RawFile | StreamFile, scan: Scan, middle: int | No
         planes = (plane for plane in planes if plane.slice in wanted)
     patient, measurement = scan.header.subjectInformation, scan.header.measurementInformation
     protocol = measurement and (measurement.protocolName or measurement.sequenceName)
-    return PlaneSource(planes, (patient and patient.patientID) or None, path.stem, protocol or "unknown")
+    band = band_of(scan)
+    return PlaneSource(
+        planes, (patient and patient.patientID) or None, path.stem, protocol or "unknown", band and band[0]
+    )
 
 
 def _middle(n_slices: int, wanted: int | None) -> range:

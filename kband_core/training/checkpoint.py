@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 FORMAT = "kband checkpoint 1"
+# what torch.load and the pickle inside raise at bytes that make no sense to them
+DAMAGED = (
+    OSError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, ValueError,
+    AttributeError, ArithmeticError, AssertionError, ImportError, MemoryError, struct.error,
+)  # fmt: skip
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -25,7 +32,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no checkpoint to go on from; start without resuming") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path}: the checkpoint is damaged; start without resuming") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"{path}: not a checkpoint of this program; start without resuming")

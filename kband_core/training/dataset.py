@@ -1,9 +1,11 @@
-"""Planes to train from, in one HDF5 file; split by subject, never by slice."""
+"""Planes to train from, in one HDF5 file."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +17,13 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.training.acquired import Acquired
 
 FORMAT, VERSION = "kband planes", 1
 TEXTS = ("subject", "protocol", "source")
+BAND = ("band_acceleration", "angle")
+ARRAYS = {"kspace": (np.complex64, 3), "csm": (np.complex64, 4), "mask": (np.bool_, 2)}  # type and number of axes
+DAMAGED = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class Plane:
     """One 2-D problem as the scanner saw it, whitened and calibrated.
 
     `kspace (coil, ky, kx)` complex64, zero where `mask` `(ky, kx)` or `(ky, 1)` is False; `csm (set, coil, y, x)`.
-    `angle`, in degrees, is that of the band which was acquired, if it was one. Planes of one `subject` are never
-    split. Raises `ValueError` if a number is not finite or sizes differ.
+    `angle`, in degrees, and `band_acceleration` are those of the band which was acquired, if it was one. Planes of one
+    `subject` are never split. Raises `ValueError` if a number is not finite, sizes differ, or half a band is told.
     """
 
     kspace: Tensor
@@ -37,8 +43,14 @@ class Plane:
     source: str = ""
     slice: int = 0
     angle: float | None = None
+    band_acceleration: float | None = None
 
     def __post_init__(self) -> None:
+        if (self.angle is None) != (self.band_acceleration is None):
+            raise ValueError(
+                f"{self.source or 'plane'}: the band has angle {self.angle} and band_acceleration "
+                f"{self.band_acceleration}; both or neither expected"
+            )
         wanted = "ky kx" if self.mask.shape[-1] > 1 else "ky line"
         check_axes(
             kspace=(self.kspace, "coil ky kx"), mask=(self.mask, wanted), csm=(self.csm, "set coil ky kx")
@@ -52,9 +64,10 @@ class Plane:
                 )
 
     @property
-    def is_full(self) -> bool:
-        """Whether every sample was acquired, so that images have a reference."""
-        return bool(self.mask.all())
+    def acquired(self) -> Acquired:
+        """What was acquired."""
+        band = None if self.angle is None else (self.band_acceleration, self.angle)
+        return Acquired(self.mask, tuple(self.kspace.shape[-2:]), band)
 
 
 class PlaneWriter:
@@ -87,7 +100,7 @@ class PlaneWriter:
             group[name] = getattr(plane, name).cpu().numpy()
         group.attrs.update({name: getattr(plane, name) for name in TEXTS}, slice=plane.slice)
         if plane.angle is not None:
-            group.attrs["angle"] = plane.angle
+            group.attrs.update({name: getattr(plane, name) for name in BAND})
         self._n += 1
 
 
@@ -100,21 +113,27 @@ class PlaneFile(Sequence[Plane]):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._opened: h5py.File | None = None
-        file = self._file
-        if file.attrs.get("format") != FORMAT:
+        with self._reading("it"):
+            form, version = (self._file.attrs.get(name) for name in ("format", "version"))
+            names = sorted(self._file["planes"]) if "planes" in self._file else []
+        if form != FORMAT:
             raise ValueError(f"{path}: not a file of planes; make one with kband prepare")
-        if file.attrs["version"] != VERSION:
-            raise ValueError(f"{path}: planes of version {file.attrs['version']}, but this program reads {VERSION}")
-        self._names = sorted(file["planes"])
-        if not self._names:
+        if version != VERSION:
+            raise ValueError(f"{path}: planes of version {version}, but this program reads {VERSION}")
+        if not names:
             raise ValueError(f"{path}: 0 planes, at least 1 expected")
-        self.subjects, self.shapes = [], []
-        for name in self._names:
-            group = file["planes"][name]
-            if "csm" not in group:
+        self._names, self.subjects, self.shapes = names, [], []
+        for name in names:
+            with self._reading(f"plane {name}"):
+                group = self._file["planes"][name]
+                lacks_maps, is_old = "csm" not in group, "angle" in group.attrs and BAND[0] not in group.attrs
+                if not (lacks_maps or is_old):
+                    self.subjects.append(str(group.attrs["subject"]))
+                    self.shapes.append(_shapes(group))
+            if lacks_maps:
                 raise ValueError(f"{path}: plane {name} has no coil sensitivity maps; the scan needs calibration lines")
-            self.subjects.append(str(group.attrs["subject"]))
-            self.shapes.append((group["csm"].shape, group["mask"].shape))
+            if is_old:
+                raise ValueError(f"{path}: plane {name} is a band of unknown acceleration; make the file anew")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
@@ -123,55 +142,62 @@ class PlaneFile(Sequence[Plane]):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Plane:
-        group = self._file["planes"][self._names[index]]
-        arrays = {name: torch.from_numpy(group[name][()]) for name in ("kspace", "mask", "csm")}
-        texts = {name: str(group.attrs[name]) for name in TEXTS}
-        angle = group.attrs.get("angle")
+        name = self._names[index]
+        with self._reading(f"plane {name}"):
+            group = self._file["planes"][name]
+            arrays = {array: _tensor(group, array) for array in ARRAYS}
+            texts = {text: str(group.attrs[text]) for text in TEXTS}
+            band = {key: float(group.attrs[key]) for key in BAND if key in group.attrs}
+            number = int(group.attrs["slice"])
         try:
-            return Plane(
-                **arrays, **texts, slice=int(group.attrs["slice"]), angle=None if angle is None else float(angle)
-            )
+            return Plane(**arrays, **texts, slice=number, **band)
         except ValueError as error:
-            raise ValueError(f"{self.path}: plane {self._names[index]}: {error}") from error
+            raise ValueError(f"{self.path}: plane {name}: {error}") from error
+
+    def acquired(self, index: int) -> Acquired:
+        """What was acquired of a plane, without reading the rest of it."""
+        name = self._names[index]
+        with self._reading(f"plane {name}"):
+            group = self._file["planes"][name]
+            band = tuple(float(group.attrs[key]) for key in BAND) if "angle" in group.attrs else None
+            return Acquired(_tensor(group, "mask"), tuple(self.shapes[index][0][-2:]), band)
+
+    def digest(self) -> str:
+        """Tell files apart by whose planes they hold, in which order and of what shapes, wherever they lie."""
+        return hashlib.sha256(repr((self.subjects, self.shapes)).encode()).hexdigest()
 
     @property
     def _file(self) -> h5py.File:
         if self._opened is None:
-            try:
-                self._opened = h5py.File(self.path, "r")
-            except FileNotFoundError as error:
-                raise ValueError(f"{self.path}: no such file; make it with kband prepare") from error
-            except OSError as error:
-                raise ValueError(f"{self.path}: not an HDF5 file, so no planes ({error})") from error
+            self._opened = h5py.File(self.path, "r")
         return self._opened
 
-
-def split_subjects(subjects: Iterable[str], *, seed: int, fraction: float) -> tuple[set[str], set[str]]:
-    """Split subjects at random: those to train on, and the `fraction` held out, at least one of each.
-
-    Raises `ValueError` if there is only one subject.
-    """
-    shuffled = _shuffled(subjects, seed)
-    n_held_out = min(max(round(fraction * len(shuffled)), 1), len(shuffled) - 1)
-    return set(shuffled[n_held_out:]), set(shuffled[:n_held_out])
-
-
-def fold_subjects(subjects: Iterable[str], *, seed: int, fold: int, n_folds: int) -> tuple[set[str], set[str]]:
-    """Return the subjects to train on and those held out in fold `fold`, 0 to `n_folds` - 1; each is held out once.
-
-    Raises `ValueError` if there are fewer subjects than folds, or only one.
-    """
-    shuffled = _shuffled(subjects, seed)
-    if not 2 <= n_folds <= len(shuffled):
-        raise ValueError(f"{n_folds} folds of {len(shuffled)} subjects; 2 to {len(shuffled)} expected")
-    if not 0 <= fold < n_folds:
-        raise ValueError(f"fold {fold} of {n_folds}; 0 to {n_folds - 1} expected")
-    held_out = set(shuffled[fold::n_folds])
-    return set(shuffled) - held_out, held_out
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.path}: no such file; make it with kband prepare") from error
+        except DAMAGED as error:
+            reason = " ".join(str(error).split())
+            if self._opened is None:
+                raise ValueError(f"{self.path}: not an HDF5 file, so no planes ({reason})") from error
+            raise ValueError(f"{self.path}: {what} cannot be read ({reason}); make the file anew") from error
 
 
-def _shuffled(subjects: Iterable[str], seed: int) -> list[str]:
-    distinct = sorted(set(subjects))
-    if len(distinct) < 2:
-        raise ValueError(f"only one subject, {distinct[0]}, but one to train on and another to hold out needed")
-    return [distinct[index] for index in np.random.default_rng(seed).permutation(len(distinct))]
+def _shapes(group: h5py.Group) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    csm, mask = (_array(group, name).shape for name in ("csm", "mask"))
+    if mask not in (csm[-2:], (csm[-2], 1)):
+        raise ValueError(f"mask is {mask}, {csm[-2:]} or {(csm[-2], 1)} expected")
+    return csm, mask
+
+
+def _tensor(group: h5py.Group, name: str) -> Tensor:
+    return torch.from_numpy(_array(group, name)[()])
+
+
+def _array(group: h5py.Group, name: str) -> h5py.Dataset:
+    array, (kind, n_axes) = group[name], ARRAYS[name]
+    if array.dtype != kind or array.ndim != n_axes:
+        raise ValueError(f"{name} is {array.dtype} of {array.ndim} axes, {np.dtype(kind)} of {n_axes} expected")
+    return array

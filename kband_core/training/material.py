@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kband_core.training.dataset import Plane, PlaneFile, fold_subjects, split_subjects
+from kband_core.training.acquired import Acquired
+from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe, Recipe
 from kband_core.training.scans import EndlessScans, ProceduralScans, Scans, StoredScans
+from kband_core.training.subjects import fold_subjects, split_subjects
 
 
 @dataclass(frozen=True)
 class Material:
-    """Scans to train on; planes of other subjects, and which of them are held out; what a card says of them."""
+    """Scans to train on; planes of other subjects, and which of them are held out; what a card says of them.
+
+    `acquired`: what was acquired of the planes to train on, each once; empty where all of k-space is simulated.
+    `digest` tells files of planes apart; empty where planes are simulated.
+    """
 
     scans: Scans
     held_out: Sequence[Plane]
     held_out_indices: Sequence[int]
     description: str
     matrix: tuple[int, int]
+    acquired: Sequence[Acquired] = ()
+    digest: str = ""
 
 
 def find_material(recipe: Recipe, fold: tuple[int, int] | None) -> Material:
@@ -48,7 +56,17 @@ def _stored(recipe: Recipe, planes: PlaneFile, fold: tuple[int, int] | None) -> 
     return Material(
         StoredScans(planes, indices["chosen"], recipe.seed), planes, indices["held out"],
         f"{len(indices['chosen'])} planes of {len(chosen)} subjects ({planes.path.name})", (min(sides), max(sides)),
+        _distinct(planes, indices["chosen"]), planes.digest(),
     )  # fmt: skip
+
+
+def _distinct(planes: PlaneFile, indices: Sequence[int]) -> list[Acquired]:
+    """What was acquired over the full extent of k-space, each once."""
+    found: dict[object, Acquired] = {}
+    for index in indices:
+        acquired = planes.acquired(index).full_extent()
+        found.setdefault((acquired.shape, acquired.mask.numpy().tobytes()), acquired)
+    return list(found.values())
 
 
 def _procedural(recipe: Recipe, procedural: ProceduralRecipe) -> Material:

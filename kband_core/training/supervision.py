@@ -14,7 +14,8 @@ axis too.) Sampling is drawn anew every time, the angle belongs to the scan.
 | `square` | sampling within the central square of a band's area | that square |
 | `reference` | as `kband`, with the quirks of its published code | the same, coils combined |
 
-Of a plane that is not fully sampled, such as a band from a scanner, only what was acquired is seen or judged by.
+Of a plane that is not fully sampled, such as a band from a scanner, only what was acquired is seen or judged by. Where
+zeros at the ends of k-space are all that is missing (padding, as in public data sets), it counts as fully sampled.
 """
 
 from __future__ import annotations
@@ -24,79 +25,22 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from kband_core.bands import Geometry, band_mask, band_weight
-from kband_core.losses import Norm, kspace_loss, normalised_loss, relative_image_loss
+from kband_core.losses import normalised_loss
 from kband_core.sampling import ssdu_split
+from kband_core.training.acquired import Acquired
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example, make_example
 from kband_core.training.reference import combined_kspace, combined_loss, reference_band, reference_weight
-from kband_core.training.undersampling import Undersampling
+from kband_core.training.supervised import Compared, Supervised, Supervision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supervision(Undersampling):
-    """Turn a plane into an example, and judge by it."""
-
-    def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
-        """Make an example of a plane; `angle` is that of its scan, in degrees, unless the plane has its own."""
-        raise NotImplementedError
-
-    def loss(self, image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Judge images `(b, set, y, x)` by a batch of targets and weights; a scalar."""
-        raise NotImplementedError
-
-    def sampled(self, plane: Plane, rng: torch.Generator) -> Tensor:
-        """Draw what is sampled of what was acquired, `(ky, kx)` or `(ky, 1)`."""
-        return self.draw(_shape(plane), rng).to(plane.mask.device) & plane.mask
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Compared(Supervision):
-    """Judge by the mean weighted distance of samples, `l1`, or its square, `l2`."""
-
-    norm: Norm = "l1"
-    norms: ClassVar[tuple[str, ...]] = get_args(Norm)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.norm not in self.norms:
-            raise ValueError(f"norm: '{self.norm}' is not one of {', '.join(self.norms)}")
-
-    def loss(self, image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return kspace_loss(image, csm, target, weight, norm=self.norm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supervised(_Compared):
-    """Judge by everything acquired: MoDL as published, but for the norm; `normalised` is the loss of `ssdu`.
-
-    `relative` compares images, in logarithmic measure, and needs fully sampled planes.
-    """
-
-    norm: Norm | Literal["normalised", "relative"] = "l1"
-    norms: ClassVar[tuple[str, ...]] = (*get_args(Norm), "normalised", "relative")
-
-    def loss(self, image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        if self.norm == "relative":
-            return relative_image_loss(image, csm, target)
-        if self.norm == "normalised":
-            return normalised_loss(image, csm, target, weight)
-        return super().loss(image, csm, target, weight)
-
-    def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
-        if self.norm == "relative" and not plane.is_full:
-            raise ValueError("supervised: a fully sampled plane needed for norm 'relative'; use normalised")
-        sampled = self.sampled(plane, rng)
-        return make_example(plane, sampled, plane.mask, sampled)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Limited(_Compared):
+class _Limited(Compared):
     """Judge by a part of k-space of 1/`band_acceleration` of its area."""
 
     band_acceleration: float = 4.0
@@ -152,6 +96,12 @@ class KBand(_Limited):
     def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
         shape = _shape(plane)
         angle = _angle(plane, angle)
+        acquired = self.band_acceleration if plane.band_acceleration is None else plane.band_acceleration
+        if not math.isclose(acquired, self.band_acceleration, rel_tol=1e-6):
+            raise ValueError(
+                f"band_acceleration: {self.band_acceleration:g}, but slice {plane.slice} of subject {plane.subject} is "
+                f"a band of {acquired:g}, whose weight is another; train on bands of one acceleration"
+            )
         band = band_mask(shape, self.band_acceleration, angle, geometry=self.geometry, aspect=self.aspect)
         band = band.to(plane.mask.device)
         sampled = self.sampled(plane, rng)
@@ -175,11 +125,12 @@ class Ssdu(Supervision):
 
     fraction: float = 0.4
 
+    def draws_from(self, acquired: Acquired) -> bool:
+        return acquired.is_gapless
+
     def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
-        acquired = plane.mask
-        if plane.is_full:
-            central = plane.kspace[:, _shape(plane)[0] // 2].cpu().numpy().tobytes()
-            acquired = self.sampled(plane, torch.Generator().manual_seed(zlib.crc32(central)))
+        central = plane.kspace[:, _shape(plane)[0] // 2].cpu().numpy().tobytes()
+        acquired = self.sampled(plane, torch.Generator().manual_seed(zlib.crc32(central)))
         return make_example(plane, *ssdu_split(acquired, fraction=self.fraction, rng=rng), acquired, scaled_by=acquired)
 
     def loss(self, image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -190,7 +141,7 @@ class Reference(_Limited):
     """Train as the published code does: see `kband_core.training.reference`. Needs fully sampled planes."""
 
     def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
-        if not plane.is_full:
+        if not plane.acquired.has_reference:
             raise ValueError("reference: a fully sampled plane needed for the coil-combined target; use kband")
         shape, device = _shape(plane), plane.mask.device
         band = reference_band(shape, self.band_acceleration, round(_angle(plane, angle))).to(device)

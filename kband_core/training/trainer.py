@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,15 @@ from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
 from kband_core.training.history import History
-from kband_core.training.material import Material, find_material
+from kband_core.training.limits import covered
+from kband_core.training.material import find_material
 from kband_core.training.processes import Processes, processes
 from kband_core.training.recipe import Recipe
 from kband_core.training.state import State, learning_rate, take_step
 from kband_core.training.stopping import Told, listening
-from kband_core.training.supervision import Supervision
 from kband_core.training.validation import Validation
 
 ROW_EVERY = 50  # steps
-TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole
 SAMES = ("network", "pretrained", "supervision", "data", "optimiser", "seed")  # in checkpoint and recipe
 
 Tell = Callable[[int, int, float, Mapping[str, float]], None]
@@ -79,6 +77,7 @@ class _Training:
             raise ValueError(f"a batch of {optimiser.batch} cannot be shared by {own.n_ranks} processes")
         self.recipe, self.folder, self.own = recipe, folder, own
         self.material = find_material(recipe, fold)
+        self.limits = covered(recipe, self.material)
         self.n_steps = optimiser.steps or optimiser.epochs * self.material.scans.steps_per_epoch(optimiser.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -86,14 +85,23 @@ class _Training:
         adam = torch.optim.Adam(network.parameters(), optimiser.learning_rate)
         self.state = State(network, MovingAverage(network, optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
-        self.identity = json.dumps([recipe.model_dump(mode="json", include=set(SAMES)), fold], sort_keys=True)
+        content = recipe.model_dump(mode="json", include=set(SAMES))
+        if self.material.digest:  # a file may be moved, or be another one under the same name
+            content["data"]["planes"] = self.material.digest
+        self.identity = json.dumps([content, fold], sort_keys=True)
 
     def restore(self) -> None:
-        """Go on from the checkpoint. Raises `ValueError` if it is of another training."""
+        """Go on from the checkpoint. Raises `ValueError` if it is of another training, or damaged."""
         content = load_checkpoint(self.checkpoint)
-        if content["identity"] != self.identity:
-            raise ValueError(f"{self.checkpoint}: the checkpoint is of another recipe or fold; start without resuming")
-        self.state.restore(content)
+        if content.get("identity") != self.identity:
+            raise ValueError(
+                f"{self.checkpoint}: the checkpoint is of another recipe, other planes or another fold; start without "
+                "resuming"
+            )
+        try:
+            self.state.restore(content)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{self.checkpoint}: the checkpoint is damaged; start without resuming") from error
 
     def run(self, n_workers: int, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
         state, recipe = self.state, self.recipe
@@ -138,8 +146,7 @@ class _Training:
                 raise
 
     def _keep_the_best(self, figures: Mapping[str, float]) -> None:
-        best = _merit(self.state.best["figures"]) if self.state.best else -math.inf
-        if not _merit(figures) > best:  # nor if it is NaN
+        if self.state.best and _merit(figures) <= _merit(self.state.best["figures"]):
             return
         self.state.best = {"figures": dict(figures), "step": self.state.step}
         if self.own.rank == 0:
@@ -160,7 +167,7 @@ class _Training:
             "seed": recipe.seed,
             "steps": self.state.step,
             "date": datetime.date.today(),
-            "limits": _limits(recipe, recipe.supervision.build(), self.material),
+            "limits": self.limits,
             "metrics": self.state.best["figures"],
         }
 
@@ -183,20 +190,3 @@ def _beginning(recipe: Recipe) -> nn.Module:
 def _merit(figures: Mapping[str, float]) -> float:
     """Return the mean PSNR, in which every plane counts alike, as not in a mean of NMSE; else minus the loss."""
     return figures["psnr"] if "psnr" in figures else -figures["validation_loss"]
-
-
-def _limits(recipe: Recipe, supervise: Supervision, material: Material) -> dict[str, object]:
-    """What the training covers, but for what the recipe says of it."""
-    slowest, fastest = _range(supervise.line_acceleration)
-    fewest_acs, most_acs = _range(supervise.acs_lines)
-    if supervise.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
-        grid = round(slowest)
-        slowest = 1 / (1 / grid + (1 - 1 / grid) * min(most_acs / material.matrix[0], 1))
-    acceleration = round(max((1 - TOLERANCE) * slowest, 1.0), 2), round((1 + TOLERANCE) * fastest, 2)
-    covered = {"acceleration": acceleration, "matrix": material.matrix, "acs_lines": fewest_acs}
-    stated = recipe.limits.model_dump(exclude_none=True)
-    return {**covered, **stated, "sampling": ("samples" if supervise.sampling == "poisson" else "lines",)}
-
-
-def _range(value: float | Sequence[float]) -> tuple[float, float]:
-    return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)

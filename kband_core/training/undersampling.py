@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
@@ -21,7 +22,7 @@ class Undersampling:
 
     `sampling`: variable-density `lines`, `equispaced` lines (the acceleration is rounded, ACS lines come on top),
     `mixed`, which is either, or a 2-D `poisson` disc with a square of `acs_lines`. Of a range of ACS lines, only what
-    the acceleration leaves room for is drawn.
+    the acceleration leaves room for is drawn. Raises `ValueError` for what cannot be drawn, be it for want of SigPy.
     """
 
     line_acceleration: float | Sequence[float] = 4.0
@@ -35,6 +36,8 @@ class Undersampling:
                 raise ValueError(f"{name}: {low:g} to {high:g}, but at least 1 and a rising range needed")
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"sampling: '{self.sampling}' is not one of {', '.join(get_args(Sampling))}")
+        if self.sampling == "poisson" and find_spec("sigpy") is None:
+            raise ValueError("sampling: SigPy draws 'poisson' and is missing; pip install kband[train]")
 
     def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Tensor:
         """Draw what is acquired of k-space of `shape`: bool `(ky, 1)`, or `(ky, kx)` of a Poisson disc.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,19 +22,26 @@ from kband_core.training.scans import generator, scan_angle
 class Validation:
     """The same examples every time: masks over the full extent of k-space, from generators of fixed seeds.
 
-    Where no plane is fully sampled there is no reference, and the figure is the loss that training has too.
+    Where no plane is fully sampled there is no reference, and the figure is the loss that training has too. Planes of
+    nothing but noise, whose maps are empty, have no image and are left out; `ValueError` if there are no others.
     """
 
     def __init__(self, recipe: Recipe, planes: Sequence[Plane], indices: Sequence[int]) -> None:
         self._seed, self._planes = recipe.seed, planes
-        chosen = _spread(indices, recipe.validation.planes)
-        full = [index for index in chosen if planes[index].is_full]
+        chosen = ((index, planes[index]) for index in _spread(indices, recipe.validation.planes))
+        shown = {index: plane.acquired.has_reference for index, plane in chosen if plane.csm.any()}
+        if not shown:
+            raise ValueError("validation: the planes held out show nothing but noise; make the file of planes anew")
+        full = [index for index, has_reference in shown.items() if has_reference]
         self.has_reference = bool(full)
-        self._indices = full or chosen
+        self._indices = full or list(shown)
         self._supervise = recipe.supervision.full_extent() if full else recipe.supervision.build()
 
     def judge(self, network: nn.Module, processes: Processes) -> dict[str, float]:
-        """Return the mean of each figure; every process judges its share of the planes."""
+        """Return the mean of each figure; every process judges its share of the planes.
+
+        Raises `ValueError`, in all processes alike, if a mean is not finite.
+        """
         names = ("nmse", "psnr", "ssim") if self.has_reference else ("validation_loss",)
         total = torch.zeros(len(names) + 1, dtype=torch.float64, device=processes.device)
         for number in range(processes.rank, len(self._indices), processes.n_ranks):
@@ -43,7 +51,11 @@ class Validation:
                 figures = self._figures(image, example)
             total += torch.stack([*figures, torch.ones((), device=total.device)]).double()
         *sums, n = processes.sum(total).tolist()
-        return {name: value / n for name, value in zip(names, sums, strict=True)}
+        figures = {name: value / n for name, value in zip(names, sums, strict=True)}
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise ValueError(f"validation: the mean {name} of {n:.0f} planes is {value}, a finite number expected")
+        return figures
 
     def _example(self, number: int) -> Example:
         plane = self._planes[self._indices[number]]

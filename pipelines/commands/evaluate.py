@@ -39,7 +39,7 @@ def evaluate(
     MODEL is a name of the registry, or the card of a model (NAME.yaml). The reference is the image of all lines, made
     by the same gadgets and combined by maps. NMSE, PSNR and SSIM (7 x 7) are those of magnitudes, in the range of the
     reference; r is the distance from the centre of k-space over that to the end of an axis; authors_ are the metrics
-    of the published k-band code, which are not those of their names.
+    of the published k-band code, which are not those of their names. Images of nothing but noise are left out.
 
     Exits with 1 if a file cannot be evaluated; the others are all the same.
     """
@@ -57,13 +57,14 @@ def evaluate(
     n_failed = 0
     for path in raws:
         try:
-            of_file = list(judge(model, path, undersampling, rng=torch.Generator().manual_seed(seed)))
+            evaluation = judge(model, path, undersampling, rng=torch.Generator().manual_seed(seed))
         except (FileProblem, PipelineError, ScanError, ValueError) as problem:
             click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
             n_failed += 1
             continue
-        of_file.sort(key=image_of)  # methods keep their order
-        click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}")
+        of_file = sorted(evaluation.judged, key=image_of)  # methods keep their order
+        left_out = f"; {evaluation.n_empty} of nothing but noise left out" if evaluation.n_empty else ""
+        click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}{left_out}")
         _print(of_file)
         found += of_file
     if output and found:

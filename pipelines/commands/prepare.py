@@ -26,10 +26,12 @@ def prepare(
 
     RAW are MRD files or streams, sent through the gadgets that serve the scanner (prepare.xml), or files of fastMRI,
     M4Raw or SKM-TEA as published. Training and validation are split by subject, so every scan of a person must have
-    the same one. The file holds a digest of the patient's ID, not the ID.
+    the same one. The file holds a digest of the patient's ID, not the ID. Slices of nothing but zeros or noise, which
+    have no coil maps, are left out.
 
     Exits with 1 if any file failed; such a file adds no plane, the others are written all the same.
     """
+    from gadgets.errors import PipelineError, ScanError
     from kband_core.training.dataset import PlaneFile, PlaneWriter
     from pipelines.mrd_file import FileProblem, refuse_existing
 
@@ -39,8 +41,10 @@ def prepare(
         refuse_existing(output, overwrite)
         with PlaneWriter(output) as writer:
             for path in inputs:
-                if problem := _prepare_one(path, part, subject_from, middle):
-                    click.echo(f"Error: {path}: {problem}", err=True)
+                try:
+                    n_empty = _prepare_one(path, part, subject_from, middle)
+                except (FileProblem, PipelineError, ScanError, ValueError) as problem:
+                    click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
                     n_failed += 1
                     continue
                 of_file = _Made()
@@ -48,7 +52,8 @@ def prepare(
                     writer.append(plane)
                     of_file.add(plane)
                     made.add(plane)
-                click.echo(f"{path}: {of_file}; {plane.protocol}")
+                left_out = f"; {n_empty} of nothing but noise left out" if n_empty else ""
+                click.echo(f"{path}: {of_file}; {plane.protocol}{left_out}")
     except FileProblem as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -63,25 +68,30 @@ def prepare(
         raise SystemExit(1)
 
 
-def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"], middle: int | None) -> str | None:
-    """Write the planes of one file to `part`; return what is wrong, and write nothing, if any cannot be made."""
-    from gadgets.errors import PipelineError, ScanError
+def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"], middle: int | None) -> int:
+    """Write the planes of one file to `part`; return how many were left out, since only noise is in them: no maps.
+
+    Raises what reading and gadgets raise, or `ValueError` where no plane came, and writes nothing.
+    """
     from kband_core.training.dataset import Plane, PlaneWriter
-    from pipelines.mrd_file import FileProblem
     from pipelines.plane_source import open_planes
 
-    try:
-        with open_planes(path, middle=middle) as source, PlaneWriter(part) as writer:
-            subject = source.file_subject
-            if source.patient and subject_from == "header":
-                subject = hashlib.sha256(source.patient.encode()).hexdigest()[:12]
-            for plane in source.planes:
-                where = f"{path.name}, contrast {plane.contrast}, repetition {plane.repetition}"
-                what = plane.kspace, plane.mask, plane.csm
-                writer.append(Plane(*what, subject, source.protocol, where, plane.slice, plane.angle))
-            return None if len(writer) else "0 planes came of it: there is nothing but zeros"
-    except (FileProblem, PipelineError, ScanError, ValueError) as error:
-        return str(error).removeprefix(f"{path}: ")
+    n_empty = 0
+    with open_planes(path, middle=middle) as source, PlaneWriter(part) as writer:
+        subject = source.file_subject
+        if source.patient and subject_from == "header":
+            subject = hashlib.sha256(source.patient.encode()).hexdigest()[:12]
+        for plane in source.planes:
+            if not plane.csm.any():
+                n_empty += 1
+                continue
+            where = f"{path.name}, contrast {plane.contrast}, repetition {plane.repetition}"
+            what = plane.kspace, plane.mask, plane.csm
+            band = plane.angle, source.band_acceleration
+            writer.append(Plane(*what, subject, source.protocol, where, plane.slice, *band))
+        if not len(writer):
+            raise ValueError(f"0 planes came of it: there is nothing but {'noise' if n_empty else 'zeros'}")
+    return n_empty
 
 
 class _Made:

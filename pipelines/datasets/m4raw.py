@@ -2,7 +2,7 @@
 
 Like fastMRI's, but without readout oversampling: `reconstruction_rss` is as large as `kspace` (slice, coil, readout,
 phase). `ismrmrd_header` is not read, for not all of them are valid. The name tells scan and repetition, as in
-`2022061003_T203.h5`: the third of T2.
+`2022061003_T203.h5`: the third of T2. Scans are T1, T2, FLAIR and GRE.
 
 Lyu et al., M4Raw, Scientific Data 10:264 (2023).
 """
@@ -17,7 +17,7 @@ import h5py
 from pipelines.datasets.fastmri import rows_of_readouts
 from pipelines.datasets.volume import Volume, check_kspace, read_slice, text_attribute
 
-NAME = re.compile(r"(?P<subject>.+)_(?P<contrast>T1|T2|FLAIR)(?P<repetition>\d\d)")
+NAME = re.compile(r"(?P<subject>.+)_(?P<contrast>T1|T2|FLAIR|GRE)(?P<repetition>\d\d)")
 
 
 def volume(path: Path, file: h5py.File) -> Volume | None:

@@ -8,7 +8,7 @@ import torch
 
 from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.coil_sensitivities import CoilSensitivities
-from gadgets.collect_planes import CollectPlanes
+from gadgets.collect_planes import CollectPlanes, band_of
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
@@ -125,6 +125,7 @@ def test_a_band_is_known_by_its_header(head_scan, lines_of):
     scan = with_user_parameters(head_scan(), band_angle=30.0, band_acceleration=2.5)
     (plane,) = planes(scan, lines_of())
     assert plane.angle == 30.0
+    assert band_of(scan) == (2.5, 30.0)
     assert torch.equal(plane.mask, band_mask((N, N), 2.5, 30.0))
     assert not plane.kspace[:, ~plane.mask].any()
 

@@ -74,6 +74,19 @@ def test_lines_of_zeros_were_not_acquired(tmp_path, prepared):
     assert torch.equal(mask, (torch.arange(COLUMNS) >= 3) & (torch.arange(COLUMNS) < 38))
 
 
+def test_a_slice_of_noise_is_left_out(tmp_path, prepared):
+    """The ends of a volume lie in air: no maps, so nothing to train on."""
+    write_m4raw(tmp_path / "air.h5")
+    with h5py.File(tmp_path / "air.h5", "a") as file:
+        rng, shape = np.random.default_rng(0), file["kspace"].shape[1:]
+        file["kspace"][1] = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+    assert [plane.slice for plane in prepared(tmp_path / "air.h5")] == [0]
+    with h5py.File(tmp_path / "air.h5", "a") as file:
+        file["kspace"][0] = file["kspace"][1]
+    (tmp_path / "planes.h5").unlink()
+    assert refusal(tmp_path / "air.h5") == "0 planes came of it: there is nothing but noise"
+
+
 def test_a_test_file_of_fastmri_is_masked_where_it_is_zero(tmp_path, prepared):
     """Such a plane can still be trained on without a reference."""
     mask = np.zeros(COLUMNS, bool)
@@ -81,7 +94,7 @@ def test_a_test_file_of_fastmri_is_masked_where_it_is_zero(tmp_path, prepared):
     write_fastmri(tmp_path / "test.h5", mask=mask)
     plane = prepared(tmp_path / "test.h5")[0]
     assert torch.equal(plane.mask[:, 0], torch.from_numpy(mask))
-    assert not plane.is_full
+    assert not plane.acquired.is_gapless
 
 
 def test_m4raw(tmp_path, prepared):
@@ -97,11 +110,12 @@ def test_m4raw(tmp_path, prepared):
     assert planes[2].source == "2022061003_T202.h5, contrast 0, repetition 1"
 
 
+@pytest.mark.parametrize("other", ["T102", "FLAIR02", "GRE01"])
 @pytest.mark.parametrize("patient", ["", "0d6a"])
-def test_repetitions_of_m4raw_are_one_subject_by_name_too(patient, tmp_path, prepared):
+def test_repetitions_of_m4raw_are_one_subject_by_name_too(patient, other, tmp_path, prepared):
     """If they were two, a network would be validated on the head it was trained on."""
     write_m4raw(tmp_path / "2022061003_T201.h5", patient=patient)
-    write_m4raw(tmp_path / "2022061003_FLAIR02.h5", patient=patient)
+    write_m4raw(tmp_path / f"2022061003_{other}.h5", patient=patient)
     planes = prepared(*tmp_path.glob("2022*.h5"), options=["--subject-from", "file"])
     assert set(planes.subjects) == {"2022061003"}
 

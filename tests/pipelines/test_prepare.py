@@ -1,10 +1,13 @@
 """`kband prepare`: planes to train on, through the gadgets that serve the scanner."""
 
+import copy
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
+from gadgets import flags
 from gadgets.errors import PipelineError
 from kband_core.coils import combine
 from kband_core.fourier import to_image
@@ -71,7 +74,7 @@ def test_planes_show_what_was_scanned(tmp_path, full, full_scan):
     for plane in planes:
         inside = plane.csm.abs().square().sum((0, 1)) > 0.5
         image = combine(to_image(plane.kspace), plane.csm)[0].abs()
-        assert plane.is_full
+        assert plane.mask.all()
         assert nrmse(image * inside, references[plane.slice] * inside) < 0.03
 
 
@@ -129,6 +132,36 @@ def test_a_file_of_planes_is_not_overwritten_unasked(tmp_path, full):
     assert prepare(tmp_path, tmp_path / "absent.h5", "--overwrite").exit_code == 1
     assert (tmp_path / "planes.h5").read_bytes() == before
     assert prepare(tmp_path, raw, "--overwrite").exit_code == 0
+
+
+def test_a_slice_of_noise_is_left_out(tmp_path, full, full_scan):
+    """It has no maps: nothing could be learned from it, and as validation it would judge no network."""
+    rng = np.random.default_rng(0)
+    lines = copy.deepcopy(full_scan[1])
+    for line in lines:
+        if line.idx.slice == 1 and not flags.is_noise(line):
+            line.data[:] = rng.standard_normal(line.data.shape) + 1j * rng.standard_normal(line.data.shape)
+    result = prepare(tmp_path, full("scan.h5", lines=lines))
+    assert result.exit_code == 0, result.output
+    assert "scan.h5: 2 planes, subject scan" in result.output
+    assert "; simulated_head; 1 of nothing but noise left out\n" in result.output
+    assert [plane.slice for plane in PlaneFile(tmp_path / "planes.h5")] == [0, 2]
+
+
+def test_the_acceleration_of_a_band_is_kept(tmp_path, full_scan):
+    """Its weight depends on it."""
+    band = "<userParameters>" + "".join(
+        f"<userParameterDouble><name>{name}</name><value>{value}</value></userParameterDouble>"
+        for name, value in (("band_angle", 30.0), ("band_acceleration", 2.5))
+    )
+    header, root = full_scan[0], "<userParameters>"
+    header = header.replace(root, band) if root in header else header.replace(
+        "</ismrmrdHeader>", f"{band}</userParameters></ismrmrdHeader>"
+    )  # fmt: skip
+    write_raw(tmp_path / "band.h5", header, full_scan[1])
+    result = prepare(tmp_path, tmp_path / "band.h5")
+    assert result.exit_code == 0, result.output
+    assert {(plane.angle, plane.band_acceleration) for plane in PlaneFile(tmp_path / "planes.h5")} == {(30.0, 2.5)}
 
 
 def test_the_middle_slices(tmp_path, full):

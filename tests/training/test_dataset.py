@@ -3,10 +3,12 @@
 import pickle
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
-from kband_core.training.dataset import Plane, PlaneFile, PlaneWriter, fold_subjects, split_subjects
+from kband_core.training.dataset import Plane, PlaneFile, PlaneWriter
+from kband_core.training.subjects import fold_subjects, split_subjects
 
 
 def plane(subject="a", shape=(6, 8), **changes):
@@ -31,14 +33,13 @@ def write(path, *planes):
 def test_a_plane_survives_the_file(path):
     """Numbers, texts and the angle come back as they were, odd shapes and 2-D masks included."""
     band = torch.rand(7, 9, generator=torch.Generator().manual_seed(0)) > 0.5
-    stored = [plane("a"), plane("b", (7, 9), mask=band, angle=30.5)]
+    stored = [plane("a"), plane("b", (7, 9), mask=band, angle=30.5, band_acceleration=2.5)]
     write(path, *stored)
     for ours, theirs in zip(stored, PlaneFile(path), strict=True):
         assert all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in ("kspace", "mask", "csm"))
         assert vars(ours).keys() == vars(theirs).keys()
-        assert [ours.subject, ours.protocol, ours.source, ours.slice, ours.angle] == [
-            theirs.subject, theirs.protocol, theirs.source, theirs.slice, theirs.angle
-        ]  # fmt: skip
+        others = ("subject", "protocol", "source", "slice", "angle", "band_acceleration")
+        assert [getattr(ours, name) for name in others] == [getattr(theirs, name) for name in others]
 
 
 def test_a_file_of_planes_can_be_sent_to_a_worker(path):
@@ -104,6 +105,77 @@ def test_what_is_no_file_of_planes_is_refused(path):
         file.create_group("planes")
     with pytest.raises(ValueError, match="0 planes, at least 1 expected"):
         PlaneFile(path)
+
+
+DAMAGES = {
+    "no subject": lambda group: group.attrs.pop("subject"),
+    "no slice": lambda group: group.attrs.pop("slice"),
+    "a slice that is a text": lambda group: group.attrs.update(slice="third"),
+    "no k-space": lambda group: group.pop("kspace"),
+    "no mask": lambda group: group.pop("mask"),
+    "k-space of real numbers": lambda group: replaced(group, "kspace", np.zeros((2, 6, 8), np.float32)),
+    "k-space of one axis": lambda group: replaced(group, "kspace", np.zeros(5, np.complex64)),
+    "a mask of numbers": lambda group: replaced(group, "mask", np.ones((6, 1), np.int64)),
+    "a mask of another size": lambda group: replaced(group, "mask", np.ones((5, 1), bool)),
+    "maps that are a folder": lambda group: (group.pop("csm"), group.create_group("csm")),
+}  # fmt: skip
+
+
+def replaced(group, name, array):
+    del group[name]
+    group[name] = array
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_plane_is_one_sentence(damage, path):
+    """On opening or on reading, here or in a worker: a sentence that names file and plane."""
+    write(path, plane("a"), plane("b"))
+    with h5py.File(path, "r+") as file:
+        damage(file["planes/000001"])
+    with pytest.raises(ValueError, match=r"planes.h5: plane 000001 cannot be read \(.*\); make the file anew$") as told:
+        PlaneFile(path)[1]
+    assert "\n" not in str(told.value)
+
+
+def test_a_damaged_file_is_one_sentence(path):
+    """No version, no group of planes, half of the bytes."""
+    write(path, plane("a"))
+    with h5py.File(path, "r+") as file:
+        del file.attrs["version"]
+    with pytest.raises(ValueError, match="planes of version None, but this program reads 1"):
+        PlaneFile(path)
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="kband planes", version=1)
+        file["planes"] = 3
+    with pytest.raises(ValueError, match=r"planes.h5: it cannot be read \(.*\); make the file anew"):
+        PlaneFile(path)
+    write(path, plane("a"))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="not an HDF5 file, so no planes"):
+        PlaneFile(path)
+
+
+def test_a_band_is_told_whole_or_not_at_all(path):
+    """Its angle alone does not tell its weight; files of before told nothing else."""
+    with pytest.raises(ValueError, match=r"the band has angle 30.0 and band_acceleration None; both or neither"):
+        plane(angle=30.0)
+    write(path, plane("a", angle=30.0, band_acceleration=4.0), plane("b"))
+    with h5py.File(path, "r+") as file:
+        del file["planes/000000"].attrs["band_acceleration"]
+    with pytest.raises(ValueError, match="plane 000000 is a band of unknown acceleration; make the file anew"):
+        PlaneFile(path)
+
+
+def test_what_was_acquired_is_known_without_the_samples(path):
+    """As the plane itself says it, bands included."""
+    band = torch.rand(7, 9, generator=torch.Generator().manual_seed(0)) > 0.5
+    stored = [plane("a"), plane("b", (7, 9), mask=band, angle=30.5, band_acceleration=2.5)]
+    write(path, *stored)
+    file = PlaneFile(path)
+    for index, ours in enumerate(stored):
+        told = file.acquired(index)
+        assert torch.equal(told.mask, ours.mask)
+        assert (told.shape, told.band) == (ours.acquired.shape, ours.acquired.band)
 
 
 SUBJECTS = ["anna", "bert", "anna", "cleo", "dora", "emil"]

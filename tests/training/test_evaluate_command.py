@@ -1,5 +1,6 @@
 """`kband evaluate`: lines are left out as a scanner leaves them out, and the figures are those of the images."""
 
+import copy
 import csv
 
 import numpy as np
@@ -74,9 +75,11 @@ def test_every_method_is_judged(tmp_path, raw, model):
     assert (tmp_path / "errors.png").stat().st_size > 10_000
 
 
-def test_without_an_omission_there_is_no_error(tmp_path, raw, model):
-    """R=1 keeps every line: images of combined coils are those of the reference, bit for bit."""
-    kband("evaluate", model, raw, "--acceleration", 1, "-o", tmp_path / "table.csv")
+@pytest.mark.parametrize("acs", [16, 20, 32])
+def test_without_an_omission_there_is_no_error(acs, tmp_path, raw, model):
+    """R=1 keeps every line: images of combined coils are those of the reference, bit for bit, for they are combined by
+    maps from as many lines."""
+    kband("evaluate", model, raw, "--acceleration", 1, "--acs", acs, "-o", tmp_path / "table.csv")
     with (tmp_path / "table.csv").open() as file:
         nmse = {row["method"]: float(row["nmse"]) for row in csv.DictReader(file)}
     assert nmse["zero-filled"] == nmse["tiny"] == 0
@@ -88,6 +91,32 @@ def test_an_image_by_another_method_says_so(raw, tmp_path):
     save_tiny_model(tmp_path / "models", limits={**LIMITS, "acceleration": [1, 2]})
     told = kband("evaluate", tmp_path / "models" / "tiny.yaml", raw, "--acceleration", 3, "--acs", 16)
     assert "tiny, fell back" in told.output
+
+
+def only_noise(lines, slices):
+    """Copies of lines, those of some slices replaced by noise: the ends of a volume lie in air."""
+    rng = np.random.default_rng(0)
+    for line in copy.deepcopy(lines):
+        if line.idx.slice in slices and not flags.is_noise(line):
+            line.data[:] = rng.standard_normal(line.data.shape) + 1j * rng.standard_normal(line.data.shape)
+        yield line
+
+
+def test_a_slice_of_noise_is_left_out(tmp_path, full, model):
+    """It has no maps, so no image to compare with; the other slice is judged as if alone, and the omission is told."""
+    header, lines = full
+    write_raw(tmp_path / "end.h5", header, only_noise(lines, [1]))
+    told = kband("evaluate", model, tmp_path / "end.h5", "--acceleration", 2, "-o", tmp_path / "table.csv")
+    assert told.exit_code == 0, told.output
+    assert "24 calibration lines, lines; 1 of nothing but noise left out\n" in told.output
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["slice"] for row in rows] == ["0"] * 3
+    assert all(float(row["nmse"]) < 1 for row in rows)
+    write_raw(tmp_path / "air.h5", header, only_noise(lines, [0, 1]))
+    nothing = kband("evaluate", model, tmp_path / "air.h5", "--acceleration", 2)
+    assert nothing.exit_code == 1
+    assert "air.h5: 0 images to judge: there is nothing but noise" in nothing.output
 
 
 def test_what_cannot_be_evaluated_is_said_in_a_sentence(tmp_path, scan, model):

@@ -16,8 +16,8 @@ from kband_core.training.supervision import SUPERVISIONS, build_supervision
 SHAPE = (48, 40)
 
 
-def make_plane(mask=None, angle=None, noise=0.01):
-    """A disc of brightness 1 with three coils and noise, acquired where `mask` says."""
+def make_plane(mask=None, angle=None, noise=0.01, band_acceleration=4.0):
+    """A disc of brightness 1 with three coils and noise, acquired where `mask` says; a band, if it has an angle."""
     rng = torch.Generator().manual_seed(5)
     y, x = (torch.linspace(-1, 1, n) for n in SHAPE)
     y, x = y[:, None], x[None]
@@ -27,7 +27,8 @@ def make_plane(mask=None, angle=None, noise=0.01):
     kspace = predicted_kspace(image[None], csm)
     kspace = kspace + noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
     mask = torch.ones(SHAPE[0], 1, dtype=torch.bool) if mask is None else mask
-    return Plane(kspace * mask, mask, csm, subject="a", angle=angle), image
+    band = None if angle is None else band_acceleration
+    return Plane(kspace * mask, mask, csm, subject="a", angle=angle, band_acceleration=band), image
 
 
 def make_example(name, plane=None, angle=30.0, seed=0, **options):
@@ -148,6 +149,32 @@ def test_ssdu_takes_an_undersampled_scan_as_it_is():
     acquired[::4] = acquired[20:28] = True
     example = make_example("ssdu", make_plane(acquired)[0])
     assert torch.equal(example.mask | (example.weight > 0), acquired)
+
+
+def test_ssdu_leaves_lines_out_of_a_padded_scan():
+    """Public data are padded with zeros: taken as they are, no line would ever be left out, as none was."""
+    padded = (torch.arange(48) >= 3)[:, None] & (torch.arange(48) < 45)[:, None]
+    example = make_example("ssdu", make_plane(padded)[0])
+    sampled = example.mask | (example.weight > 0)
+    assert not (sampled & ~padded).any()
+    assert 10 <= sampled.sum() <= 16
+
+
+def test_a_padded_scan_has_a_reference():
+    """Its image is that of all that was acquired, as in the data sets that are published so."""
+    padded = (torch.arange(48) >= 3)[:, None] & (torch.arange(48) < 45)[:, None]
+    assert make_example("reference", make_plane(padded)[0]).target.shape == (1, *SHAPE)
+    assert torch.equal(make_example("supervised", make_plane(padded)[0], norm="relative").weight, padded.float())
+
+
+@pytest.mark.parametrize("acceleration", [3.0, 6.0])
+def test_a_band_of_another_acceleration_is_refused(acceleration):
+    """W is the inverse of how often bands of one size visit a sample: of another size, it favours the edge."""
+    plane, _ = make_plane(band_mask(SHAPE, acceleration, 30.0), angle=30.0, band_acceleration=acceleration)
+    sentence = f"band_acceleration: 4, but slice 0 of subject a is a band of {acceleration:g}, whose weight is another"
+    with pytest.raises(ValueError, match=sentence):
+        make_example("kband", plane)
+    assert make_example("kband", plane, band_acceleration=acceleration).weight.max() > 1
 
 
 def test_ssdu_scale_is_that_of_the_whole_scan():

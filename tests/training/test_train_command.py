@@ -1,5 +1,6 @@
 """`kband train` as a user meets it: a model and a sentence, or one sentence."""
 
+import sys
 from dataclasses import replace
 
 import h5py
@@ -7,9 +8,10 @@ import pytest
 import torch
 import yaml
 
-from kband_core.training.dataset import PlaneFile, PlaneWriter, split_subjects
+from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.history import COLUMNS, read_history
 from kband_core.training.procedural import procedural_plane
+from kband_core.training.subjects import split_subjects
 from tests.command import kband
 from tests.training.tiny import TINY
 
@@ -59,7 +61,58 @@ def test_a_training_is_not_overwritten(tmp_path, recipe):
     assert "a checkpoint of tiny exists; --resume or --overwrite it" in again.output
     assert "1 of 1 steps" in kband(*call, "--resume").output
     other = kband(*call, "--resume", "--seed", 5)
-    assert "the checkpoint is of another recipe or fold; start without resuming" in other.output
+    assert "the checkpoint is of another recipe, other planes or another fold; start without resuming" in other.output
+
+
+def test_a_training_without_a_model_fails(tmp_path, recipe):
+    """Whoever calls it from a script must not go on as if there were one."""
+    call = ("train", recipe, "-o", tmp_path / "models", "--steps", 1, "--workers", 0, "--device", "cpu")
+    kband(*call)
+    path = tmp_path / "models" / "tiny.checkpoint"
+    torch.save({**torch.load(path, weights_only=True), "best": {}}, path)
+    told = kband(*call, "--resume")
+    assert told.exit_code == 1
+    assert "Error: tiny: no model was written, for no validation has judged one\n" in told.output
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path, recipe):
+    """Whole as a file, but of another network, or of nothing."""
+    call = ("train", recipe, "-o", tmp_path / "models", "--steps", 1, "--workers", 0, "--device", "cpu")
+    kband(*call)
+    path = tmp_path / "models" / "tiny.checkpoint"
+    content = torch.load(path, weights_only=True)
+    for damaged in ({**content, "network": {}}, {key: content[key] for key in ("format", "identity")}):
+        torch.save(damaged, path)
+        told = kband(*call, "--resume")
+        assert told.exit_code == 1
+        assert told.output == f"Error: {path}: the checkpoint is damaged; start without resuming\n"
+    torch.save({"format": content["format"]}, path)
+    assert "the checkpoint is of another recipe" in kband(*call, "--resume").output
+
+
+def test_other_planes_of_the_same_name_do_not_go_on(tmp_path, planes, recipe):
+    """Split anew, subjects that were trained on would judge the network; the same file elsewhere splits as before."""
+    call = ("train", recipe, "-o", tmp_path / "models", "--steps", 1, "--workers", 0, "--device", "cpu")
+    assert kband(*call, "--planes", planes).exit_code == 0
+    moved = planes.rename(tmp_path / "moved.h5")
+    again = kband(*call, "--resume", "--planes", moved)
+    assert again.exit_code == 0, again.output
+    with PlaneWriter(planes) as writer:
+        for plane in PlaneFile(moved):
+            writer.append(replace(plane, subject=plane.subject.upper()))
+    other = kband(*call, "--resume", "--planes", planes)
+    assert other.exit_code == 1
+    assert "the checkpoint is of another recipe, other planes or another fold; start without resuming" in other.output
+
+
+def test_sigpy_is_missed_before_the_first_step(tmp_path, monkeypatch):
+    """One sentence that names the extra."""
+    monkeypatch.setitem(sys.modules, "sigpy", None)
+    recipe = write_recipe(tmp_path / "tiny.yaml", {"supervision": {**KBAND, "sampling": "poisson"}})
+    told = kband("train", recipe, "-o", tmp_path / "models", "--workers", 1, "--device", "cpu")
+    assert told.exit_code == 1
+    assert told.output.endswith("sampling: SigPy draws 'poisson' and is missing; pip install kband[train]\n")
+    assert told.output.count("\n") == 1
 
 
 def test_kband_trains_from_bands_alone(tmp_path, planes):
@@ -68,7 +121,7 @@ def test_kband_trains_from_bands_alone(tmp_path, planes):
         for plane in PlaneFile(planes):
             columns = (torch.arange(33) - 16).abs() <= 6
             mask = columns.expand(35, 33)
-            writer.append(replace(plane, kspace=plane.kspace * mask, mask=mask, angle=0.0))
+            writer.append(replace(plane, kspace=plane.kspace * mask, mask=mask, angle=0.0, band_acceleration=3.0))
     recipe = write_recipe(tmp_path / "tiny.yaml", {"supervision": KBAND})
     told = kband("train", recipe, "-o", tmp_path, "--planes", tmp_path / "bands.h5", "--workers", 0, "--device", "cpu")
     assert told.exit_code == 0, told.output
@@ -129,4 +182,18 @@ def test_nan_found_by_a_worker_is_one_sentence(tmp_path, planes, recipe):
     told = kband("train", recipe, "-o", tmp_path, "--planes", planes, "--workers", 1, "--device", "cpu")
     assert told.exit_code == 1
     assert "samples of kspace in slice 0 of subject" in told.output
+    assert "Traceback" not in told.output
+
+
+def test_damage_found_by_a_worker_is_one_sentence(tmp_path, planes, recipe):
+    """The main process reads sizes only; what lacks is met in another one."""
+    chosen, _ = split_subjects("abc", seed=0, fraction=0.2)
+    with h5py.File(planes, "r+") as file:
+        for group in file["planes"].values():
+            if group.attrs["subject"] in chosen:
+                del group["kspace"]
+    told = kband("train", recipe, "-o", tmp_path, "--planes", planes, "--workers", 1, "--device", "cpu")
+    assert told.exit_code == 1
+    assert "planes.h5: plane 00000" in told.output
+    assert "cannot be read (" in told.output
     assert "Traceback" not in told.output

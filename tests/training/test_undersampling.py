@@ -1,5 +1,7 @@
 """Sampling drawn for training: between the limits that the recipe gives, and split as promised."""
 
+import sys
+
 import pytest
 import torch
 
@@ -49,6 +51,14 @@ def test_patterns_are_those_asked_for(rng):
     assert all(is_equispaced("equispaced") for _ in range(20))
     assert not any(is_equispaced("lines") for _ in range(20))
     assert 5 < sum(is_equispaced("mixed") for _ in range(40)) < 35
+
+
+def test_poisson_discs_without_sigpy_are_refused_at_once(monkeypatch):
+    """A worker that misses it in the first step would end in a traceback."""
+    monkeypatch.setitem(sys.modules, "sigpy", None)
+    with pytest.raises(ValueError, match=r"^sampling: SigPy draws 'poisson' and is missing; pip install kband\[train"):
+        Undersampling(sampling="poisson")
+    assert Undersampling(sampling="lines")
 
 
 def test_poisson_discs_are_two_dimensional(rng):
