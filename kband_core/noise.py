@@ -24,7 +24,7 @@ QUIETEST = 0.1  # of the directions in the space of windows, where of all that i
 EDGE = 1.3  # times the strongest direction of pure noise: above it there is signal
 ROUNDS = 30  # at most, in which the covariance settles
 SETTLED = 0.02  # largest change of a round, relative
-WHITE_AT_ONCE = 0.375  # change of the first round below which noise is white: then further ones find 1.4 to 2.5 times
+WHITE_AT_ONCE = 0.285  # change of the first round, 1.4 times, below which noise is white; 1.5 may become 9 in the end
 LEAST_NOISE = 1e-4  # of a combination of coils, in power, relative to the mean
 WHITE = 2.5  # times more noise power in one combination of coils than in another: white within what can be told
 PARTITIONS = 8  # at most, spread over a slab, whose windows are looked at: the others cost as much and tell the same
@@ -57,7 +57,7 @@ def calibration_noise(acs: Tensor) -> Tensor:
 
     Where signal is absent, the windows' covariance is that of the noise, the same for every sample of a window. Seen
     from the current estimate, directions no stronger than pure noise are taken for such; what they hold corrects the
-    estimate, until they do not change it: up to 30 rounds, one where it finds white noise. After whitening by it, the
+    estimate, until they do not change it: up to 30 rounds, one where it is found to be white. After whitening by it, the
     noise power of the phantom's 2 to 16 coils differs by less than 1.9 times from one direction to another at 1 and
     5 % noise, where it differed by 3 times and more before; at less noise it is told less well. A coil without a signal
     is given the mean noise of the others.

@@ -1,4 +1,4 @@
-"""Random fields that tissue is made of: smooth, folded, or with detail at every scale; and their borders."""
+"""Random fields that tissue is made of: smooth, folded, or with detail at every scale; their borders and blur."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def above(field: Tensor, level: float, width: float) -> Tensor:
 def border_width(rng: torch.Generator) -> float:
     """Draw the width of a border, in units of the field: sharp to the pixel, or washed out."""
     return 0.02 * 30 ** between(0, 1, rng)
+
+
+def blurred(image: Tensor, width: float) -> Tensor:
+    """Convolve `(y, x)` with a Gaussian of SD `width` pixels, across the edges; nothing becomes negative."""
+    y, x = (torch.exp(-2 * (math.pi * width * torch.fft.fftfreq(n)) ** 2) for n in image.shape)
+    return torch.fft.ifft2(torch.fft.fft2(image) * y[:, None] * x).real.clamp(min=0)
 
 
 def between(low: float, high: float, rng: torch.Generator) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kband_core.training.dead_leaves import dead_leaves
 from kband_core.training.random_fields import above, between, border_width, rough_field, smooth_field
+from kband_core.training.random_scalps import within_cartoon_scalp, within_textured_scalp
 
 
 def cartoon_head(outline: Tensor, rng: torch.Generator) -> Tensor:
@@ -36,7 +37,7 @@ def cartoon_head(outline: Tensor, rng: torch.Generator) -> Tensor:
     head = head * (1 + between(0.0, 0.08, rng) * texture)
     vessels = (smooth_field(shape, between(0.03, 0.1, rng) * max(shape), rng).abs() < 0.03) & (fold > 0.5)
     head = torch.where(vessels & (float(levels[6]) < 0.5), between(0, 2, rng), head)
-    return _within_scalp(head, outline, edge, rng)
+    return within_cartoon_scalp(head, outline, edge, rng)
 
 
 def textured_head(outline: Tensor, rng: torch.Generator) -> Tensor:
@@ -55,7 +56,7 @@ def textured_head(outline: Tensor, rng: torch.Generator) -> Tensor:
         lines = smooth_field(shape, between(0.03, 0.1, rng) * max(shape), rng).abs() < 0.03
         vessels = lines & (smooth_field(shape, 0.1 * max(shape), rng) > between(0, 1.5, rng))
         head = torch.where(vessels, between(0, 2, rng), head)
-    return _within_scalp(head, outline, edge, rng)
+    return within_textured_scalp(head, outline, edge, rng)
 
 
 def clouds(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
@@ -82,34 +83,20 @@ def _brain(shape: tuple[int, int], inner: Tensor, rng: torch.Generator) -> Tenso
         cortex, nuclei = white * between(0.7, 1.3, rng), white * between(0.7, 1.3, rng)
     fold = smooth_field(shape, between(0.02, 0.08, rng) * max(shape), rng, band=True)
     finer = smooth_field(shape, between(0.01, 0.03, rng) * max(shape), rng, band=True)
-    height = fold + between(0, 0.6, rng) * finer + between(1.5, 8, rng) * (inner - between(0.6, 0.95, rng))
+    outwards = between(1.5, 8, rng) * (inner - between(0.6, 0.95, rng))
+    filled = between(0.2, 1.2, rng)  # how high above the border of the white matter fluid begins
+    if float(torch.rand((), generator=rng)) < 0.5:  # furrows as lines, lined by a cortex on both sides
+        ribbon = between(0.3, 0.9, rng)
+        fold, filled = ribbon - fold.abs(), ribbon * between(0.5, 0.95, rng)
+        outwards = outwards.clamp(max=0)
+    height = fold + between(0, 0.6, rng) * filled * finer + outwards
     deep = smooth_field(shape, between(0.1, 0.35, rng) * max(shape), rng) - between(0, 2, rng) * (inner - 0.5)
     brain = torch.full(shape, white)
     for field, level, tissue in (
         (deep, between(0.5, 1.3, rng), nuclei),
         (height, 0.0, cortex),
-        (height, between(0.2, 1.2, rng), fluid),
+        (height, filled, fluid),
         (-deep, between(0.7, 1.8, rng), ventricles),
     ):
         brain = brain + above(field, level, border_width(rng)) * (tissue - brain)
     return brain
-
-
-def _within_scalp(head: Tensor, outline: Tensor, edge: float, rng: torch.Generator) -> Tensor:
-    inner, shape = outline / edge, head.shape
-    depth = (outline - edge) / (1 - edge) + (inner > 1) * 0.03 * smooth_field(shape, 0.02 * max(shape), rng)
-    return torch.where(inner > 1, _scalp(depth, rng), head).clamp(min=0.01) * (outline < 1)
-
-
-def _scalp(depth: Tensor, rng: torch.Generator) -> Tensor:
-    """Thin layers around a brain, some dark as bone, some bright as fat; `depth` is 0 within them and 1 at the skin."""
-    n_layers = int(torch.randint(2, 8, (), generator=rng))
-    borders = torch.rand(n_layers - 1, generator=rng).sort().values
-    levels = torch.rand(n_layers, generator=rng)
-    levels = torch.where(torch.rand(n_layers, generator=rng) < 0.4, 0.1 * levels, levels)
-    brightest = torch.rand(n_layers, generator=rng) < 0.4  # next to the coils fat outshines the brain
-    levels = torch.where(brightest, levels * between(1, 3, rng), levels)
-    thickness = smooth_field(depth.shape, between(0.1, 0.4, rng) * max(depth.shape), rng)
-    layers = levels[torch.bucketize(depth + between(0, 0.2, rng) * thickness * (1 - depth), borders)]
-    patches = smooth_field(depth.shape, between(4, 12, rng), rng) > between(0.5, 2, rng)
-    return layers * (1 - between(0, 0.6, rng) * patches)

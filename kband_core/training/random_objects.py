@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kband_core.training.dead_leaves import dead_leaves
-from kband_core.training.random_fields import between
+from kband_core.training.random_fields import between, blurred
 from kband_core.training.random_heads import cartoon_head, textured_head
 
 Objects = Literal["cartoon", "textured"]
@@ -28,18 +28,15 @@ def random_object(
     outline = _outline(fine, rng, grown=between(1.1, 1.6, rng) if cut else 1.0)
     if kind < (0.3 if objects == "cartoon" else 0.12):
         leaves = dead_leaves(fine, rng)
-        return (leaves if objects == "cartoon" else _blurred(leaves, rng)) * (outline < 1)
-    head = cartoon_head(outline, rng) if objects == "cartoon" else _blurred(textured_head(outline, rng), rng)
-    return head * _fading(fine, rng) if cut else head
+        return (leaves if objects == "cartoon" else _softened(leaves, rng)) * (outline < 1)
+    head = cartoon_head(outline, rng) if objects == "cartoon" else _softened(textured_head(outline, rng), rng)
+    return head * fading(fine, rng) if cut else head
 
 
-def _blurred(image: Tensor, rng: torch.Generator) -> Tensor:
+def _softened(image: Tensor, rng: torch.Generator) -> Tensor:
     """Blur by up to 0.6 acquired pixels, as decay of the signal and thick slices do; half of the objects not at all."""
     width = FINER * between(-0.6, 0.6, rng)
-    if width <= 0:
-        return image
-    y, x = (torch.exp(-2 * (math.pi * width * torch.fft.fftfreq(n)) ** 2) for n in image.shape)
-    return torch.fft.ifft2(torch.fft.fft2(image) * y[:, None] * x).real.clamp(min=0)
+    return blurred(image, width) if width > 0 else image
 
 
 def _outline(shape: tuple[int, int], rng: torch.Generator, *, grown: float = 1.0) -> Tensor:
@@ -55,8 +52,8 @@ def _outline(shape: tuple[int, int], rng: torch.Generator, *, grown: float = 1.0
     return torch.hypot(along / semi[0], across / semi[1]) * (1 + bumps)
 
 
-def _fading(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """What the ends of coils and of gradients leave of the signal, 1 in the middle, at the edges of one axis less."""
+def fading(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Draw what the ends of coils and gradients leave of the signal, 1 in the middle `(y, x)`, less along one axis."""
     edge, width = between(0.8, 1.1, rng), between(0.03, 0.2, rng)
     y, x = (torch.sigmoid((edge - torch.linspace(-1, 1, n).abs()) / width) for n in shape)
     return y[:, None].expand(shape) if between(0, 1, rng) < 0.5 else x.expand(shape)

@@ -10,7 +10,7 @@ from kband_core.scaling import plane_scale
 from kband_core.training.dead_leaves import dead_leaves
 from kband_core.training.procedural import procedural_plane
 from kband_core.training.random_heads import clouds
-from kband_core.training.random_objects import random_object
+from kband_core.training.random_objects import fading, random_object
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.scans import EndlessScans, ProceduralScans
 
@@ -81,6 +81,17 @@ def test_a_cut_object_reaches_the_edge():
 
     assert at_the_edges() < 8
     assert at_the_edges(cut=True) > 15
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cut_object_fades_towards_both_ends_of_one_axis(seed):
+    """Along the other it is the same everywhere; the middle stays."""
+    fade = fading((40, 60), torch.Generator().manual_seed(seed))
+    along = fade[:, 0] if torch.equal(fade, fade[:, :1].expand_as(fade)) else fade[0]
+    assert torch.equal(fade, (along[:, None] if len(along) == 40 else along).expand(40, 60))
+    assert float(along[len(along) // 2]) > 0.95
+    assert float(along[0]) == pytest.approx(float(along[-1]), rel=1e-5)
+    assert float(along[0]) < 0.8 * float(along.max())
 
 
 def test_leaves_cover_everything(rng):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kband_core.training.random_fields import above, border_width, rough_field, smooth_field
+from kband_core.training.random_fields import above, blurred, border_width, rough_field, smooth_field
 
 
 def test_a_smooth_field_is_smooth(rng):
@@ -54,3 +54,14 @@ def test_borders_are_sharp_or_washed_out(rng):
     assert 0.02 <= float(drawn.min()) < 0.025
     assert 0.5 < float(drawn.max()) <= 0.6
     assert float(drawn.log().mean()) == pytest.approx(math.log(math.sqrt(0.02 * 0.6)), abs=0.15)
+
+
+def test_a_point_is_blurred_into_a_gaussian():
+    """Its sum stays and its variance along each axis is the square of the width."""
+    point = torch.zeros(41, 51)
+    point[20, 25] = 3
+    spot = blurred(point, 2.5)
+    assert float(spot.sum()) == pytest.approx(3, rel=1e-4)
+    for along, centre, n in ((spot.sum(1), 20, 41), (spot.sum(0), 25, 51)):
+        distance = torch.arange(n) - centre
+        assert float((along * distance**2).sum() / along.sum()) == pytest.approx(2.5**2, rel=0.01)
