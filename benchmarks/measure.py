@@ -20,7 +20,8 @@ from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from gadgets.stock import RemoveROOversampling
 from kband_core.metrics import nrmse, ssim
-from pipelines.mrd_file import FileProblem, RawFile
+from pipelines.finished_file import FileProblem
+from pipelines.mrd_file import RawFile
 from pipelines.pipeline import Pipeline
 from pipelines.run import Verdict, run
 

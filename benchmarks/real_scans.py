@@ -12,8 +12,9 @@ from measure import data_option, print_conditions, print_table
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
+from pipelines.finished_file import FileProblem
 from pipelines.montage import montage
-from pipelines.mrd_file import FileProblem, RawFile
+from pipelines.mrd_file import RawFile
 from pipelines.pipeline import Pipeline, installed_xml
 from pipelines.run import READ_AHEAD, Verdict, pump, run
 

@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -14,16 +13,13 @@ import h5py
 import numpy as np
 
 from gadgets import ismrmrd
+from pipelines.finished_file import FileProblem, finished_or_absent, writing
 from pipelines.image_group import ImageGroup, images_below
 
 hdf5 = ismrmrd.hdf5
 
 LINES_PER_BLOCK = 128  # one by one a file reads 50 times slower
 REFERENCE_GROUP = "reference"
-
-
-class FileProblem(Exception):
-    """A file cannot be read or written; the text is one sentence that names it."""
 
 
 class RawFile:
@@ -58,7 +54,7 @@ class RawFile:
 
     def reference(self) -> list[ismrmrd.Image]:
         """Return the images a simulated scan was made from; empty for scans of a real patient."""
-        if REFERENCE_GROUP not in self._file:
+        if not isinstance(self._file.get(REFERENCE_GROUP), h5py.Group):
             return []
         return _read_images(self.path, self._file[REFERENCE_GROUP])
 
@@ -74,9 +70,10 @@ class RawFile:
     def _read_header(self) -> str:
         if self.group not in self._file:
             raise FileProblem(f"{self.path}: no group '{self.group}'; groups are {_listed(self._file)}")
-        if "xml" not in self._file[self.group]:
+        found = self._file.get(f"{self.group}/xml")
+        if not isinstance(found, h5py.Dataset) or not found.size:
             raise FileProblem(f"{self.path}: group '{self.group}' has no MRD header (xml)")
-        xml = np.ravel(self._file[self.group]["xml"][()])[0]
+        xml = np.ravel(found[()])[0]
         return xml.decode("utf-8", errors="replace").rstrip("\0") if isinstance(xml, bytes) else str(xml)
 
     def _find_lines(self) -> h5py.Dataset:
@@ -121,7 +118,7 @@ def write_raw(
     overwrite: bool = False,
 ) -> None:
     """Write an MRD file of raw lines and waveforms, block by block, and the images they were made from, if any."""
-    with _finished_or_absent(path, overwrite) as file, _writing(path):
+    with finished_or_absent(path, overwrite) as file, writing(path):
         group = file.create_group("dataset")
         _write_header(group, header_xml)
         lines = ((np.frombuffer(line.getHead(), hdf5.acquisition_header_dtype)[0], line.traj.ravel(),
@@ -143,12 +140,6 @@ def _write_blocks(group: h5py.Group, name: str, dtype: np.dtype, rows: Iterator[
         dataset[-len(block) :] = np.array(block, dtype)
 
 
-def refuse_existing(path: Path | str, overwrite: bool) -> None:
-    """Raise `FileProblem` if the file exists and may not be overwritten."""
-    if Path(path).exists() and not overwrite:
-        raise FileProblem(f"{path}: exists already; give another name, or allow to overwrite it")
-
-
 class ImageFile:
     """An MRD file of images being written: under its name it stands complete or not at all.
 
@@ -159,7 +150,7 @@ class ImageFile:
 
     def __init__(self, path: Path | str, header_xml: str, *, overwrite: bool = False) -> None:
         self.path, self._header_xml = path, header_xml
-        self._unfinished = _finished_or_absent(path, overwrite)
+        self._unfinished = finished_or_absent(path, overwrite)
 
     def __enter__(self) -> ImageFile:
         group = self._unfinished.__enter__().create_group("dataset")
@@ -174,7 +165,7 @@ class ImageFile:
 
     def append(self, image: ismrmrd.Image) -> None:
         """Add one image."""
-        with _writing(self.path):
+        with writing(self.path):
             self._images.append(image)
 
 
@@ -195,33 +186,6 @@ def read_images(path: Path | str) -> list[ismrmrd.Image]:
 
 def _write_header(group: h5py.Group, xml: str) -> None:
     group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))[0] = xml.encode()
-
-
-@contextmanager
-def _finished_or_absent(path: Path | str, overwrite: bool) -> Iterator[h5py.File]:
-    """Write to a file beside `path` that takes its name only at the end."""
-    refuse_existing(path, overwrite)
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    with _writing(path):
-        file = h5py.File(unfinished, "w")
-    try:
-        yield file
-        with _writing(path):
-            file.close()
-            os.replace(unfinished, target)
-    finally:
-        file.close()
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path | str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        raise FileProblem(f"{path}: cannot be written ({reason})") from error
 
 
 def _read_images(path: Path | str, group: h5py.Group) -> list[ismrmrd.Image]:

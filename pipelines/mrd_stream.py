@@ -11,6 +11,7 @@ from pathlib import Path
 import ismrmrd
 import numpy as np
 
+from pipelines.finished_file import FileProblem
 from pipelines.hosts.messages import decode_line, text_of
 from pipelines.hosts.wire import (
     COMPRESSED,
@@ -23,7 +24,7 @@ from pipelines.hosts.wire import (
     Limits,
     Message,
 )
-from pipelines.mrd_file import FileProblem, RawFile
+from pipelines.mrd_file import RawFile
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,28 @@ class StreamFile:
         return Message(number, parts)
 
 
-def open_raw(path: Path | str) -> RawFile | StreamFile:
+Raw = RawFile | StreamFile
+
+
+class UpToDamage:
+    """Lines of a raw file that end before the first one that cannot be read; `damage` then says what is wrong."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.path, self.header_xml = raw.path, raw.header_xml
+        self.damage: str | None = None
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __iter__(self) -> Iterator[ismrmrd.Acquisition]:
+        try:
+            yield from self._raw
+        except FileProblem as problem:
+            self.damage = str(problem)
+
+
+def open_raw(path: Path | str) -> Raw:
     """Open raw lines, whether an HDF5 file or a stream: the first two bytes tell."""
     try:
         with open(path, "rb") as file:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import ismrmrd
 from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from pipelines.pipeline import Pipeline
-from pipelines.turns import Computing, DeviceLock, Waiting
+from pipelines.turns import Computing, DeviceLock, Lock, Waiting
 
 READ_AHEAD = 256  # lines of a file, while gadgets compute
 
@@ -97,15 +98,25 @@ class Verdict:
         return is_fallback or is_incomplete
 
 
-def run(pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict) -> Iterator[Any]:
+def run(
+    pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, *,
+    still_waiting: Callable[[], object] | None = None,
+) -> Iterator[Any]:  # fmt: skip
     """Open the pipeline and yield what comes out of it, keeping `verdict` up to date.
 
-    On a GPU, buffers are computed in turn with other scans. Raises what the gadgets raise; what came out before is the
-    caller's already.
+    On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits.
+    Raises what the gadgets raise; what came out before is the caller's already.
     """
     pipeline.open(scan)
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
-    lock = DeviceLock(device) if device and device.type == "cuda" else None
+    is_shared = device is not None and device.type == "cuda"
+    with DeviceLock(device, still_waiting=still_waiting) if is_shared else nullcontext() as lock:
+        yield from _run(pipeline, lines, verdict, lock)
+
+
+def _run(
+    pipeline: Pipeline, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, lock: Lock | None
+) -> Iterator[Any]:
     last_line = time.perf_counter()
 
     def counted() -> Iterator[ismrmrd.Acquisition]:

@@ -49,7 +49,7 @@ def evaluate(
     from kband_core.training.undersampling import Undersampling
     from pipelines.evaluation import evaluate as judge
     from pipelines.evaluation import image_of
-    from pipelines.mrd_file import FileProblem
+    from pipelines.finished_file import FileProblem
 
     model = _registered(model)
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)

@@ -33,12 +33,12 @@ def prepare(
     """
     from gadgets.errors import PipelineError, ScanError
     from kband_core.training.dataset import PlaneFile, PlaneWriter
-    from pipelines.mrd_file import FileProblem, refuse_existing
+    from pipelines.finished_file import FileProblem, refuse_existing
 
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     n_failed, made = 0, _Made()
     try:
-        refuse_existing(output, overwrite)
+        refuse_existing(output, overwrite, inputs=inputs)
         with PlaneWriter(output) as writer:
             for path in inputs:
                 try:

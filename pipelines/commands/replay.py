@@ -18,19 +18,19 @@ from tqdm import tqdm
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.comparison import compare
+from pipelines.finished_file import FileProblem, refuse_existing
 from pipelines.hosts.client import Client, Target
 from pipelines.hosts.messages import text_message
 from pipelines.hosts.request import Request
 from pipelines.hosts.wire import Id
-from pipelines.mrd_file import FileProblem, ImageFile, RawFile, read_images
-from pipelines.mrd_stream import StreamFile, open_raw
+from pipelines.mrd_file import ImageFile, read_images
+from pipelines.mrd_stream import UpToDamage, open_raw
 from pipelines.pace import paced, repetition_ms
 from pipelines.pipeline import Pipeline, load_xml
 from pipelines.run import READ_AHEAD, Verdict, pump, run
 
-Raw = RawFile | StreamFile
 Pace = Callable[..., Iterator[Any]]
-Road = Callable[[Raw, Verdict], Iterator[Any]]
+Road = Callable[[UpToDamage, Verdict], Iterator[Any]]
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
@@ -70,7 +70,8 @@ def replay(
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
 
-    Exits with 1 if any scan failed, lacks lines, or got a fallback image; what could be made is written all the same.
+    Exits with 1 if any scan failed, lacks lines or images, or got a fallback image; what could be made is written all
+    the same.
     """
     as_due = _at_scanner_pace if pace == "scanner" else _at_once
     try:
@@ -82,12 +83,9 @@ def replay(
             road = partial(_there, Target(*address, pipeline, xml, dialect, parameters, deadline), as_due)
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
-    to_folder = len(inputs) > 1 or output.is_dir()
-    if to_folder:
-        output.mkdir(parents=True, exist_ok=True)
+    targets = _targets(inputs, Path(pipeline).stem, output)
     n_failed = 0
-    for path in inputs:
-        target = output / f"{path.stem}_{Path(pipeline).stem}.h5" if to_folder else output
+    for path, target in zip(inputs, targets, strict=True):
         if problem := _replay_one(path, road, target, overwrite):
             click.echo(f"Error: {path}: {problem}", err=True)
             n_failed += 1
@@ -95,17 +93,40 @@ def replay(
         raise SystemExit(1)
 
 
+def _targets(inputs: tuple[Path, ...], pipeline: str, output: Path) -> list[Path]:
+    """Name the image file of each raw file: `output`, or one of its own in that folder, which is made."""
+    to_folder = len(inputs) > 1 or output.is_dir()
+    targets: dict[Path, Path] = {}
+    for path in inputs:
+        target = output / f"{path.stem}_{pipeline}.h5" if to_folder else output
+        if target in targets:
+            raise click.ClickException(f"{targets[target]} and {path} would both become {target}; replay them apart")
+        targets[target] = path
+    try:
+        for target in targets:
+            refuse_existing(target, overwrite=True, inputs=inputs)
+        if to_folder:
+            output.mkdir(parents=True, exist_ok=True)
+    except FileProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    except OSError as error:
+        raise click.ClickException(f"{output}: no folder can be made ({error.strerror})") from error
+    return list(targets)
+
+
 def _replay_one(path: Path, road: Road, target: Path, overwrite: bool) -> str | None:
-    """Replay one file; return what is wrong, or None."""
+    """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed."""
     verdict, started = Verdict(), time.perf_counter()
     try:
-        with open_raw(path) as raw, ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
-            problem = None
-            try:
-                for image in road(raw, verdict):
-                    images.append(image)
-            except (PipelineError, ScanError) as error:
-                problem = str(error)
+        with open_raw(path) as raw:
+            lines, problem = UpToDamage(raw), None
+            with ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
+                try:
+                    for image in road(lines, verdict):
+                        images.append(image)
+                except (PipelineError, ScanError) as error:
+                    problem = str(error)
+            problem = lines.damage or problem
             reference = raw.reference()
     except FileProblem as error:
         return str(error).removeprefix(f"{path}: ")
@@ -116,33 +137,39 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool) -> str | 
         for image in read_images(target) if reference else ():
             for other in reference:
                 if other.slice == image.slice and image.image_type == other.image_type:
-                    agreement = compare(image, other)[2]
-                    click.echo(f"  slice {image.slice}: {agreement} against the reference in {path.name}")
-    return problem or verdict.flaw
+                    click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
+    return problem.removeprefix(f"{path}: ") if problem else verdict.flaw
 
 
-def _here(xml: str | bytes, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterator[Any]:
+def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
+    try:
+        return f"slice {image.slice}: {compare(image, reference)[2]} against"
+    except ValueError as error:  # some pipelines interpolate, or crop
+        return f"{error}, so it is not compared with"
+
+
+def _here(xml: str | bytes, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
     """Reconstruct in this process; reading goes on while gadgets compute."""
     lines = pump(as_due(raw), READ_AHEAD)
     return run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
 
 
-def _there(target: Target, as_due: Pace, raw: Raw, verdict: Verdict) -> Iterator[Any]:
+def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says."""
     client = Client(target, hear=lambda text: tqdm.write(text, file=sys.stderr))
     lines = as_due(raw, sleep=client.closed.wait)
     return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
 
 
-def _at_once(raw: Raw, **_: Any) -> Iterator[Any]:
+def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
     return iter(raw)
 
 
-def _at_scanner_pace(raw: Raw, **sleep: Any) -> Iterator[Any]:
+def _at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
     return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
 
 
-def _progress(lines: Iterator[Any], raw: Raw, *, delay: float = 0.5) -> Iterator[Any]:
+def _progress(lines: Iterator[Any], raw: UpToDamage, *, delay: float = 0.5) -> Iterator[Any]:
     return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
 
 

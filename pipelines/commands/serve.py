@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import click
 
+LOOK_SECONDS = 0.5
 STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 
 
@@ -44,8 +46,8 @@ def serve(**options: Any) -> None:
         most_connections=options["connections"], backlog_bytes=int(options["backlog_mb"] * 1e6),
         patience=Patience(options["silence"], options["wait"], options["deadline"]),
     )  # fmt: skip
+    archive = Unkept() if options["no_save"] else _archive(options)
     try:
-        archive = Unkept() if options["no_save"] else _archive(options)
         server = Server(settings, archive.begin)
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
     except OSError as error:
@@ -56,7 +58,8 @@ def serve(**options: Any) -> None:
     threading.Thread(target=server.serve_forever, daemon=True, name="accept").start()
     kept = "scans are not kept" if options["no_save"] else f"scans are kept in {options['save']}"
     click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}; {kept}")
-    stopped.wait()
+    while not stopped.wait(LOOK_SECONDS):  # the system may hand the signal to another thread, which does not wake us
+        pass
     click.echo("finishing the running scans; once more to end at once")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -69,7 +72,16 @@ def serve(**options: Any) -> None:
 
 
 def _archive(options: dict[str, Any]) -> Any:
+    """Open the folder that keeps scans; it is tried now, since a scan later would only log that it is not kept."""
     from pipelines.hosts.archive import Archive, Retention
 
-    options["save"].mkdir(parents=True, exist_ok=True)
-    return Archive(options["save"], Retention(int(options["save_gb"] * 1e9), options["save_days"] * 86400))
+    folder = options["save"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.ClickException(
+            f"no scans can be kept in {folder} ({error.strerror}); name another folder by --save, or give --no-save"
+        ) from error
+    return Archive(folder, Retention(int(options["save_gb"] * 1e9), options["save_days"] * 86400))

@@ -20,7 +20,7 @@ from kband_core.noise import calibration_whitening
 from kband_core.threads import single_thread
 from pipelines.datasets import fastmri, m4raw, skm_tea
 from pipelines.datasets.volume import Volume
-from pipelines.mrd_file import FileProblem
+from pipelines.finished_file import FileProblem
 
 # As in prepare.xml: a network must not meet other coils or maps at the scanner.
 N_COILS, ACS_LINES = 12, 24

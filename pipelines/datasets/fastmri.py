@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kband_core.fourier import resize, to_image, to_kspace
 from pipelines.datasets.volume import LONGEST_TEXT, Volume, check_kspace, read_slice, text_attribute
-from pipelines.mrd_file import FileProblem
+from pipelines.finished_file import FileProblem
 
 
 def volume(path: Path, file: h5py.File) -> Volume | None:

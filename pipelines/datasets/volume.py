@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.mrd_file import FileProblem
+from pipelines.finished_file import FileProblem
 
 MOST_SLICES, MOST_COILS, LONGEST_AXIS = 65536, 1024, 8192
 MOST_SAMPLES = 2**28  # of one slice, all coils and echoes: 2 GiB

@@ -17,8 +17,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from pipelines.finished_file import FileProblem
 from pipelines.hosts.journal import TIME_FORMAT, Journal, write_verdict
-from pipelines.mrd_file import FileProblem, write_raw
+from pipelines.mrd_file import write_raw
 from pipelines.mrd_stream import StreamFile
 
 log = logging.getLogger(__name__)

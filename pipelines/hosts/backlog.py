@@ -1,4 +1,4 @@
-"""Messages that have arrived and wait for a worker, bounded in bytes: past that the reader waits, then the peer."""
+"""Messages that wait for a worker, bounded in the memory they take: past that the reader waits, then the peer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections import deque
 
 from pipelines.hosts.wire import Message
 
+OBJECT_BYTES = 1024  # what Python needs for a message beside its bytes, at most; an empty text has 6 of these
+
 
 class Backlog:
-    """A queue between the thread that reads the peer and the one that feeds the worker."""
+    """A queue between the thread that reads the peer and the one that feeds the worker. `n_bytes`: memory in use."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
@@ -24,7 +26,7 @@ class Backlog:
             self._changed.wait_for(lambda: self._dropped or self.n_bytes < self._most_bytes)
             if not self._dropped:
                 self._messages.append(message)
-                self.n_bytes += message.size
+                self.n_bytes += message.size + OBJECT_BYTES
                 self._changed.notify_all()
 
     def get(self) -> Message | None:
@@ -34,7 +36,7 @@ class Backlog:
             if not self._messages:
                 return None
             message = self._messages.popleft()
-            self.n_bytes -= message.size
+            self.n_bytes -= message.size + OBJECT_BYTES
             self._changed.notify_all()
             return message
 

@@ -17,6 +17,7 @@ from typing import Literal
 import ismrmrd
 
 from gadgets.errors import PipelineError, ScanError
+from pipelines.hosts.images_due import ImagesDue
 from pipelines.hosts.messages import decode_image, encode_line, text_message, text_of
 from pipelines.hosts.wire import CLOSE, CONFIG_NAME_BYTES, Id, Message, Wire
 from pipelines.run import Verdict
@@ -75,6 +76,7 @@ class Client:
         self._problem: str | None = None
         self._unreadable: Exception | None = None  # what reading the lines raised
         self._all_sent = False
+        self._due = ImagesDue()
         self._line_at = self._heard_at = time.monotonic()
         self._image_at: float | None = None
 
@@ -82,7 +84,8 @@ class Client:
         """Send the scan and yield its images as they come, keeping `verdict` up to date.
 
         Raises `ScanError` behind the last image with the first thing that went wrong: no connection, no CLOSE, a text
-        that tells of an error, a server that closed before the last line. What `lines` raises is raised here.
+        that tells of an error, a server that closed before the last line, images that never came. What `lines` raises
+        is raised here.
         """
         wire = self._connect()
         start = self._target.start(header_xml)
@@ -102,6 +105,8 @@ class Client:
             raise self._unreadable
         if not self._all_sent:
             self._fail(f"the server closed after {verdict.n_lines} lines, before the last was sent")
+        elif missing := self._due.missing():
+            self._fail(missing)
         if self._problem is not None:
             raise ScanError(self._problem)
 
@@ -127,6 +132,7 @@ class Client:
                     self._note(message)
                 elif (image := self._decoded(message)) is not None:
                     verdict.count(image)
+                    self._due.add_image(image)
                     self._image_at = self._heard_at
                     self._heard_at = math.inf  # while the caller is at work, the server is not silent
                     yield image
@@ -177,6 +183,7 @@ class Client:
             for line in lines:
                 if self.closed.is_set():
                     return
+                self._due.add_line(line)
                 yield encode_line(line)
             self._all_sent = True
         except Exception as error:  # noqa: BLE001 - raised in the caller's thread

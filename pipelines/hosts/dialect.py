@@ -77,7 +77,7 @@ class Voice:
                 is_late = isinstance(error, TimeoutError)
                 raise PeerGone(
                     f"the peer did not take a message within {patience:g} s" if is_late else
-                    f"the peer has gone ({error.strerror})"
+                    f"the {error}"
                 ) from error  # fmt: skip
 
     def remark(self, level: str, sentence: str) -> None:

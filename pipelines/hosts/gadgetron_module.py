@@ -21,6 +21,6 @@ def run_module(connection: Connection) -> None:
     wire = Wire(connection.socket.socket)
     try:
         reconstruct(wire, connection.raw_bytes.config, connection.raw_bytes.header)
-    except (WireError, OSError) as error:
+    except WireError as error:
         log.error("the parent is gone: %s", error)
         raise

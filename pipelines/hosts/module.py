@@ -31,12 +31,15 @@ READ_AHEAD = 64  # messages: enough to keep reading while a gadget computes, lit
 FIRST_DATA = 1000  # message numbers below it steer the session
 
 
-def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | None:
+def reconstruct(
+    wire: Wire, config: str | bytes, header: str | bytes, *, still_waiting: Callable[[], object] | None = None
+) -> str | None:
     """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
 
     Parents of Gadgetron 4.7 hear an ERROR only after they have sent CLOSE, and break when it comes earlier. So the
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
-    Raises `WireError` or `OSError` if the parent is gone.
+    `still_waiting` is called now and then while the scan waits for its turn on a GPU. Raises `WireError` if the parent
+    is gone; whatever else fails is a gadget's, and said.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
     verdict = Verdict()
@@ -44,11 +47,11 @@ def reconstruct(wire: Wire, config: str | bytes, header: str | bytes) -> str | N
     try:
         scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
         items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
-        for item in run(pipeline, scan, items, verdict):
+        for item in run(pipeline, scan, items, verdict, still_waiting=still_waiting):
             wire.send(_encode(item))
     except (PipelineError, ScanError) as error:
         problem = str(error)
-    except OSError:
+    except WireError:
         raise
     except Exception as error:
         log.exception("a gadget failed")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from pipelines.hosts.worker_protocol import DONE, READY
 
@@ -56,9 +58,14 @@ class Worker:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
-        self.process.kill()
-        self.process.wait()
+        """End the process and those it has started, whatever they do; one that a driver holds ends when it can."""
+        with suppress(ProcessLookupError):
+            if self.is_alive():
+                os.killpg(self.process.pid, signal.SIGKILL)
+        try:
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.error("worker %d has been killed, but does not end", self.process.pid)
         self._control.close()
 
     def how_it_ended(self) -> str:
@@ -85,6 +92,7 @@ class Pool:
         self._memory = int(0.8 * total / size) if memory_bytes is None else memory_bytes
         self._module, self.size = module, size
         self._idle: list[Worker] = []
+        self._at_work: set[Worker] = set()
         self._changed = threading.Condition()
         self._stopped = False
         self.n_waiting = 0
@@ -107,6 +115,7 @@ class Pool:
                         return None
                     worker = self._idle.pop()
                     if worker.is_alive():
+                        self._at_work.add(worker)
                         return worker
                     self._replace(worker)
                 return None
@@ -115,10 +124,13 @@ class Pool:
 
     def give_back(self, worker: Worker) -> None:
         """Return a worker after its scan; one that is not done with it is killed and replaced."""
-        if worker.is_done():
+        is_done = worker.is_done()
+        with self._changed:
+            self._at_work.discard(worker)
+        if is_done:
             self._add(worker)
-            return
-        self._replace(worker)
+        else:
+            self._replace(worker)
 
     def stop(self) -> None:
         """End all idle workers and start no more."""
@@ -127,6 +139,13 @@ class Pool:
             idle, self._idle = self._idle, []
             self._changed.notify_all()
         for worker in idle:
+            worker.kill()
+
+    def kill(self) -> None:
+        """After `stop`, end those workers too that are still at a scan."""
+        with self._changed:
+            at_work = list(self._at_work)
+        for worker in at_work:
             worker.kill()
 
     def _replace(self, worker: Worker) -> None:

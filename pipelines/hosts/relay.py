@@ -20,7 +20,7 @@ class Relay:
     """Runs a scan on `worker`. What it makes goes to `deliver`, in the thread that calls `run`.
 
     A worker that for `seconds` neither takes a message nor makes one is ended. Time in which it waits for the next
-    message, or for `deliver`, is not its own and does not count.
+    message, or for `deliver`, is not its own and does not count; while it waits for the GPU it sends texts.
     """
 
     def __init__(
@@ -117,4 +117,5 @@ class Relay:
                     f"the reconstruction {did} for {self._seconds:g} s{after} and was ended"
                 )
                 self._worker.kill()
+                self.abandon()  # its socket may stay open: a process that cannot die, or a child that has it too
                 return

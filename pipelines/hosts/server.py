@@ -107,6 +107,7 @@ class Server:
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         for thread in unfinished:
             thread.join(max(deadline - time.monotonic(), 0))
+        self._pool.kill()
         return not unfinished
 
     def _admit(self, connection: socket.socket, peer: Any) -> None:

@@ -90,8 +90,8 @@ class Wire:
             Id.HEADER: lambda: self._text("<I", "a header"),
             Id.CLOSE: lambda: iter(()),
             Id.TEXT: lambda: self._text("<I", "a text"),
-            Id.QUERY: self._query,
-            Id.RESPONSE: self._response,
+            Id.QUERY: lambda: self._correlated(16, "a query"),
+            Id.RESPONSE: lambda: self._correlated(8, "a response"),
             Id.ERROR: lambda: self._text("<Q", "an error"),
             Id.ACQUISITION: self._acquisition,
             Id.WAVEFORM: self._waveform,
@@ -109,19 +109,21 @@ class Wire:
         number = int.from_bytes(self.take(2, "a message number"), "little")
         reader = self._readers.get(number)
         if reader is None:
-            known = ", ".join(str(int(name)) for name in Id)
-            raise WireError(f"message number {number} is unknown; {known} are known")
+            raise WireError(f"message number {number} is unknown; {', '.join(str(int(name)) for name in Id)} are known")
         return Message(number, tuple(self._whole(reader())))
 
     def send(self, *messages: Message) -> None:
-        """Send messages, back to back."""
+        """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own deadline."""
         pieces = [piece for m in messages for piece in (m.id.to_bytes(2, "little"), *m.parts)]
-        with self._sending:
-            if sum(map(len, pieces)) < 1 << 16:
-                self.socket.sendall(b"".join(pieces))
-                return
-            for piece in pieces:
-                self.socket.sendall(piece)
+        pieces = [b"".join(pieces)] if sum(map(len, pieces)) < 1 << 16 else pieces
+        try:
+            with self._sending:
+                for piece in pieces:
+                    self.socket.sendall(piece)
+        except (TimeoutError, BlockingIOError):
+            raise
+        except OSError as error:
+            raise WireError(f"peer closed while a message was sent ({error.strerror or error})") from error
 
     def close(self) -> None:
         """Close the socket."""
@@ -141,8 +143,10 @@ class Wire:
                 buffer[:n_read] = piece
             while n_read < n_bytes and (got := self.socket.recv_into(buffer[n_read:], 0, socket.MSG_WAITALL)):
                 n_read += got
-        except ConnectionError:
-            buffer = b""  # a peer that dies with our bytes unread resets the connection
+        except TimeoutError:
+            raise
+        except OSError:
+            buffer = b""  # a peer that dies with our bytes unread resets the connection; a network may break
         if len(buffer) != n_bytes or n_read < n_bytes:
             raise WireError(f"peer closed while {what} was read: {n_read:,} of {n_bytes:,} bytes")
         return buffer
@@ -169,13 +173,9 @@ class Wire:
         yield raw
         yield self.take(self._bounded(length, self.limits.text, what), what)
 
-    def _query(self) -> Iterator[Buffer]:
-        yield self.take(16, "a query")
-        yield from self._text("<Q", "a query")
-
-    def _response(self) -> Iterator[Buffer]:
-        yield self.take(8, "a response")
-        yield from self._text("<Q", "a response")
+    def _correlated(self, n_bytes: int, what: str) -> Iterator[Buffer]:
+        yield self.take(n_bytes, what)
+        yield from self._text("<Q", what)
 
     def _acquisition(self) -> Iterator[Buffer]:
         head = self.take(LINE_HEADER_BYTES, "an acquisition header")

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import resource
+import select
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 import structlog
 
 from pipelines.hosts.logs import configure_logs
+from pipelines.hosts.messages import text_message
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.hosts.wire import CLOSE, Wire, WireError
+from pipelines.hosts.wire import CLOSE, Id, Wire, WireError
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
 
 log = logging.getLogger(__name__)
@@ -28,12 +32,13 @@ END_SECONDS = 1.0
 
 
 def main(control_fd: int, memory_bytes: int) -> None:
-    """Say `READY`, then serve scans until the server closes the control socket.
+    """Say `READY`, then serve scans until the server closes the control socket, or dies; then end, whatever runs.
 
     Ends by itself after `SCANS_PER_LIFE`, and when a gadget has left a thread running, as one that missed its deadline
     does.
     """
     configure_logs()
+    threading.Thread(target=_outlive_no_server, args=(control_fd,), daemon=True, name="server").start()
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     _warm_up()
@@ -55,13 +60,25 @@ def main(control_fd: int, memory_bytes: int) -> None:
 
 
 def _serve(wire: Wire) -> None:
+    def still_waiting() -> None:
+        with suppress(WireError):  # who waits for its turn learns of it soon enough
+            wire.send(text_message(Id.TEXT, "waiting for the GPU"))
+
     try:
-        reconstruct(wire, *read_start(wire))
+        reconstruct(wire, *read_start(wire), still_waiting=still_waiting)
         wire.send(CLOSE)
-    except (WireError, OSError) as error:
+    except WireError as error:
         log.info("scan given up: %s", error)
     finally:
         wire.close()
+
+
+def _outlive_no_server(control_fd: int) -> None:
+    """End this process when the server's has ended: a gadget that hangs would keep memory and GPU from the next one."""
+    hang_up = select.poll()
+    hang_up.register(control_fd, 0)
+    hang_up.poll()
+    os._exit(1)
 
 
 def _is_running(thread: threading.Thread) -> bool:

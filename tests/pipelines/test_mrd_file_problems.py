@@ -69,6 +69,27 @@ def test_missing_parts_are_said(tmp_path):
     assert problem_of(RawFile, path) == f"{path}: data of group 'dataset' are not MRD acquisitions"
 
 
+@pytest.mark.parametrize("xml", [np.zeros(0, h5py.string_dtype()), h5py.Empty("S1"), None], ids=["0", "null", "group"])
+def test_header_that_is_empty_is_said(scan, xml):
+    """What a writer leaves that stopped between making the dataset and filling it."""
+    with h5py.File(scan, "a") as file:
+        del file["dataset/xml"]
+        if xml is None:
+            file.create_group("dataset/xml")
+        else:
+            file["dataset"].create_dataset("xml", data=xml)
+    assert problem_of(RawFile, scan) == f"{scan}: group 'dataset' has no MRD header (xml)"
+
+
+def test_reference_that_is_no_group_is_none(scan):
+    """Only simulated scans have one; elsewhere the name may mean anything."""
+    with h5py.File(scan, "a") as file:
+        del file["reference"]
+        file["reference"] = np.zeros(3)
+    with RawFile(scan) as raw:
+        assert raw.reference() == []
+
+
 def test_scan_without_lines_is_said(tmp_path):
     """A scan that was stopped before its first line."""
     write_raw(tmp_path / "scan.h5", XML, [])

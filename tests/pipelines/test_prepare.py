@@ -185,3 +185,13 @@ def test_nobody_gets_planes_for_images(tmp_path, raw):
     result = kband("replay", raw, "-p", "prepare", "-o", tmp_path / "images.h5")
     assert result.exit_code == 1
     assert f"Error: {sentence}an image file holds only images\n" in result.output
+
+
+def test_a_raw_file_is_never_replaced_by_its_planes(full):
+    """Whatever may be overwritten."""
+    path = full("scan.h5")
+    before = path.read_bytes()
+    result = kband("prepare", path, "-o", path, "--overwrite")
+    assert result.exit_code == 1
+    assert "is a file to be read, and would be lost" in result.output
+    assert path.read_bytes() == before

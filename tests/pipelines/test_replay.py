@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import h5py
 import ismrmrd
 import numpy as np
 import pytest
@@ -60,13 +61,79 @@ def test_several_files_go_to_a_folder(raw, scan, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other_sense.h5", "scan_sense.h5"]
 
 
-def test_one_bad_file_does_not_stop_the_others(raw, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_two_files_do_not_share_an_output(raw, tmp_path, options):
+    """Scans of two patients bear the same name in two folders: the second must not replace the images of the first."""
+    others = [tmp_path / name / "scan.h5" for name in "ab"]
+    for path in others:
+        path.parent.mkdir()
+        shutil.copy(raw, path)
+    out = tmp_path / "out"
+    result = kband("replay", *others, "-o", out, *options)
+    assert result.exit_code == 1
+    assert f"{others[0]} and {others[1]} would both become {out / 'scan_sense.h5'}; replay them apart" in result.output
+    assert not out.exists()
+
+
+def test_folder_that_cannot_be_made_is_said(raw, tmp_path):
+    """Several images do not fit one file."""
+    shutil.copy(raw, tmp_path / "other.h5")
+    result = kband("replay", raw, tmp_path / "other.h5", "-o", raw)
+    assert result.exit_code == 1
+    assert f"{raw}: no folder can be made (File exists)" in result.output
+
+
+def no_hdf5(path):
+    path.write_bytes(b"not HDF5")
+
+
+def no_header(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("dataset/xml", (0,), h5py.string_dtype())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"), [(no_hdf5, "not an HDF5 file"), (no_header, "group 'dataset' has no MRD header")]
+)
+def test_one_bad_file_does_not_stop_the_others(raw, tmp_path, spoil, sentence):
     """The good one is written, the bad one named, the exit code is 1."""
-    (tmp_path / "bad.h5").write_bytes(b"not HDF5")
+    spoil(tmp_path / "bad.h5")
     result = kband("replay", tmp_path / "bad.h5", raw, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "bad.h5: not an HDF5 file" in result.output
+    assert f"bad.h5: {sentence}" in result.output
     assert len(read_images(tmp_path / "out" / "scan_sense.h5")) == 2
+
+
+def damage(path, number):
+    """Tear off the samples of a line and all behind it, as a disk that fills does."""
+    with h5py.File(path, "a") as file:
+        for n in range(number, len(file["dataset/data"])):
+            record = file["dataset/data"][n]
+            record["data"] = record["data"][:10]
+            file["dataset/data"][n] = record
+
+
+def test_damaged_file_gives_what_could_be_made(raw, tmp_path):
+    """A line near the end is torn: the first slice comes as of the whole file, the second is marked, the exit is 1."""
+    kband("replay", raw, "-o", tmp_path / "whole.h5")
+    with RawFile(raw) as file:
+        number = len(file) - 3
+    damage(raw, number)
+    result = kband("replay", raw, "-o", tmp_path / "images.h5")
+    assert result.exit_code == 1
+    assert f"Error: {raw}: line {number} has 10 values" in result.output
+    first, second = read_images(tmp_path / "images.h5")
+    assert [image.meta["kband_complete"] for image in (first, second)] == ["yes", "no"]
+    assert np.array_equal(first.data, read_images(tmp_path / "whole.h5")[0].data)
+
+
+def test_file_damaged_from_its_first_line_is_said(raw, tmp_path):
+    """The damage is the sentence, not what a scan without lines lacks."""
+    damage(raw, 0)
+    result = kband("replay", raw, "-o", tmp_path / "images.h5")
+    assert result.exit_code == 1
+    assert f"Error: {raw}: line 0 has 10 values" in result.output
+    assert not (tmp_path / "images.h5").exists()
 
 
 def test_existing_output_is_kept(raw, tmp_path):
@@ -78,6 +145,30 @@ def test_existing_output_is_kept(raw, tmp_path):
     assert "exists already" in result.output
     assert (tmp_path / "images.h5").read_bytes() == before
     assert kband("replay", raw, "-o", tmp_path / "images.h5", "--overwrite").exit_code == 0
+
+
+def test_a_raw_file_is_never_replaced_by_its_images(raw, tmp_path):
+    """Whatever may be overwritten, and under whatever name: who lost the raw data can reconstruct nothing any more."""
+    before = raw.read_bytes()
+    link = tmp_path / "link.h5"
+    link.symlink_to(raw)
+    for target in (raw, link):
+        result = kband("replay", raw, "-o", target, "--overwrite")
+        assert result.exit_code == 1
+        assert f"Error: {target}: is a file to be read, and would be lost" in result.output
+    assert raw.read_bytes() == before
+
+
+def test_a_reference_of_another_size_is_not_compared(scan, tmp_path):
+    """One sentence for the slice; the images are good, and the exit code says so."""
+    header, lines, reference = scan
+    small = [ismrmrd.Image.from_array(image.data[..., :-2], transpose=False) for image in reference]
+    for one, image in zip(small, reference, strict=True):
+        one.slice, one.image_type = image.slice, image.image_type
+    write_raw(tmp_path / "scan.h5", header, lines, reference=small)
+    result = kband("replay", tmp_path / "scan.h5", "-o", tmp_path / "images.h5")
+    assert result.exit_code == 0, result.output
+    assert "slice 0: the image has 64 x 64 pixels (y, x), but its reference 64 x 62, so it is not" in result.output
 
 
 def test_unknown_pipeline_is_named_with_those_there_are(raw, tmp_path):

@@ -1,12 +1,24 @@
 """Scans take turns on a GPU, and none waits for another's lines."""
 
 import multiprocessing
+import os
+import tempfile
 import threading
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 
+from gadgets.errors import PipelineError
+from gadgets.items import ReconBuffer
+from pipelines import turns
+from pipelines.run import Verdict, run
 from pipelines.turns import Computing, DeviceLock, Waiting
+from tests.streaming.serving import wait_until
+
+GPU = torch.device("cuda", 1)
 
 
 def doubled(items, lock, log, name):
@@ -63,7 +75,7 @@ def test_lock_comes_back_after_a_failure():
 
 
 def hold(folder, holds, release):
-    lock = DeviceLock(torch.device("cuda", 1), folder)
+    lock = DeviceLock(GPU, folder)
     lock.acquire()
     holds.set()
     release.wait(20)
@@ -78,6 +90,81 @@ def test_device_lock_is_dropped_at_death(tmp_path):
     assert holds.wait(60)
     process.kill()
     process.join()
-    lock = DeviceLock(torch.device("cuda", 1), tmp_path)
+    lock = DeviceLock(GPU, tmp_path)
     lock.acquire()
     lock.release()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Speak every millisecond."""
+    monkeypatch.setattr(turns, "SECONDS_BETWEEN_WORDS", 0.001)
+
+
+def test_who_waits_for_its_turn_says_so(tmp_path, impatient):
+    """Again and again while another holds the GPU, and no more once it is ours."""
+    told, enough = [], threading.Event()
+
+    def tell():
+        told.append(1)
+        if len(told) == 3:
+            enough.set()
+
+    n_threads = threading.active_count()
+    with DeviceLock(GPU, tmp_path) as other, DeviceLock(GPU, tmp_path, still_waiting=tell) as lock:
+        lock.acquire()
+        lock.release()
+        assert not told  # it was free
+        other.acquire()
+        waiting = threading.Thread(target=lock.acquire)
+        waiting.start()
+        assert enough.wait(20)
+        assert waiting.is_alive()
+        other.release()
+        waiting.join(20)
+        assert not waiting.is_alive()
+        wait_until(lambda: threading.active_count() <= n_threads)
+
+
+def test_who_waits_for_ever_falls_silent(tmp_path, impatient, monkeypatch):
+    """Else a server would wait with it for a process that hangs."""
+    monkeypatch.setattr(turns, "LONGEST_TOLD_WAIT", 0.01)
+    with DeviceLock(GPU, tmp_path, still_waiting=lambda: None) as lock:
+        telling = threading.Thread(target=lock._tell, args=(threading.Event(),), daemon=True)
+        telling.start()
+        telling.join(20)
+        assert not telling.is_alive()
+
+
+def test_missing_lock_file_is_said(tmp_path):
+    """A container without a folder for temporary files."""
+    with pytest.raises(PipelineError, match=r"^cuda:1: the file kband-\d+-cuda1.lock, .* \(No such file or directory"):
+        DeviceLock(GPU, tmp_path / "nowhere")
+
+
+@dataclass
+class OnGpu:
+    """A gadget that computes on a GPU, as far as its host can see."""
+
+    accepts: ClassVar[tuple[type, ...]] = (ReconBuffer,)
+    computes_on: ClassVar[torch.device] = GPU
+
+    def label(self):
+        return "OnGpu"
+
+    def process(self, items):
+        yield from items
+
+
+def test_scans_leave_no_descriptor_behind(tmp_path, monkeypatch):
+    """A warm worker runs a thousand of them, and may have 1,024; also of those that nobody hears out."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pipeline = SimpleNamespace(open=lambda scan: None, gadgets=[OnGpu()])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert list(run(pipeline, None, [1, 2], Verdict())) == [1, 2]
+        unheard = run(pipeline, None, [1, 2], Verdict())
+        assert next(unheard) == 1
+        unheard.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert [path.name for path in tmp_path.iterdir()] == [f"kband-{os.getuid()}-cuda1.lock"]

@@ -13,8 +13,11 @@ from typing import ClassVar, Literal
 
 import ismrmrd
 import numpy as np
+import torch
 
 from gadgets.gadget import Gadget
+from gadgets.items import ReconBuffer
+from pipelines import turns
 from pipelines.hosts import worker
 
 FOREVER = 1e6  # seconds
@@ -85,5 +88,14 @@ class Snow(Gadget):
             yield ismrmrd.Image.from_array(pixels, transpose=False, image_index=number + 1)
 
 
+@dataclass
+class SnowOnGpu(Snow):
+    """The same, in turn with others that compute on a GPU: the lock needs none."""
+
+    accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition, ReconBuffer)
+    computes_on: ClassVar[torch.device] = torch.device("cuda", 0)
+
+
 if __name__ == "__main__":
+    turns.SECONDS_BETWEEN_WORDS = 0.2
     worker.main(int(sys.argv[1]), int(sys.argv[2]))

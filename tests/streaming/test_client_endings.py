@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from gadgets.errors import ScanError
+from pipelines.finished_file import FileProblem
 from pipelines.hosts.client import Client, Target
 from pipelines.hosts.wire import Wire, WireError
-from pipelines.mrd_file import FileProblem
 from pipelines.run import Verdict
 from tests.pipelines.mrd_samples import line
 from tests.streaming import bytes_by_hand as by_hand

@@ -92,6 +92,15 @@ def test_gadget_with_a_bug(monkeypatch, scan):
     assert text_of(message) == "internal error, KeyError: 'coil'"
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe"),
+                                   TimeoutError("no answer")])  # fmt: skip
+def test_gadget_with_an_operating_systems_error(monkeypatch, scan, error):
+    """A disk that is full, a host that does not answer: the parent is still there, and hears it."""
+    monkeypatch.setattr(AcquisitionBuffer, "process", fail_at(3, error))
+    (message,) = answers(LINES, scan[0], *[LINE] * 100)
+    assert text_of(message) == f"internal error, {type(error).__name__}: {error}"
+
+
 @pytest.mark.parametrize(
     ("config", "raw", "sentence"),
     [
@@ -145,6 +154,16 @@ def test_parent_that_goes_after_a_failure(monkeypatch, scan):
     monkeypatch.setattr(AcquisitionBuffer, "process", fail_at(2, ScanError("the coil fell off")))
     with pytest.raises(WireError, match="peer closed while "):
         answers(LINES, scan[0], *[LINE] * 300, close=False)
+
+
+def test_parent_that_takes_nothing_back(scan):
+    """It hangs up while a message is sent to it: to the caller that is the same."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(WAVEFORM + LINE)
+        theirs.shutdown(socket.SHUT_RD)
+        with pytest.raises(WireError, match="peer closed while a message was sent"):
+            reconstruct(Wire(ours), LINES, scan[0])
 
 
 @pytest.mark.parametrize("first", ["header", "text", "close", "acquisition"])

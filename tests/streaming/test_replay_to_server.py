@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import h5py
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from pipelines.hosts.wire import Message
 from pipelines.mrd_file import read_images, write_raw
 from pipelines.pipeline import installed_xml
 from tests.command import kband
+from tests.streaming import bytes_by_hand as by_hand
+from tests.streaming.stand_in import answer, peer
 
 
 class Journal:
@@ -109,6 +112,36 @@ def test_missing_lines_fail_the_replay(port, scan, tmp_path):
     assert result.exit_code == 1
     assert "incomplete" in result.output
     assert pixels
+
+
+def test_damaged_file_gives_what_could_be_made(port, scan, tmp_path):
+    """The server gets a scan that ends early, not half a one: its images come, and the damage is the sentence."""
+    write_raw(tmp_path / "torn.h5", scan[0], scan[1])
+    with h5py.File(tmp_path / "torn.h5", "a") as file:
+        record = file["dataset/data"][len(scan[1]) - 1]
+        record["data"] = record["data"][:10]
+        file["dataset/data"][len(scan[1]) - 1] = record
+    result, pixels = replay_to(port, tmp_path / "torn.h5", tmp_path / "there.h5")
+    assert result.exit_code == 1
+    assert f"torn.h5: line {len(scan[1]) - 1} has 10 values" in result.output
+    assert len(pixels) == 2
+
+
+def test_images_that_never_came_fail_the_replay(head, tmp_path):
+    """A foreign server that drops a slice, and closes as if all were well."""
+    one = by_hand.image(np.ones((1, 1, 64, 64), "<u2"), 1)
+    with peer(answer(one, by_hand.CLOSE)) as target:
+        result, pixels = replay_to(target.port, head[0], tmp_path / "there.h5")
+    assert result.exit_code == 1
+    assert "scan.h5: 1 of 2 images came; the first missing is slice " in result.output
+    assert len(pixels) == 1
+
+
+def test_maps_beside_the_images_are_no_failure(port, head, tmp_path):
+    """A g-factor map for each slice, with the slice's counters."""
+    result, pixels = replay_to(port, head[0], tmp_path / "there.h5", "-p", "raki")
+    assert result.exit_code == 0, result.output
+    assert len(pixels) == 4
 
 
 @pytest.mark.parametrize("where", ["here", "there"])

@@ -1,12 +1,17 @@
 """Gadgets that fail, hang, die or make too much cost their scan, never the server."""
 
 import json
+import os
 import time
+from unittest import mock
 
 import pytest
+import torch
 
+from pipelines.hosts.messages import text_of
 from pipelines.hosts.session import Patience
 from pipelines.hosts.wire import Id
+from pipelines.turns import DeviceLock
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, line_bytes, serving, tiny_scan, wait_until
 
@@ -19,9 +24,16 @@ AFTER_LAST = f"the reconstruction made nothing for {COMPUTATION:g} s after the l
 
 
 @pytest.fixture(scope="module")
-def server():
+def locks(tmp_path_factory):
+    """The folder of the workers' GPU locks."""
+    return tmp_path_factory.mktemp("locks")
+
+
+@pytest.fixture(scope="module")
+def server(locks):
     patience = Patience(peer=PEER, worker=LONG, computation=COMPUTATION)
-    with serving(worker_module="tests.streaming.bad_worker", memory_bytes=MEMORY_BYTES, patience=patience) as served:
+    settings = {"worker_module": "tests.streaming.bad_worker", "memory_bytes": MEMORY_BYTES, "patience": patience}
+    with mock.patch.dict(os.environ, {"TMPDIR": str(locks)}), serving(**settings) as served:
         yield served
 
 
@@ -118,10 +130,25 @@ def test_slow_is_not_hanging(served):
         assert (len(peer.images()), peer.sentences()) == (4, [])
 
 
+def test_waiting_for_the_gpu_is_not_hanging(served, locks):
+    """Another scan computes there for longer than the patience; the client hears nothing of it."""
+    with DeviceLock(torch.device("cuda", 0), locks) as lock, served.connect() as peer:
+        lock.acquire()
+        peer.send(client_config(gadget("SnowOnGpu")), SENDS_HEADER, *LINES, by_hand.CLOSE)
+        time.sleep(1.5 * COMPUTATION)
+        assert peer.images() == []
+        lock.release()
+        peer.hear_out()
+        assert (len(peer.images()), peer.sentences()) == (1, [])
+        (text,) = peer.bodies(Id.TEXT)
+        assert text_of(text).startswith("INFO    scan ")
+
+
 def test_missed_deadline_is_a_marked_image(served, scan):
     """A late reconstruction must not hold up the scanner: the image is zero-filled, says so, and the next follows."""
     header, lines, _ = scan
-    deadline = by_hand.text(5, json.dumps({"parameters": {"SenseRecon.deadline": "1e-6"}}).encode())
+    late = {"SenseRecon.deadline": "1e-6", "SenseRecon.n_iterations": "500"}  # else a busy machine may look too late
+    deadline = by_hand.text(5, json.dumps({"parameters": late}).encode())
     with served.connect() as peer:
         peer.send(BEGIN[0], by_hand.text(3, header.encode()), deadline, *map(line_bytes, lines), by_hand.CLOSE)
         images = peer.hear_out().images()

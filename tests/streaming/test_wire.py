@@ -65,6 +65,20 @@ def test_large_message_comes_back_through_a_small_socket():
     assert wire.read().body == line[2:]
 
 
+def test_peer_that_does_not_take_a_message():
+    """One that is gone is told from one that is slow: nobody else can tell whose error it was."""
+    large = text_message(Id.TEXT, b"x" * (1 << 22))
+    for is_gone, error in ((True, WireError), (False, TimeoutError)):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(0.1)
+            if is_gone:
+                theirs.close()
+            with pytest.raises(error) as raised:
+                Wire(ours).send(large)
+            assert type(raised.value) is error
+
+
 @pytest.mark.parametrize(("number", "nul"), [(2, False), (2, True), (3, False), (3, True), (5, False), (5, True)])
 def test_texts_with_and_without_nul(number, nul):
     """Gadgetron sends texts without a NUL, FIRE with one."""

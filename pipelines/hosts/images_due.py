@@ -1,0 +1,33 @@
+"""How many images a scan must bring, by the counters of its lines, and which of them never came."""
+
+from __future__ import annotations
+
+import ismrmrd
+
+from gadgets import flags
+from gadgets.image_lines import ImageKey
+
+
+class ImagesDue:
+    """Lines that were sent to a server against images that it sent back; it need not tell how the scan ended."""
+
+    def __init__(self) -> None:
+        self._due: set[ImageKey] = set()
+        self._came: set[ImageKey] = set()
+
+    def add_line(self, line: ismrmrd.Acquisition) -> None:
+        """Expect the image of a line; noise, navigators and lines that only calibrate have none."""
+        if not flags.is_never_image(line) and not flags.is_calibration_only(line):
+            self._due.add(ImageKey.of(line)._replace(encoding=0))  # images do not name theirs
+
+    def add_image(self, image: ismrmrd.Image) -> None:
+        """Count an image once, however many of its kind come; a map beside it is none."""
+        if "kband_quantity" not in image.meta:
+            self._came.add(ImageKey(0, *(getattr(image, name) for name in ImageKey._fields[1:])))
+
+    def missing(self) -> str | None:
+        """One sentence on images that never came, or None. A server may number them in its own way."""
+        if len(self._came) >= len(self._due):
+            return None
+        first = min(self._due - self._came)
+        return f"{len(self._came)} of {len(self._due)} images came; the first missing is {first}"

@@ -1,0 +1,34 @@
+"""`kband serve` says before the first scan what it cannot do."""
+
+import socket
+
+from tests.command import kband
+
+QUIET = ("--port", "0", "--monitor-port", "0", "--workers", "1")
+
+
+def test_folder_that_cannot_hold_scans_is_named(tmp_path):
+    """Which one, why, and what to do: a typing error there costs every scan of the day."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "scans"
+    result = kband("serve", *QUIET, "--save", folder)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: no scans can be kept in {folder} (Not a directory); name another folder by --save, or give --no-save\n"
+    )
+
+
+def test_folder_that_is_there_is_tried():
+    """It may be of another user, or of a file system that takes nothing."""
+    result = kband("serve", *QUIET, "--save", "/proc/self")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: no scans can be kept in /proc/self (")
+
+
+def test_port_that_is_taken_is_said():
+    """That is another sentence."""
+    with socket.create_server(("localhost", 0)) as listener:
+        taken = str(listener.getsockname()[1])
+        result = kband("serve", *QUIET[2:], "--port", taken, "--no-save")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: cannot listen: ")
