@@ -57,7 +57,7 @@ def calibration_noise(acs: Tensor) -> Tensor:
 
     Where signal is absent, the windows' covariance is that of the noise, the same for every sample of a window. Seen
     from the current estimate, directions no stronger than pure noise are taken for such; what they hold corrects the
-    estimate, until they do not change it: up to 30 rounds, one where it is found to be white. After whitening by it, the
+    estimate, until they do not change it: up to 30 rounds, one where noise turns out white. After whitening by it, the
     noise power of the phantom's 2 to 16 coils differs by less than 1.9 times from one direction to another at 1 and
     5 % noise, where it differed by 3 times and more before; at less noise it is told less well. A coil without a signal
     is given the mean noise of the others.
