@@ -74,7 +74,7 @@ class AcquisitionBuffer(Gadget):
         for buffer in images.close():
             yield buffer.to(self.computes_on)
         problems = [f"{n} line{'s' * (n > 1)} set aside: {reason}" for reason, n in set_aside.items()]
-        problems += images.flaws() + missing_images(self._scan, images.sent, calibrating=shapes)
+        problems += images.flaws() + missing_images(self._scan, images.sent)
         if problems:
             raise ScanError("AcquisitionBuffer: " + "; ".join(problems))
 

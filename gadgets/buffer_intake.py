@@ -35,13 +35,11 @@ class BufferIntake(Gadget):
     def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
         """Emit each buffer with N = 1. Raises `ScanError` at the end if images never came."""
         came: set[ImageKey] = set()
-        encodings: set[int] = set()
         for buffer in buffers:
             merged = _merge_averages(buffer)
-            encodings.add(buffer.encoding.index)
             came.update(ImageKey.of(header) for header in merged.headers.flat if header is not None)
             yield merged.to(self.computes_on)
-        if problems := missing_images(self._scan, came, calibrating=encodings):
+        if problems := missing_images(self._scan, came):
             raise ScanError("BufferIntake: " + "; ".join(problems))
 
 

@@ -20,10 +20,11 @@ class CalibrationLines(NamedTuple):
     flaw: str | None
 
 
-def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines, *, embedded: bool) -> CalibrationLines:
+def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines, *, embedded: bool) -> CalibrationLines | None:
     """Return the lines that the scanner flagged; of `embedded` ones it may have flagged only those off the grid.
 
-    A row with a gap does not calibrate. Lines that not all partitions have cannot serve the image.
+    A row with a gap does not calibrate; None if no row is left. Lines that not all partitions have cannot serve the
+    image.
     """
     present, gaps = with_gaps(calibration.counts > 0, imaging.counts > 0, embedded=embedded)
     kspace = calibration.averaged()
@@ -31,13 +32,15 @@ def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines, *, embedded: b
         unflagged = torch.from_numpy(present & (calibration.counts == 0))
         kspace = torch.where(unflagged[:, :, None], imaging.averaged(), kspace)
     block = acs_block(present.any(0) & ~gaps.any(0))
+    if block.stop == block.start:
+        return None
     serves = embedded and in_all_partitions(present, block, calibration.encoding)
     return CalibrationLines(calibration_block(kspace, block), block.start if serves else None, flaw_of(gaps))
 
 
-def n_missing(calibration: KSpaceLines, imaging: KSpaceLines, *, embedded: bool) -> int:
-    """Count the lines missing between flagged ones."""
-    return int(with_gaps(calibration.counts > 0, imaging.counts > 0, embedded=embedded)[1].sum())
+def gaps_between(calibration: KSpaceLines, imaging: KSpaceLines, *, embedded: bool) -> np.ndarray:
+    """Tell which lines are missing between flagged ones, bool [kz ky]."""
+    return with_gaps(calibration.counts > 0, imaging.counts > 0, embedded=embedded)[1]
 
 
 def central_lines(imaging: KSpaceLines, n_lines: int) -> CalibrationLines | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gadgets import flags
-from gadgets.calibration_lines import CalibrationLines, central_lines, flagged_lines, n_missing
+from gadgets.calibration_lines import CalibrationLines, central_lines, flagged_lines, gaps_between
 from gadgets.held_out_lines import HeldOutLines
 from gadgets.items import LineCount, ReconBuffer
 from gadgets.kspace_lines import KSpaceLines, count_lines
@@ -47,6 +47,7 @@ class ImageLines:
         self.held_out: HeldOutLines | None = None
         self._off_calibration = np.zeros(encoding.encoded_matrix[1], bool)
         self._first_seen = self._last_seen = False
+        self._ends = np.zeros(encoding.encoded_matrix[1], bool)  # rows that the scanner marks as first or last
         self._n_averages = encoding.n_averages
         self._last_average = encoding.counters["average"].maximum if encoding.counters["average"] else 0
         self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
@@ -62,7 +63,9 @@ class ImageLines:
                 self.held_out = HeldOutLines(self.encoding, self.imaging.kspace.shape)
             self.held_out.add(line)
             return
-        calibrates = flags.is_calibration(line) and not self.encoding.is_interleaved
+        calibrates = flags.is_calibration(line)
+        if self.encoding.is_interleaved:  # all lines of such repetitions may be flagged
+            calibrates = flags.is_calibration_only(line) or (calibrates and self.calibration is not None)
         if calibrates:
             if self.calibration is None:
                 n_coils, _, _, n_samples = self.imaging.kspace.shape
@@ -73,8 +76,10 @@ class ImageLines:
             self._received += 1
             if not calibrates:
                 self._off_calibration[self.encoding.row(line.idx.kspace_encode_step_1)] = True
-            self._first_seen |= flags.first_in_loop(line)
-            self._last_seen |= flags.last_in_loop(line) and line.idx.average >= self._last_average
+            is_first = flags.first_in_loop(line)
+            is_last = flags.last_in_loop(line) and line.idx.average >= self._last_average
+            self._first_seen, self._last_seen = self._first_seen or is_first, self._last_seen or is_last
+            self._ends[self.encoding.row(line.idx.kspace_encode_step_1)] |= is_first or is_last
 
     @property
     def begun(self) -> bool:
@@ -85,7 +90,7 @@ class ImageLines:
         """Count the lines received against those that the header lets expect."""
         return count_lines(
             self.encoding, self.imaging.counts, self._off_calibration,
-            ends_seen=self._first_seen and self._last_seen, n_averages=self._n_averages,
+            ends_seen=self._ends_seen, n_averages=self._n_averages,
         )  # fmt: skip
 
     def is_complete(self, *, countable: bool = True) -> bool:
@@ -93,7 +98,7 @@ class ImageLines:
 
         Not `countable`: lines off the grid may follow, as they did in an image before, and only the scanner can tell.
         """
-        if self._received < self._fewest and not (self._first_seen and self._last_seen):
+        if self._received < self._fewest:
             return False
         complete = self.count().complete
         self._once_complete |= complete is True
@@ -107,13 +112,14 @@ class ImageLines:
         """Take notice that a later repetition begins; whether no more lines are awaited.
 
         Where lines cannot be counted one such repetition is enough. Else it takes two since the last line, of an image
-        that has most of its lines: in scans with repetitions as the inner loop they all begin at once.
+        that lacks some of its lines but has most: in scans with repetitions as the inner loop they all begin at once.
+        One that lacks nothing waits for its calibration.
         """
         self._later_begun += 1
-        received, expected = self.count()
-        if not self.begun or expected is None:
+        if not self.begun or self.count().expected is None:
             return self.begun
-        return self._later_begun > 1 and 2 * received > expected
+        lacks_lines = self._received < self._fewest or not self.count().complete
+        return lacks_lines and self._later_begun > 1 and 2 * self._received > self._n_announced()
 
     def calibration_lines(self, n_lines: int) -> CalibrationLines | None:
         """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
@@ -121,9 +127,21 @@ class ImageLines:
             return central_lines(self.imaging, n_lines)
         return flagged_lines(self.calibration, self.imaging, embedded=self._is_embedded)
 
+    def calibrates_all_partitions(self) -> bool:
+        """Whether flagged lines came of every partition: those of one alone, the first of many, calibrate nothing."""
+        first = self.encoding.partition(self.encoding.step2.minimum)
+        wanted = self.calibration.counts[max(first, 0) : first + len(self.encoding.step2)]
+        return bool(wanted.any(-1).all())
+
+    @property
+    def _ends_seen(self) -> bool:
+        """Whether the scanner marked the outermost rows as first and last; segments have such lines within as well."""
+        rows = np.flatnonzero(self.imaging.counts.any(0))
+        return self._first_seen and self._last_seen and bool(self._ends[rows[[0, -1]]].all())
+
     @property
     def _is_embedded(self) -> bool:
-        return self.encoding.calibration_mode == "embedded"
+        return self.encoding.calibration_mode in ("embedded", "interleaved")
 
     def centre_just_completed(self, line: ismrmrd.Acquisition, n_lines: int) -> bool:
         """Whether `line`, just added, was the last of the `n_lines` central lines, all averages and partitions."""
@@ -156,4 +174,15 @@ class ImageLines:
     def _count_with_calibration(self) -> LineCount:
         if self.calibration is None or not self.begun:
             return self.count()
-        return self.count().lacking(n_missing(self.calibration, self.imaging, embedded=self._is_embedded))
+        gaps = gaps_between(self.calibration, self.imaging, embedded=self._is_embedded)
+        expected = self.encoding.expected_rows(self._grid(), self._ends_seen)
+        return self.count().lacking(int((gaps if expected is None else gaps & ~expected).sum()))
+
+    def _n_announced(self) -> int:
+        """How many lines there are within the header's limits, whatever the scanner marks as first and last."""
+        rows = self.encoding.expected_rows(self._grid(), ends_seen=False)
+        return int(rows.sum()) * len(self.encoding.step2) * self._n_averages
+
+    def _grid(self) -> np.ndarray:
+        """Rows, bool [ky], of lines without a calibration flag, if there are any; they tell the R-fold grid."""
+        return self._off_calibration if self._off_calibration.any() else self.imaging.counts.any(0)

@@ -51,11 +51,12 @@ class ImagesUnderWay:
         image.add(line)
         if flags.is_held_out(line):
             return
-        if encoding.is_interleaved:
+        if encoding.is_interleaved and image.calibration is None:
             yield from self._send_if_interleaved(key)
             return
         if flags.is_calibration(line):
-            if self._calibrating.get(key.slice, key) != key:
+            other = self._images.get(self._calibrating.get(key.slice, key))
+            if other is not None and other is not image and other.begun and other.is_complete():
                 yield from self._end_calibration(key)
             self._calibrating[key.slice] = key
         elif key.slice in self._calibrating:
@@ -84,7 +85,8 @@ class ImagesUnderWay:
         image = self._images.get(key)
         if image is None:
             return
-        if lines := image.calibration_lines(self._acs_lines):
+        lines = image.calibration_lines(self._acs_lines) if image.calibrates_all_partitions() else None
+        if lines:
             yield self._calibrate(key, lines)
         if key != now:
             yield from self._send_if_complete(key)
@@ -97,7 +99,8 @@ class ImagesUnderWay:
     def _send_if_complete(self, key: ImageKey) -> Iterator[ReconBuffer]:
         image = self._images[key]
         awaits_acs = image.encoding.acceleration[0] > 1 and image.encoding.calibration_mode in AWAITED
-        is_calibrated = key.slice not in self._calibrating and (key.slice in self._calibrated or not awaits_acs)
+        has_calibration = image.calibration is not None or key.slice in self._calibrated
+        is_calibrated = key.slice not in self._calibrating and (has_calibration or not awaits_acs)
         if image.begun and image.is_complete(countable=key[:2] not in self._uncountable) and is_calibrated:
             yield from self._send(key)
 
@@ -105,11 +108,12 @@ class ImagesUnderWay:
         image = self._images[key]
         if not image.is_complete():
             return
-        lines, ready = self._interleaved.add(key, image)
-        if lines:
+        if lines := self._interleaved.add(key, image):
             yield self._calibrate(key, lines)
-        for one in ready:
-            yield from self._send(one)
+        if key.slice in self._calibrated or self._interleaved.waits_in_vain(key):
+            for one in self._interleaved.release(key):
+                if one in self._images:
+                    yield from self._send(one)
 
     def _send(self, key: ImageKey) -> Iterator[ReconBuffer]:
         image = self._images.pop(key)

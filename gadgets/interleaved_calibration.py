@@ -11,7 +11,7 @@ from gadgets.kspace_lines import KSpaceLines
 
 
 class InterleavedCalibration:
-    """The last R repetitions of each image; their mean calibrates the newest one, and those that waited for it.
+    """The last R repetitions of each image; together they calibrate the newest one, and those that waited for it.
 
     Breuer et al., TGRAPPA, MRM 53:981 (2005).
     """
@@ -21,20 +21,25 @@ class InterleavedCalibration:
         self._latest: dict[tuple[int, ...], deque[KSpaceLines]] = {}
         self._waiting: dict[tuple[int, ...], list[ImageKey]] = {}
 
-    def add(self, key: ImageKey, image: ImageLines) -> tuple[CalibrationLines | None, Sequence[ImageKey]]:
-        """Take a complete image; return its calibration and the images that may leave, or nothing as yet."""
-        series, n_repetitions = key[:-1], image.encoding.acceleration[0]
-        waiting = self._waiting.setdefault(series, [])
+    def add(self, key: ImageKey, image: ImageLines) -> CalibrationLines | None:
+        """Take a complete image; return its calibration if the last R of its kind sample the whole centre."""
+        waiting = self._waiting.setdefault(key[:-1], [])
         if key in waiting:
-            return None, ()
+            return None
         waiting.append(key)
-        latest = self._latest.setdefault(series, deque(maxlen=n_repetitions))
+        latest = self._latest.setdefault(key[:-1], deque(maxlen=image.encoding.acceleration[0]))
         latest.append(image.imaging)
-        if len(latest) < n_repetitions:
-            return None, ()
-        ready = [*waiting]
-        waiting.clear()
-        return central_lines(_together(latest), self._acs_lines), ready
+        lines = central_lines(_together(latest), self._acs_lines)
+        n_wanted = min(self._acs_lines, len(image.encoding.step1))
+        return lines if lines and lines.flaw is None and lines.acs.shape[-2] >= n_wanted else None
+
+    def release(self, key: ImageKey) -> list[ImageKey]:
+        """Return the images that waited for a calibration, in the order they came; they wait no longer."""
+        return self._waiting.pop(key[:-1], [])
+
+    def waits_in_vain(self, key: ImageKey) -> bool:
+        """Whether so many images wait that lost lines cannot be why: the grid stands still."""
+        return len(self._waiting[key[:-1]]) >= 2 * self._latest[key[:-1]].maxlen
 
 
 def _together(parts: Sequence[KSpaceLines]) -> KSpaceLines:

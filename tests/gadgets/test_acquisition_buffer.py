@@ -147,18 +147,25 @@ def test_a_repetition_that_still_receives_lines_is_not_over(scan_of, make_acquis
     assert left == [(n, (8, 8)) for n in (10, 17, 24)]
 
 
-def test_ends_that_the_scanner_marks_count_more_than_wide_limits(scan_of, make_acquisition):
-    """Partial Fourier, R=2, rows 2 to 4 of limits 0 to 7, first and last flagged: complete with two lines."""
-    flags_of = {2: [7], 4: [8]}
-    lines = [
-        make_acquisition(n_samples=N_SAMPLES, flags=flags_of.get(row, []), kspace_encode_step_1=row, repetition=n)
-        for n in (0, 1)
-        for row in (2, 4)
-    ]
-    scan = scan_of(acceleration=2, calibration_mode="other", repetition=2)
-    left = [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan, lines, acs_lines=4)
-            if isinstance(item, ReconBuffer)]  # fmt: skip
-    assert left == [(2, (2, 2)), (4, (2, 2))]
+def test_wide_limits_hold_an_image_for_two_repetitions_at_most(minimal_scan, make_acquisition):
+    """Partial Fourier, R=2, six of the eight lines that the limits allow, marked as first and last: complete, but late.
+
+    Segments mark their first and last lines as well: of 16 rows in two segments none is taken for the whole.
+    """
+    scan = minimal_scan((6, 16, 1), (60.0, 80.0, 5.0), oversampling=1, acceleration=2, calibration_mode="other",
+                        repetition=4)  # fmt: skip
+
+    def left(marks, rows):
+        lines = [
+            make_acquisition(n_samples=6, flags=marks.get(row, []), kspace_encode_step_1=row, repetition=repetition)
+            for repetition in range(4)
+            for row in rows
+        ]
+        return [(n, item.counts[0, 0, 0]) for n, item in emitted_after(scan, lines) if isinstance(item, ReconBuffer)]
+
+    assert left({0: [7], 10: [8]}, range(0, 12, 2)) == [(13, (6, 6)), (19, (6, 6)), (24, (6, 6)), (24, (6, 6))]
+    segments = {0: [7], 6: [8], 8: [7], 14: [8]}
+    assert left(segments, range(0, 16, 2)) == [(n, (8, 8)) for n in (8, 16, 24, 32)]
 
 
 def test_encodings_may_differ_in_size(minimal_scan, make_acquisition, kspace):

@@ -53,6 +53,29 @@ def test_a_line_lost_in_one_partition_calibrates_in_none(slab_scan, slab, make_a
     assert buffer.problems == ("2 calibration lines are missing, first row 3 of partition 1",)
 
 
+def test_a_lost_line_of_the_grid_is_counted_once(scan_of, make_acquisition, kspace):
+    """Row 4 is one of the image's own as well."""
+    (buffer,) = images(scan_of(acceleration=2), embedded(make_acquisition, kspace[:, None], lost={(0, 4)}))
+    assert str(buffer.counts[0, 0, 0]) == "3 of 4"
+    assert buffer.problems == ("1 calibration line is missing, first row 4",)
+
+
+def test_partitions_may_come_in_any_order(slab_scan, slab, make_acquisition):
+    """Even ones before odd ones: between them each row has gaps, and nothing calibrates as yet."""
+    lines = sorted(embedded(make_acquisition, slab), key=lambda line: line.idx.kspace_encode_step_2 % 2)
+    (buffer,) = images(slab_scan, lines)
+    assert buffer.acs.shape[-2] == 6
+    assert buffer.problems == ()
+
+
+def test_no_row_without_a_gap_is_no_calibration(slab_scan, slab, make_acquisition):
+    """A whole partition of calibration lines is lost: an image all the same, which says so."""
+    lost = {(2, row) for row in range(1, 7)}
+    (buffer,) = images(slab_scan, embedded(make_acquisition, slab, lost=lost))
+    assert buffer.acs is None
+    assert buffer.counts[0, 0, 0].complete is False
+
+
 def test_corners_may_be_left_out(slab_scan, slab, make_acquisition):
     """Calibration of the inner partitions alone is whole; it cannot serve an image that needs all of them."""
     (buffer,) = images(slab_scan, embedded(make_acquisition, slab, calibrated=(1, 2)))
