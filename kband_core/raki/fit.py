@@ -116,6 +116,7 @@ def train(
     later = [layer.shape[-1] for layer in layers[1:]]
     targets = calibration_targets(acs, acceleration, kernel, n_offsets, later=later)
     weights = balancing_weights(crop_samples(sources, later)) if windows == "balanced" else None
+    n_parts = min(n_parts, targets.shape[-2])
     layers = [layer.clone() for layer in layers]
     optimiser = torch.optim.Adam(layers)
     start = time.perf_counter()

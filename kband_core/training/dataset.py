@@ -163,8 +163,12 @@ class PlaneFile(Sequence[Plane]):
             return Acquired(_tensor(group, "mask"), tuple(self.shapes[index][0][-2:]), band)
 
     def digest(self) -> str:
-        """Tell files apart by whose planes they hold, in which order and of what shapes, wherever they lie."""
-        return hashlib.sha256(repr((self.subjects, self.shapes)).encode()).hexdigest()
+        """Tell files apart by whose planes they hold, in which order, and what was acquired of them; not by place."""
+        content = hashlib.sha256(repr((self.subjects, self.shapes)).encode())
+        for index in range(len(self)):
+            acquired = self.acquired(index)
+            content.update(repr(acquired.band).encode() + acquired.mask.numpy().tobytes())
+        return content.hexdigest()
 
     @property
     def _file(self) -> h5py.File:

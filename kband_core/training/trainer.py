@@ -95,8 +95,8 @@ class _Training:
         content = load_checkpoint(self.checkpoint)
         if content.get("identity") != self.identity:
             raise ValueError(
-                f"{self.checkpoint}: the checkpoint is of another recipe, other planes or another fold; start without "
-                "resuming"
+                f"{self.checkpoint}: the checkpoint is of another recipe, other planes, another fold or an earlier "
+                "version of kband; start without resuming"
             )
         try:
             self.state.restore(content)

@@ -86,7 +86,7 @@ def replay(
     targets = _targets(inputs, Path(pipeline).stem, output)
     n_failed = 0
     for path, target in zip(inputs, targets, strict=True):
-        if problem := _replay_one(path, road, target, overwrite):
+        if problem := _replay_one(path, road, target, overwrite, inputs):
             click.echo(f"Error: {path}: {problem}", err=True)
             n_failed += 1
     if n_failed:
@@ -103,21 +103,18 @@ def _targets(inputs: tuple[Path, ...], pipeline: str, output: Path) -> list[Path
             raise click.ClickException(f"{targets[target]} and {path} would both become {target}; replay them apart")
         targets[target] = path
     try:
-        for target in targets:
-            refuse_existing(target, overwrite=True, inputs=inputs)
         if to_folder:
             output.mkdir(parents=True, exist_ok=True)
-    except FileProblem as problem:
-        raise click.ClickException(str(problem)) from problem
     except OSError as error:
         raise click.ClickException(f"{output}: no folder can be made ({error.strerror})") from error
     return list(targets)
 
 
-def _replay_one(path: Path, road: Road, target: Path, overwrite: bool) -> str | None:
+def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: tuple[Path, ...]) -> str | None:
     """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed."""
     verdict, started = Verdict(), time.perf_counter()
     try:
+        refuse_existing(target, overwrite, inputs=inputs)
         with open_raw(path) as raw:
             lines, problem = UpToDamage(raw), None
             with ImageFile(target, raw.header_xml, overwrite=overwrite) as images:

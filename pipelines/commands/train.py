@@ -71,7 +71,7 @@ def train(
     click.echo(f"{chosen.name}: {outcome.step} of {outcome.n_steps} steps{skipped} in {outcome.seconds:.0f} s{best}")
     if outcome.step < outcome.n_steps:
         click.echo("stopped; go on with --resume", err=True)
-    if not outcome.figures:
+    elif not outcome.figures:
         raise click.ClickException(f"{chosen.name}: no model was written, for no validation has judged one")
 
 

@@ -14,6 +14,7 @@ class ImagesDue:
     def __init__(self) -> None:
         self._due: set[ImageKey] = set()
         self._came: set[ImageKey] = set()
+        self._numbers: set[int] = set()  # of images, for servers that leave all other counters at zero
 
     def add_line(self, line: ismrmrd.Acquisition) -> None:
         """Expect the image of a line; noise, navigators and lines that only calibrate have none."""
@@ -24,10 +25,12 @@ class ImagesDue:
         """Count an image once, however many of its kind come; a map beside it is none."""
         if "kband_quantity" not in image.meta:
             self._came.add(ImageKey(0, *(getattr(image, name) for name in ImageKey._fields[1:])))
+            self._numbers.add(image.image_index)
 
     def missing(self) -> str | None:
         """One sentence on images that never came, or None. A server may number them in its own way."""
-        if len(self._came) >= len(self._due):
+        n_came = len(self._came) if len(self._came) > 1 else len(self._numbers)
+        if n_came >= len(self._due):
             return None
         first = min(self._due - self._came)
-        return f"{len(self._came)} of {len(self._due)} images came; the first missing is {first}"
+        return f"{n_came} of {len(self._due)} images came; the first missing is {first}"

@@ -124,6 +124,12 @@ def test_balanced_windows_reach_outer_kspace(fit, head):
     assert balanced < equal
 
 
+def test_calibration_of_the_fewest_lines_is_fitted(head):
+    """Three lines at R=2 are one row of windows, which cannot be seen half by half."""
+    network = fit_raki(head[..., 31:34, :], 2, rng=seeded(), hidden=(8,), n_epochs=4)
+    assert all(torch.view_as_real(layer).isfinite().all() for layer in network.layers)
+
+
 def test_warm_start_solves_only_the_last_layer(head):
     """The neighbour's hidden layers serve; its last layer and linear path are this slice's own."""
     first, second = head[..., 20:44, :]

@@ -155,8 +155,19 @@ def test_a_raw_file_is_never_replaced_by_its_images(raw, tmp_path):
     for target in (raw, link):
         result = kband("replay", raw, "-o", target, "--overwrite")
         assert result.exit_code == 1
-        assert f"Error: {target}: is a file to be read, and would be lost" in result.output
+        assert f"{target}: is a file to be read, and would be lost" in result.output
     assert raw.read_bytes() == before
+
+
+def test_a_result_among_the_inputs_does_not_stop_the_others(raw, tmp_path):
+    """As when a folder is replayed a second time: the new file in it is replayed, the old result is refused."""
+    kband("replay", raw, "-o", tmp_path)
+    other = tmp_path / "other.h5"
+    shutil.copy(raw, other)
+    result = kband("replay", *sorted(tmp_path.glob("*.h5")), "-o", tmp_path, "--overwrite")
+    assert result.exit_code == 1
+    assert "is a file to be read, and would be lost" in result.output
+    assert len(read_images(tmp_path / "other_sense.h5")) == 2
 
 
 def test_a_reference_of_another_size_is_not_compared(scan, tmp_path):

@@ -44,6 +44,14 @@ def test_each_counter_tells_images_apart(name):
     assert missing(lines, [image(**{name: 0})] * 2) == f"1 of 2 images came; the first missing is {which}"
 
 
+def test_a_server_may_number_its_images_and_nothing_else():
+    """Three slices, three images that call themselves slice 0: none is missing; of two, one is."""
+    lines = [line(slice=number) for number in range(3)]
+    numbered = [image(image_index=number) for number in (1, 2, 3)]
+    assert missing(lines, numbered) is None
+    assert missing(lines, numbered[:2]) == "2 of 3 images came; the first missing is slice 1"
+
+
 def test_averages_and_encodings_share_an_image():
     """Averages are added up, and images do not say which encoding they came of."""
     assert missing([line(average=0), line(average=1), line(encoding=1)], [image()]) is None

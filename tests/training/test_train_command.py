@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import pytest
@@ -61,7 +62,7 @@ def test_a_training_is_not_overwritten(tmp_path, recipe):
     assert "a checkpoint of tiny exists; --resume or --overwrite it" in again.output
     assert "1 of 1 steps" in kband(*call, "--resume").output
     other = kband(*call, "--resume", "--seed", 5)
-    assert "the checkpoint is of another recipe, other planes or another fold; start without resuming" in other.output
+    assert "the checkpoint is of another recipe, other planes, another fold or an earlier version" in other.output
 
 
 def test_a_training_without_a_model_fails(tmp_path, recipe):
@@ -100,9 +101,26 @@ def test_other_planes_of_the_same_name_do_not_go_on(tmp_path, planes, recipe):
     with PlaneWriter(planes) as writer:
         for plane in PlaneFile(moved):
             writer.append(replace(plane, subject=plane.subject.upper()))
-    other = kband(*call, "--resume", "--planes", planes)
-    assert other.exit_code == 1
-    assert "the checkpoint is of another recipe, other planes or another fold; start without resuming" in other.output
+    with PlaneWriter(tmp_path / "half.h5") as writer:
+        for plane in PlaneFile(moved):
+            mask = plane.mask & (torch.arange(len(plane.mask)) % 2 == 0)[:, None]
+            writer.append(replace(plane, kspace=plane.kspace * mask, mask=mask))
+    for others in (planes, tmp_path / "half.h5"):
+        told = kband(*call, "--resume", "--planes", others)
+        assert told.exit_code == 1
+        assert "the checkpoint is of another recipe, other planes, another fold or an earlier version" in told.output
+
+
+def test_a_training_that_is_stopped_early_has_not_failed(tmp_path, planes, recipe, monkeypatch):
+    """Before the first validation there is no model, and whoever stopped it goes on later: exit code 0."""
+    monkeypatch.setattr("kband_core.training.trainer.train", stopped_at_once)
+    told = kband("train", recipe, "-o", tmp_path / "models", "--planes", planes, "--device", "cpu")
+    assert told.exit_code == 0, told.output
+    assert "stopped; go on with --resume" in told.output
+
+
+def stopped_at_once(*_args, **_options):
+    return SimpleNamespace(step=0, n_steps=4, n_skipped=0, seconds=0.0, figures={})
 
 
 def test_sigpy_is_missed_before_the_first_step(tmp_path, monkeypatch):
