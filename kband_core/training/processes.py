@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,5 +60,7 @@ def processes(device: str) -> Iterator[Processes]:
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), n_ranks, own)
+        dist.barrier()  # who leaves while others still speak makes them abort
     finally:
         dist.destroy_process_group()
+        gc.collect()  # its threads must end before the interpreter, which else aborts now and then
