@@ -94,3 +94,14 @@ def test_a_line_that_comes_twice_does_not_stand_for_another_grid(scan_of, make_a
     emitted = emitted_after(scan, lines, acs_lines=4)
     assert [(n, type(item)) for n, item in emitted] == [(9, Calibration), (9, ReconBuffer), (9, ReconBuffer)]
     torch.testing.assert_close(emitted[0][1].acs[0], torch.from_numpy(kspace[:, 2:6]))
+
+
+def test_a_stray_line_costs_its_repetition_the_others_not(scan_of, make_acquisition, kspace):
+    """Off its grid, after the grid is complete: repetition 0 can no longer be counted, leaves early, and once."""
+    rows = [(0, row) for row in (0, 2, 4, 6, 3)] + [(1, row) for row in (1, 3, 5, 7)]
+    lines = [
+        make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=repetition) for repetition, row in rows
+    ]
+    scan = scan_of(acceleration=2, repetition=2, calibration_mode="interleaved")
+    left = [n for n, item in emitted_after(scan, lines, acs_lines=4) if isinstance(item, ReconBuffer)]
+    assert left == [6, 9]

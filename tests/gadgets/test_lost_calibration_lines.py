@@ -7,7 +7,7 @@ from gadgets.buffer_intake import BufferIntake
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
-from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, buffer_of, images
+from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, buffer_of, emitted_after, images
 
 N_KZ = 4
 
@@ -85,6 +85,16 @@ def test_corners_may_be_left_out(slab_scan, slab, make_acquisition):
     assert buffer.acs_row is None
     (whole,) = images(slab_scan, embedded(make_acquisition, slab))
     assert whole.acs_row == 1
+
+
+def test_an_image_calibrated_by_inner_partitions_leaves_when_it_is_complete(slab_scan, slab, make_acquisition):
+    """Its own lines calibrate it, though none went ahead: it waits neither for others nor for the end of the scan."""
+    lines = [*embedded(make_acquisition, slab, calibrated=(1, 2))]
+    again = [*embedded(make_acquisition, slab, calibrated=(1, 2))]
+    for line in again:
+        line.idx.repetition = 1
+    left = [n for n, item in emitted_after(slab_scan, [*lines, *again]) if isinstance(item, ReconBuffer)]
+    assert left == [len(lines), len(lines) + len(again)]
 
 
 def test_a_line_lost_from_a_scan_of_its_own_is_said(scan_of, make_acquisition, kspace):
