@@ -68,8 +68,7 @@ def with_gaps(flagged: np.ndarray, imaging: np.ndarray, *, embedded: bool) -> tu
 
 def in_all_partitions(present: np.ndarray, rows: slice, encoding: Encoding) -> bool:
     """Whether `present` [... kz ky] holds `rows` in all partitions that the header lets expect."""
-    first = encoding.partition(encoding.step2.minimum)
-    return bool(present[..., max(first, 0) : first + len(encoding.step2), rows].all())
+    return bool(present[..., encoding.partitions, rows].all())
 
 
 def flaw_of(gaps: np.ndarray) -> str | None:

@@ -13,7 +13,7 @@ from gadgets import flags
 from gadgets.calibration_lines import CalibrationLines, central_lines, flagged_lines, gaps_between
 from gadgets.held_out_lines import HeldOutLines
 from gadgets.items import LineCount, ReconBuffer
-from gadgets.kspace_lines import KSpaceLines, count_lines
+from gadgets.kspace_lines import KSpaceLines, count_lines, grid_rows
 from gadgets.scan import Encoding
 
 
@@ -86,11 +86,11 @@ class ImageLines:
         """Whether any imaging line came."""
         return self._received > 0
 
-    def count(self) -> LineCount:
-        """Count the lines received against those that the header lets expect."""
+    def count(self, gaps: np.ndarray | None = None) -> LineCount:
+        """Count the lines received against those that the header lets expect, and missing calibration lines `gaps`."""
         return count_lines(
             self.encoding, self.imaging.counts, self._off_calibration,
-            ends_seen=self._ends_seen, n_averages=self._n_averages,
+            ends_seen=self._ends_seen, n_averages=self._n_averages, gaps=gaps,
         )  # fmt: skip
 
     def is_complete(self, *, countable: bool = True) -> bool:
@@ -125,23 +125,17 @@ class ImageLines:
         """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
         if self.calibration is None:
             return central_lines(self.imaging, n_lines)
-        return flagged_lines(self.calibration, self.imaging, embedded=self._is_embedded)
+        return flagged_lines(self.calibration, self.imaging, embedded=self.encoding.is_embedded)
 
     def calibrates_all_partitions(self) -> bool:
         """Whether flagged lines came of every partition: those of one alone, the first of many, calibrate nothing."""
-        first = self.encoding.partition(self.encoding.step2.minimum)
-        wanted = self.calibration.counts[max(first, 0) : first + len(self.encoding.step2)]
-        return bool(wanted.any(-1).all())
+        return bool(self.calibration.counts[self.encoding.partitions].any(-1).all())
 
     @property
     def _ends_seen(self) -> bool:
         """Whether the scanner marked the outermost rows as first and last; segments have such lines within as well."""
         rows = np.flatnonzero(self.imaging.counts.any(0))
         return self._first_seen and self._last_seen and bool(self._ends[rows[[0, -1]]].all())
-
-    @property
-    def _is_embedded(self) -> bool:
-        return self.encoding.calibration_mode in ("embedded", "interleaved")
 
     def centre_just_completed(self, line: ismrmrd.Acquisition, n_lines: int) -> bool:
         """Whether `line`, just added, was the last of the `n_lines` central lines, all averages and partitions."""
@@ -174,15 +168,9 @@ class ImageLines:
     def _count_with_calibration(self) -> LineCount:
         if self.calibration is None or not self.begun:
             return self.count()
-        gaps = gaps_between(self.calibration, self.imaging, embedded=self._is_embedded)
-        expected = self.encoding.expected_rows(self._grid(), self._ends_seen)
-        return self.count().lacking(int((gaps if expected is None else gaps & ~expected).sum()))
+        return self.count(gaps_between(self.calibration, self.imaging, embedded=self.encoding.is_embedded))
 
     def _n_announced(self) -> int:
         """How many lines there are within the header's limits, whatever the scanner marks as first and last."""
-        rows = self.encoding.expected_rows(self._grid(), ends_seen=False)
+        rows = self.encoding.expected_rows(grid_rows(self._off_calibration, self.imaging.counts), ends_seen=False)
         return int(rows.sum()) * len(self.encoding.step2) * self._n_averages
-
-    def _grid(self) -> np.ndarray:
-        """Rows, bool [ky], of lines without a calibration flag, if there are any; they tell the R-fold grid."""
-        return self._off_calibration if self._off_calibration.any() else self.imaging.counts.any(0)

@@ -34,12 +34,6 @@ class LineCount(NamedTuple):
         """Whether nothing is missing; None if nobody can say."""
         return None if self.expected is None else self.received >= self.expected
 
-    def lacking(self, n_lines: int) -> LineCount:
-        """Return the same count, with `n_lines` more that should have come and did not."""
-        if n_lines == 0:
-            return self
-        return LineCount(self.received, (self.received if self.expected is None else self.expected) + n_lines)
-
     def __str__(self) -> str:
         return f"{self.received} of {'an unknown number' if self.expected is None else self.expected}"
 

@@ -87,19 +87,28 @@ AsymmetricEchoAdjustROGadget before"
 
 
 def count_lines(
-    encoding: Encoding, counts: np.ndarray, on_grid: np.ndarray, *, ends_seen: bool, n_averages: int
-) -> LineCount:
+    encoding: Encoding, counts: np.ndarray, on_grid: np.ndarray, *, ends_seen: bool, n_averages: int,
+    gaps: np.ndarray | None = None,
+) -> LineCount:  # fmt: skip
     """Count lines `counts` [kz ky] against those that the header lets expect.
 
-    `on_grid`: bool [ky], rows of lines without a calibration flag, if there are any; they tell the R-fold grid.
+    `on_grid`: bool [ky], rows of lines without a calibration flag, if there are any; they tell the R-fold grid. `gaps`:
+    bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the image's too.
     """
-    rows = on_grid if on_grid.any() else counts.any(0)
-    expected = encoding.expected_rows(rows, ends_seen)
+    expected = encoding.expected_rows(grid_rows(on_grid, counts), ends_seen)
     if expected is None:
-        return LineCount(int(counts.sum()), None)
-    first = encoding.partition(encoding.step2.minimum)
-    wanted = counts[max(first, 0) : first + len(encoding.step2)][:, expected]
-    return LineCount(int(np.minimum(wanted, n_averages).sum()), wanted.size * n_averages)
+        received = int(counts.sum())
+        return LineCount(received, received + int(gaps.sum()) if gaps is not None and gaps.any() else None)
+    wanted = counts[encoding.partitions][:, expected]
+    missing = np.zeros(counts.shape, bool) if gaps is None else gaps
+    if encoding.is_embedded and missing.shape == counts.shape:  # a reference scan may have a matrix of its own
+        missing = missing & ~expected
+    return LineCount(int(np.minimum(wanted, n_averages).sum()), wanted.size * n_averages + int(missing.sum()))
+
+
+def grid_rows(on_grid: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Rows, bool [ky], that tell the R-fold grid: those of lines without a calibration flag, or all that came."""
+    return on_grid if on_grid.any() else counts.any(0)
 
 
 def acs_block(rows: np.ndarray) -> slice:

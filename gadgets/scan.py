@@ -58,6 +58,11 @@ class Encoding:
         return int(self.encoded_matrix[0] / (np.float32(self.encoded_fov[0]) / np.float32(self.recon_fov[0])))
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether calibration lines are the image's as well."""
+        return self.calibration_mode in ("embedded", "interleaved")
+
+    @property
     def is_interleaved(self) -> bool:
         """Whether repetitions calibrate one another, their grids shifting by a line from one to the next."""
         return self.acceleration[0] > 1 and self.calibration_mode == "interleaved"
@@ -75,6 +80,12 @@ class Encoding:
     def partition(self, step2: int) -> int:
         """Like `row`, for encoding step 2."""
         return step2 + self.encoded_matrix[2] // 2 - self.step2.center
+
+    @property
+    def partitions(self) -> slice:
+        """Partitions of the k-space matrix that the header lets expect."""
+        first = self.partition(self.step2.minimum)
+        return slice(max(first, 0), first + len(self.step2))
 
     def expected_rows(self, acquired: np.ndarray, ends_seen: bool) -> np.ndarray | None:
         """Tell which rows a complete image has, or None where the header cannot tell.

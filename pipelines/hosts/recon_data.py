@@ -76,6 +76,7 @@ def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, sc
     kspace, mask = np.pad(kspace, missing), np.pad(lines.mask, missing[:3] + missing[4:6])
     central, counts = np.empty(mask.shape[:3], object), np.empty(mask.shape[:3], object)
     readout = (kspace.shape[-1], 0)
+    acs, row, gaps = _calibration(reference, kspace, mask, encoding)
     for index in np.ndindex(mask.shape[:3]):
         found = [tuple(at) for at in np.argwhere(lines.mask[index])]
         if not found:
@@ -85,19 +86,16 @@ def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, sc
         on_grid = np.zeros(mask.shape[-1], bool)
         on_grid[[at[1] for at, header in parsed.items() if not flags.is_calibration(header)]] = True
         counts[index] = count_lines(
-            encoding, mask[index].astype(int), on_grid, n_averages=encoding.n_averages,
+            encoding, mask[index].astype(int), on_grid, n_averages=encoding.n_averages, gaps=gaps[index[0]],
             ends_seen=any(map(flags.first_in_loop, parsed.values())) and any(map(flags.last_in_loop, parsed.values())),
         )  # fmt: skip
         before = min(header.discard_pre for header in parsed.values())
         after = max(header.number_of_samples - header.discard_post for header in parsed.values())
         readout = (min(readout[0], before), max(readout[1], min(after, kspace.shape[-1])))
-    acs, row, gaps = _calibration(reference, kspace, mask, encoding)
     filled = mask.any((1, 2, 3, 4))  # a slice between others may have no lines
     if not mask[filled].any((2, 3, 4)).all():
         raise ScanError(f"ReconData: of {mask.shape[1]} images along S in a slice, one received no line")
     kspace, mask, central, counts, gaps = kspace[filled], mask[filled], central[filled], counts[filled], gaps[filled]
-    for index in np.ndindex(counts.shape):
-        counts[index] = counts[index] and counts[index].lacking(int(gaps[index[0]].sum()))
     acs = None if acs is None else acs[torch.from_numpy(filled)]
     return ReconBuffer(
         torch.from_numpy(kspace), torch.from_numpy(mask), central, counts, encoding, readout, acs, row,

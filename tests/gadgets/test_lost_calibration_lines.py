@@ -60,6 +60,15 @@ def test_a_lost_line_of_the_grid_is_counted_once(scan_of, make_acquisition, kspa
     assert buffer.problems == ("1 calibration line is missing, first row 4",)
 
 
+def test_a_lost_line_of_a_reference_scan_counts_wherever_it_lies(scan_of, make_acquisition, kspace):
+    """Row 4 of the grid was acquired for the image, and lost for its calibration, which is a scan of its own."""
+    reference = [make_acquisition(kspace[:, row], flags=[20], kspace_encode_step_1=row) for row in (2, 3, 5, 6)]
+    imaging = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(0, 8, 2)]
+    (buffer,) = images(scan_of(acceleration=2, calibration_mode="separate"), [*reference, *imaging])
+    assert str(buffer.counts[0, 0, 0]) == "4 of 5"
+    assert buffer.problems == ("1 calibration line is missing, first row 4",)
+
+
 def test_partitions_may_come_in_any_order(slab_scan, slab, make_acquisition):
     """Even ones before odd ones: between them each row has gaps, and nothing calibrates as yet."""
     lines = sorted(embedded(make_acquisition, slab), key=lambda line: line.idx.kspace_encode_step_2 % 2)

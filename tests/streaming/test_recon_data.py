@@ -83,13 +83,14 @@ def test_only_extra_lines_are_flagged():
     check_same_images(header, lines)
 
 
-def test_a_lost_calibration_line_is_missed():
-    """One off the grid: its row does not calibrate, and the comment says so, as where the lines came in one by one."""
+@pytest.mark.parametrize(("row", "count"), [(21, "24 of 25"), (22, "23 of 24")], ids=["off_the_grid", "on_it"])
+def test_a_lost_calibration_line_is_missed(row, count):
+    """Its row does not calibrate; count and comment say so, as where the lines came in one by one."""
     header, lines = simulated()
-    lost = next(line for line in lines if flags.is_calibration_only(line) and line.idx.kspace_encode_step_1 == 21)
-    lines.remove(lost)
+    lines.remove(next(line for line in lines if flags.is_calibration(line) and line.idx.kspace_encode_step_1 == row))
     (buffer,) = decoded(header, stock.recon_data(header, lines))
-    assert buffer.problems == ("1 calibration line is missing, first row 21",)
+    assert buffer.problems == (f"1 calibration line is missing, first row {row}",)
+    assert str(buffer.counts[0, 0, 0]) == count
     check_same_images(header, lines)
 
 
