@@ -20,7 +20,7 @@ from measure import interleave, print_conditions, print_table
 from kband_core import reconstruct
 from kband_core.models import load_model
 from kband_core.sampling import equispaced_lines
-from kband_core.training.procedural import procedural_plane
+from kband_core.training.simulation.procedural import procedural_plane
 
 LIMITS = {
     "all that this CPU has": "DEFAULT",

@@ -16,8 +16,8 @@ import numpy as np
 from measure import interleave, print_conditions, print_table
 
 from pipelines.hosts.journal import Journal
-from pipelines.hosts.messages import encode_line
-from pipelines.hosts.wire import Id, Message, Wire
+from pipelines.protocol.messages import encode_line
+from pipelines.protocol.wire import Id, Message, Wire
 
 FORWARDED, JOURNALLED, MAPPED, DELETED = "forwarded", "and journalled", "and written to a mapped file", "files deleted"
 STEP = 64 << 20

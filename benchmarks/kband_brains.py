@@ -16,21 +16,21 @@ from measure import data_option, fitted, print_conditions, print_table
 from peers import bart, require_peers
 from torch import Tensor
 
-from gadgets.coil_whitening import CoilWhitening
+from gadgets.coils.coil_whitening import CoilWhitening
 from gadgets.gadget import Gadget
 from gadgets.items import ReconBuffer
-from gadgets.kband_recon import KBandRecon
+from gadgets.recon.kband_recon import KBandRecon
 from gadgets.scan import Scan
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
-from pipelines.error_maps import error_maps
-from pipelines.evaluation import Judged
-from pipelines.mrd_stream import open_raw
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, run
-from pipelines.undersampled_scan import undersample
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
+from pipelines.evaluation.evaluation import Judged
+from pipelines.evaluation.undersampled_scan import undersample
+from pipelines.files.mrd_stream import open_raw
+from pipelines.pictures.error_maps import error_maps
 
 BRAINS = {"t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32ch_4slices"}
 PROTOCOLS = (("lines", 4), ("lines", 3), ("equispaced", 4), ("equispaced", 3))

@@ -26,9 +26,9 @@ from kband_core.metrics import nmse
 from kband_core.reconstruct import zero_filled
 from kband_core.training.batches import stack, to_device
 from kband_core.training.example import Example
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.recipe import read_recipe
 from kband_core.training.scans import generator
+from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.supervision import Supervised
 
 SUPERVISE = Supervised(line_acceleration=4, acs_lines=16)

@@ -17,7 +17,7 @@ import torch
 from measure import fitted, print_conditions, print_table
 from torch import nn
 
-from gadgets.kband_recon import KBandRecon
+from gadgets.recon.kband_recon import KBandRecon
 from kband_core.calibration import espirit_maps
 from kband_core.coils import combine
 from kband_core.fourier import resize, to_image
@@ -28,8 +28,8 @@ from kband_core.noise import noise_level
 from kband_core.reconstruct import grappa, network, sense
 from kband_core.sampling import equispaced_lines
 from kband_core.shrinkage import shrink_grappa
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.scans import generator
+from kband_core.training.simulation.procedural import procedural_plane
 
 KINDS: Mapping[str, Mapping[str, bool]] = {
     "as in training": {}, "many small coils": {"dense": True}, "and cut": {"dense": True, "cut": True}

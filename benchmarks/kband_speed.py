@@ -32,8 +32,8 @@ from kband_core.networks import Modl
 from kband_core.noise import noise_level
 from kband_core.sampling import variable_density_lines
 from kband_core.scaling import plane_scale
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.recipe import read_recipe
+from kband_core.training.simulation.procedural import procedural_plane
 
 PUBLISHED = "published, plain: fp32, 10 + 10 CG"
 SAME = {

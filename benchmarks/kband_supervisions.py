@@ -22,9 +22,9 @@ from kband_core.quality import weighted_error_by_radius
 from kband_core.reconstruct import zero_filled
 from kband_core.training.dataset import Plane, PlaneWriter
 from kband_core.training.example import Example
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.recipe import Recipe, parse_recipe
 from kband_core.training.scans import generator
+from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.supervision import build_supervision
 from kband_core.training.trainer import train
 

@@ -17,24 +17,24 @@ import ismrmrd
 import torch
 from measure import print_conditions, print_table
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.gadget import Gadget
-from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.kband_recon import KBandRecon
-from gadgets.raki_recon import RakiRecon
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.grappa_recon import GrappaRecon
+from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.raki_recon import RakiRecon
+from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
-from gadgets.sense_recon import SenseRecon
 from kband_core.grappa import apply_grappa
 from kband_core.models import load_card, load_model
 from kband_core.raki.network import interpolate
 from kband_core.reconstruct import network, sense, zero_filled
-from pipelines.mrd_file import RawFile, write_raw
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import READ_AHEAD, Verdict, pump, run
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.files.mrd_file import RawFile, write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 
 PIPELINES = ("sense", "sense_buffered", "grappa", "grappa_buffered")
 ALL = (*PIPELINES, "raki", "raki_buffered", "kband", "kband_buffered")

@@ -14,16 +14,16 @@ import click
 import torch
 from torch import Tensor
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ReconBuffer
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.scan import Scan
 from gadgets.stock import RemoveROOversampling
 from kband_core.metrics import nrmse, ssim
-from pipelines.finished_file import FileProblem
-from pipelines.mrd_file import RawFile
-from pipelines.pipeline import Pipeline
-from pipelines.run import Verdict, run
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import Verdict, run
+from pipelines.files.finished_file import FileProblem
+from pipelines.files.mrd_file import RawFile
 
 data_option = click.option(
     "--data", envvar="KBAND_DATA", default=Path(__file__).parents[2] / "shared" / "data", show_default=True,

@@ -12,11 +12,11 @@ from measure import data_option, print_conditions, print_table
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
-from pipelines.finished_file import FileProblem
-from pipelines.montage import montage
-from pipelines.mrd_file import RawFile
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.files.finished_file import FileProblem
+from pipelines.files.mrd_file import RawFile
+from pipelines.pictures.montage import montage
 
 
 @click.command()

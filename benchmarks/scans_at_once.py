@@ -10,7 +10,7 @@ from measure import print_conditions, print_table
 from served_scans import Answer, ScanMessages, run_scan, running_server, wait_until_idle
 
 from pipelines.hosts.server import Settings
-from pipelines.simulated_protocol import Protocol
+from pipelines.simulation.simulated_protocol import Protocol
 
 PIPELINES = ("sense", "grappa")
 

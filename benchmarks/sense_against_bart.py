@@ -14,8 +14,8 @@ from measure import data_option, fully_sampled, print_conditions, print_table, s
 from peers import bart_maps, bart_sense, pygrappa, require_peers
 from torch import Tensor
 
-from gadgets.grappa_recon import GrappaRecon
-from gadgets.sense_recon import SenseRecon
+from gadgets.recon.grappa_recon import GrappaRecon
+from gadgets.recon.sense_recon import SenseRecon
 from kband_core.calibration import espirit_maps
 from kband_core.coils import merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image

@@ -14,11 +14,11 @@ from typing import Any
 import click
 import ismrmrd
 
-from pipelines.hosts.messages import encode_line, text_message, text_of
 from pipelines.hosts.server import Server, Settings
-from pipelines.hosts.wire import Id, Message, Wire
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.protocol.messages import encode_line, text_message, text_of
+from pipelines.protocol.wire import Id, Message, Wire
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 
 START_SECONDS, ANSWER_SECONDS = 120.0, 120.0
 CLOSE = Message(Id.CLOSE)

@@ -18,8 +18,8 @@ from served_scans import ScanMessages, connect, reset, run_scan, running_server,
 
 from pipelines.hosts.server import Server, Settings
 from pipelines.hosts.session import Patience
-from pipelines.hosts.wire import Id
-from pipelines.simulated_protocol import Protocol
+from pipelines.protocol.wire import Id
+from pipelines.simulation.simulated_protocol import Protocol
 
 SHARES = {"cut": 0.05, "garbage": 0.02, "stall": 0.01}
 PATIENCE = Patience(peer=10.0, worker=60.0, computation=30.0)

@@ -13,11 +13,11 @@ import torch
 from measure import interleave, print_conditions, print_table
 from torch import Tensor
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.gadget import Gadget
 from gadgets.items import ReconBuffer
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
-from gadgets.sense_recon import SenseRecon
 from gadgets.stock import (
     AsymmetricEchoAdjustRO,
     AutoScale,
@@ -28,11 +28,11 @@ from gadgets.stock import (
     NoiseAdjust,
     RemoveROOversampling,
 )
-from pipelines.mrd_file import RawFile, write_raw
-from pipelines.pipeline import Pipeline
-from pipelines.run import READ_AHEAD, Verdict, pump, run
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.files.mrd_file import RawFile, write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 
 READING, COPY = "reading the file", "copying the samples"
 

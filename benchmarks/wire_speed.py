@@ -14,8 +14,8 @@ from gadgetron.external.constants import GadgetMessageIdentifier
 from gadgetron.external.readers import read, read_acquisition
 from measure import interleave, print_conditions, print_table
 
-from pipelines.hosts.messages import decode_line, encode_line
-from pipelines.hosts.wire import Wire
+from pipelines.protocol.messages import decode_line, encode_line
+from pipelines.protocol.wire import Wire
 
 BARE, OURS, RAW, THEIRS = "bare copy of the bytes", "ours, lines decoded", "ours, messages only", "gadgetron's"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.mrd_file import write_raw
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.files.mrd_file import write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.gadget_table import gadget_table
+from pipelines.installation.gadget_table import gadget_table
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]

@@ -14,9 +14,9 @@ import torch
 from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.gadget import Gadget, field
-from gadgets.image_lines import ImageLines
 from gadgets.items import Bucket, LineCount, ReconBuffer
-from gadgets.kspace_lines import READ_IN_REVERSE, misfit
+from gadgets.receiving.image_lines import ImageLines
+from gadgets.receiving.kspace_lines import READ_IN_REVERSE, misfit
 from gadgets.scan import Scan
 
 Dimension = Literal["average", "contrast", "phase", "repetition", "set", "segment", "slice", "none", ""]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from kband_core import networks
-from kband_core.training.random_objects import Objects
+from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervised, Supervision, build_supervision
 
 SHIPPED = Path(__file__).parent / "recipes"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from kband_core.training.dataset import Plane, PlaneFile
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.recipe import ProceduralRecipe
+from kband_core.training.simulation.procedural import procedural_plane
 
 MET_AGAIN_AFTER = 16  # steps, where endless scans are used more than once
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from gadgets.errors import PipelineError
-from pipelines.lint import Finding, lint
-from pipelines.pipeline import load_xml
+from pipelines.chain.lint import Finding, lint
+from pipelines.chain.pipeline import load_xml
 
 
 @click.command()

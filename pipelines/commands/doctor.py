@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipelines.checkup import check_all
+from pipelines.installation.checkup import check_all
 
 
 @click.command()
@@ -15,7 +15,9 @@ def doctor(gadgets: bool) -> None:
     A small simulated scan goes through each installed pipeline. Exits with 1 if there is any error.
     """
     if gadgets:
-        from pipelines.gadget_table import gadget_table  # a doctor must not die of a `gadgets` that is not ours
+        from pipelines.installation.gadget_table import (
+            gadget_table,  # a doctor must not die of a `gadgets` that is not ours
+        )
 
         click.echo(gadget_table())
         return

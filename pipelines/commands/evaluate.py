@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipelines.evaluation import Judged
+    from pipelines.evaluation.evaluation import Judged
 
 SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE r>0.5", "authors_nmse": "authors_nmse",
          "authors_psnr": "authors_psnr", "authors_ssim": "authors_ssim"}  # fmt: skip
@@ -47,9 +47,9 @@ def evaluate(
 
     from gadgets.errors import PipelineError, ScanError
     from kband_core.training.undersampling import Undersampling
-    from pipelines.evaluation import evaluate as judge
-    from pipelines.evaluation import image_of
-    from pipelines.finished_file import FileProblem
+    from pipelines.evaluation.evaluation import evaluate as judge
+    from pipelines.evaluation.evaluation import image_of
+    from pipelines.files.finished_file import FileProblem
 
     model = _registered(model)
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
@@ -113,7 +113,7 @@ def _write(path: Path, found: Sequence[Judged]) -> None:
 
 
 def _draw(path: Path, found: Sequence[Judged]) -> None:
-    from pipelines.error_maps import error_maps
+    from pipelines.pictures.error_maps import error_maps
 
     error_maps(found).savefig(path, format="png")
     click.echo(f"{path}: errors times 5")

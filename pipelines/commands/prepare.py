@@ -33,7 +33,7 @@ def prepare(
     """
     from gadgets.errors import PipelineError, ScanError
     from kband_core.training.dataset import PlaneFile, PlaneWriter
-    from pipelines.finished_file import FileProblem, refuse_existing
+    from pipelines.files.finished_file import FileProblem, refuse_existing
 
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     n_failed, made = 0, _Made()
@@ -74,7 +74,7 @@ def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"]
     Raises what reading and gadgets raise, or `ValueError` where no plane came, and writes nothing.
     """
     from kband_core.training.dataset import Plane, PlaneWriter
-    from pipelines.plane_source import open_planes
+    from pipelines.files.plane_source import open_planes
 
     n_empty = 0
     with open_planes(path, middle=middle) as source, PlaneWriter(part) as writer:

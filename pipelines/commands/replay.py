@@ -17,17 +17,17 @@ from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
-from pipelines.comparison import compare
-from pipelines.finished_file import FileProblem, refuse_existing
+from pipelines.chain.pace import paced, repetition_ms
+from pipelines.chain.pipeline import Pipeline, load_xml
+from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.files.finished_file import FileProblem, refuse_existing
+from pipelines.files.mrd_file import ImageFile, read_images
+from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
-from pipelines.hosts.messages import text_message
-from pipelines.hosts.request import Request
-from pipelines.hosts.wire import Id
-from pipelines.mrd_file import ImageFile, read_images
-from pipelines.mrd_stream import UpToDamage, open_raw
-from pipelines.pace import paced, repetition_ms
-from pipelines.pipeline import Pipeline, load_xml
-from pipelines.run import READ_AHEAD, Verdict, pump, run
+from pipelines.pictures.comparison import compare
+from pipelines.protocol.messages import text_message
+from pipelines.protocol.request import Request
+from pipelines.protocol.wire import Id
 
 Pace = Callable[..., Iterator[Any]]
 Road = Callable[[UpToDamage, Verdict], Iterator[Any]]

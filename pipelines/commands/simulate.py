@@ -51,10 +51,10 @@ def simulate(output: Path, overwrite: bool, **options: Any) -> None:
     between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
     --reference.
     """
-    from pipelines.finished_file import FileProblem, refuse_existing
-    from pipelines.mrd_file import write_raw
-    from pipelines.simulated_protocol import Protocol
-    from pipelines.simulated_scan import simulate_scan
+    from pipelines.files.finished_file import FileProblem, refuse_existing
+    from pipelines.files.mrd_file import write_raw
+    from pipelines.simulation.simulated_protocol import Protocol
+    from pipelines.simulation.simulated_scan import simulate_scan
 
     try:
         refuse_existing(output, overwrite)

@@ -22,9 +22,9 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
 
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
-    from pipelines.finished_file import FileProblem
-    from pipelines.montage import comparison, montage  # matplotlib is slow to import; other commands need none
-    from pipelines.mrd_file import RawFile, read_images
+    from pipelines.files.finished_file import FileProblem
+    from pipelines.files.mrd_file import RawFile, read_images
+    from pipelines.pictures.montage import comparison, montage  # matplotlib is slow to import; other commands need none
 
     output = output or images.with_suffix(".png")
     if output.suffix.lower() != ".png":

@@ -17,10 +17,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from pipelines.finished_file import FileProblem
+from pipelines.files.finished_file import FileProblem
+from pipelines.files.mrd_file import write_raw
+from pipelines.files.mrd_stream import StreamFile
 from pipelines.hosts.journal import TIME_FORMAT, Journal, write_verdict
-from pipelines.mrd_file import write_raw
-from pipelines.mrd_stream import StreamFile
 
 log = logging.getLogger(__name__)
 

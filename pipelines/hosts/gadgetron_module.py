@@ -7,7 +7,7 @@ import logging
 from gadgetron.external import Connection
 
 from pipelines.hosts.module import reconstruct
-from pipelines.hosts.wire import Wire, WireError
+from pipelines.protocol.wire import Wire, WireError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ismrmrd
 
 from gadgets import flags
-from gadgets.image_lines import ImageKey
+from gadgets.receiving.image_lines import ImageKey
 
 
 class ImagesDue:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.hosts.anonymise import anonymised
-from pipelines.hosts.messages import text_message
-from pipelines.hosts.wire import Buffer, Id, Message
+from pipelines.protocol.messages import text_message
+from pipelines.protocol.wire import Buffer, Id, Message
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ import ismrmrd
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.scan import Scan
-from pipelines.hosts.messages import (
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import Verdict, pump, run
+from pipelines.protocol.messages import (
     decode_image,
     decode_line,
     encode_image,
@@ -20,10 +22,8 @@ from pipelines.hosts.messages import (
     text_message,
     text_of,
 )
-from pipelines.hosts.recon_data import decode_recon_data
-from pipelines.hosts.wire import Id, Message, Wire, WireError
-from pipelines.pipeline import Pipeline
-from pipelines.run import Verdict, pump, run
+from pipelines.protocol.recon_data import decode_recon_data
+from pipelines.protocol.wire import Id, Message, Wire, WireError
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from pipelines.hosts.backlog import Backlog
-from pipelines.hosts.messages import text_message, text_of
 from pipelines.hosts.pool import Worker
-from pipelines.hosts.wire import CLOSE, Id, Message, Wire, WireError
+from pipelines.protocol.messages import text_message, text_of
+from pipelines.protocol.wire import CLOSE, Id, Message, Wire, WireError
 
 NOT_FOR_CHAINS = (Id.TEXT, Id.RESPONSE)
 LOOKS_PER_PATIENCE = 8

@@ -15,14 +15,14 @@ import ismrmrd
 import structlog
 
 from gadgets.errors import PipelineError
+from pipelines.chain.run import Verdict
 from pipelines.hosts.backlog import Backlog
-from pipelines.hosts.dialect import Dialect, Voice
-from pipelines.hosts.messages import text_of
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay
-from pipelines.hosts.request import Request, looks_like_parent
-from pipelines.hosts.wire import Id, Message, Wire, WireError
-from pipelines.run import Verdict
+from pipelines.protocol.dialect import Dialect, Voice
+from pipelines.protocol.messages import text_of
+from pipelines.protocol.request import Request, looks_like_parent
+from pipelines.protocol.wire import Id, Message, Wire, WireError
 
 log = logging.getLogger(__name__)
 

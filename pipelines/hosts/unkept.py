@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.hosts.wire import Message
+from pipelines.protocol.wire import Message
 
 
 class Unkept:

@@ -19,10 +19,10 @@ from contextlib import suppress
 import structlog
 
 from pipelines.hosts.logs import configure_logs
-from pipelines.hosts.messages import text_message
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.hosts.wire import CLOSE, Id, Wire, WireError
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
+from pipelines.protocol.messages import text_message
+from pipelines.protocol.wire import CLOSE, Id, Wire, WireError
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ def _warm_up() -> None:
 
 
 def _models() -> list[str]:
-    from gadgets.kband_recon import KBandRecon
-    from pipelines.pipeline import Pipeline, installed_pipelines
+    from gadgets.recon.kband_recon import KBandRecon
+    from pipelines.chain.pipeline import Pipeline, installed_pipelines
 
     chains = (Pipeline.from_xml(path.read_bytes()).gadgets for path in installed_pipelines().values())
     return sorted({gadget.model for chain in chains for gadget in chain if isinstance(gadget, KBandRecon)})

@@ -7,7 +7,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from pipelines.mrd_file import read_images, write_raw
+from pipelines.files.mrd_file import read_images, write_raw
 from tests.command import kband
 
 

@@ -1,7 +1,7 @@
 """Run one gadget over lines made to order."""
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.items import ReconBuffer
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 
 N_COILS, N_LINES, N_SAMPLES = 3, 8, 6
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from tests.gadgets.heads import N, reconstruct

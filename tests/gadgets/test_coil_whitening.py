@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets import coil_sensitivities, coil_whitening
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.coil_sensitivities import CoilSensitivities
-from gadgets.coil_whitening import CoilWhitening
-from gadgets.sense_recon import SenseRecon
+from gadgets.coils import coil_sensitivities, coil_whitening
+from gadgets.coils.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_whitening import CoilWhitening
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.sense_recon import SenseRecon
 from tests.gadgets.heads import N_COILS, reconstruct
 
 GAINS = np.array([0.2, 3.0, 0.5, 2.0, 0.2, 1.0])[:, None, None]  # of the noise alone

@@ -6,11 +6,11 @@ import ismrmrd.xsd as mrd
 import pytest
 import torch
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.coil_sensitivities import CoilSensitivities
-from gadgets.collect_planes import CollectPlanes, band_of
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ReconBuffer
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.collect_planes import CollectPlanes, band_of
 from gadgets.scan import Scan
 from kband_core.bands import band_mask
 from kband_core.coils import combine

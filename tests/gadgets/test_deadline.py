@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from gadgets.deadline import within
 from gadgets.errors import ScanError
-from gadgets.reconstruction import Reconstruction
+from gadgets.recon.deadline import within
+from gadgets.recon.reconstruction import Reconstruction
 
 
 def test_result_in_time_is_the_result():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gadgets.buffer_intake import BufferIntake
 from gadgets.errors import ScanError
-from gadgets.expected_images import missing_images
-from gadgets.image_lines import ImageKey
 from gadgets.items import ReconBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
+from gadgets.receiving.expected_images import missing_images
+from gadgets.receiving.image_lines import ImageKey
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of
 

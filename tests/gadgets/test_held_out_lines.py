@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from gadgets import reconstruction
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.buffer_intake import BufferIntake
-from gadgets.coil_compression import CoilCompression
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_compression import CoilCompression
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
-from gadgets.sense_recon import SenseRecon
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
+from gadgets.recon import reconstruction
+from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from kband_core.losses import predicted_kspace
 from tests.gadgets.heads import N, reconstruct

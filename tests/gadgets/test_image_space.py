@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gadgets.image_header import ImageNumbers
-from gadgets.reconstruction import to_recon_space
+from gadgets.images.image_header import ImageNumbers
+from gadgets.recon.reconstruction import to_recon_space
 from gadgets.scan import Limit
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from gadgets import kband_recon
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
-from gadgets.kband_recon import KBandRecon
-from gadgets.sense_recon import SenseRecon
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon import kband_recon
+from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.sense_recon import SenseRecon
 from kband_core import reconstruct as core
 from kband_core.models import load_card, save_model
 from kband_core.networks import build

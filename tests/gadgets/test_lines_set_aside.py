@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ReconBuffer
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gadgets.buffer_intake import BufferIntake
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, buffer_of, emitted_after, images
 

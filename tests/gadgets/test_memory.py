@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gadgets import memory
 from gadgets.errors import ScanError
-from gadgets.memory import within_memory
+from gadgets.recon import memory
+from gadgets.recon.memory import within_memory
 
 KSPACE = torch.arange(24.0).reshape(3, 2, 2, 2) + 1j
 MASK, CSM = torch.ones(1, 2, 1, dtype=torch.bool), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from gadgets.coils.per_slice import PerSlice
 from gadgets.items import Calibration
-from gadgets.per_slice import PerSlice
 from tests.gadgets.streams import images
 
 

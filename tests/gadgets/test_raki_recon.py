@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
-from gadgets.quantitative import OFFSET
-from gadgets.raki_recon import RakiRecon
+from gadgets.images.quantitative import OFFSET
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.raki_recon import RakiRecon
 from gadgets.stock import ComplexToFloat, FloatToUShort, ImageArraySplit
 from kband_core.raki import fit
 from tests.gadgets.heads import N, reconstruct, root_sum_of_squares

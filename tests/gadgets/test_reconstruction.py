@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
-from gadgets.buffer_intake import BufferIntake
-from gadgets.coil_compression import CoilCompression
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_compression import CoilCompression
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
-from gadgets.grappa_recon import GrappaRecon
 from gadgets.items import Bucket
-from gadgets.sense_recon import SenseRecon
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
+from gadgets.recon.grappa_recon import GrappaRecon
+from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock.buffer import BucketToBuffer
 from kband_core.fourier import to_kspace
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils

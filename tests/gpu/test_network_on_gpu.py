@@ -5,8 +5,8 @@ import torch
 
 from gadgets.scan import Scan
 from kband_core import reconstruct
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, run
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
 from tests.laws import nmse
 from tests.tiny_models import save_tiny_model
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.mrd_file import read_images
+from pipelines.files.mrd_file import read_images
 from tests.command import kband
 
 SHAPES = {

@@ -4,7 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from pipelines.finished_file import FileProblem
+from pipelines.files.finished_file import FileProblem
 
 XML = "<ismrmrdHeader/>"
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_sensitivities import CoilSensitivities
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.training.dataset import PlaneFile
-from pipelines.datasets import ACS_LINES, N_COILS
-from pipelines.pipeline import installed_xml
-from pipelines.pipeline_xml import read_chain
+from pipelines.chain.pipeline import installed_xml
+from pipelines.chain.xml import read_chain
+from pipelines.files.datasets import ACS_LINES, N_COILS
 from tests.command import kband
 from tests.pipelines.dataset_files import COLUMNS, HEADER, ROWS, SPOT, write_fastmri, write_m4raw, write_skm_tea
 

@@ -12,12 +12,19 @@ from click.testing import CliRunner
 
 from gadgets.gadget import REGISTRY
 from kband_core.device import choose_device, computes_bfloat16
-from pipelines import checkup
-from pipelines.checkup import CONFIGURATIONS, Check, check_copies, check_names, check_pipelines, check_versions
+from pipelines.chain.pipeline import installed_pipelines, installed_xml
 from pipelines.cli import main
-from pipelines.dry_run import dry_run
-from pipelines.gadget_table import gadget_table
-from pipelines.pipeline import installed_pipelines, installed_xml
+from pipelines.installation import checkup
+from pipelines.installation.checkup import (
+    CONFIGURATIONS,
+    Check,
+    check_copies,
+    check_names,
+    check_pipelines,
+    check_versions,
+)
+from pipelines.installation.dry_run import dry_run
+from pipelines.installation.gadget_table import gadget_table
 
 ELSEWHERE = Path("/elsewhere")
 
@@ -89,7 +96,7 @@ def test_pipelines_are_linted(monkeypatch, tmp_path):
     """What cannot be read is not run."""
     path = tmp_path / "mine.xml"
     path.write_text("<html/>")
-    monkeypatch.setattr("pipelines.pipeline.installed_pipelines", lambda: {"mine": path})
+    monkeypatch.setattr("pipelines.chain.pipeline.installed_pipelines", lambda: {"mine": path})
     assert amiss(check_pipelines()) == [
         ("error", f"pipeline {path}: pipeline XML: root is <html>, expected <configuration> or "
                   "<gadgetronStreamConfiguration>")
@@ -116,7 +123,7 @@ def test_a_fallback_is_an_error_in_a_dry_run(monkeypatch, tmp_path):
     """It is an image, but not the one that was asked for."""
     path, maps = tmp_path / "mine.xml", "<gadget><classname>CoilSensitivities</classname></gadget>"
     path.write_text(installed_xml("sense").replace(maps, ""))
-    monkeypatch.setattr("pipelines.pipeline.installed_pipelines", lambda: {"mine": path})
+    monkeypatch.setattr("pipelines.chain.pipeline.installed_pipelines", lambda: {"mine": path})
     ((level, sentence),) = amiss(check_pipelines())
     assert level == "error"
     assert sentence.startswith("pipeline mine: a dry run fails after 1 image of 50 lines in ")

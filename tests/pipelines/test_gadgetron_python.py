@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipelines import gadgetron_python
-from pipelines.checkup import OUR_FOLDER
 from pipelines.cli import main
-from pipelines.gadgetron_python import DISTRIBUTIONS, check_gadgetron_python, find_python, python_path
+from pipelines.installation import gadgetron_python
+from pipelines.installation.checkup import OUR_FOLDER
+from pipelines.installation.gadgetron_python import DISTRIBUTIONS, check_gadgetron_python, find_python, python_path
 
 BARE = f'exec "{sys.executable}" -I -S "$@"'  # no installed package can be imported
 NEW = 'if [ "$1" = --version ]; then echo Python 3.12.1; exit; fi'

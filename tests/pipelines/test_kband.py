@@ -10,12 +10,12 @@ from gadgets.errors import PipelineError
 from gadgets.scan import Scan
 from kband_core import models
 from kband_core.models import load_card
-from pipelines.checkup import check_models
-from pipelines.lint import Finding, lint
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, run
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.lint import Finding, lint
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
+from pipelines.installation.checkup import check_models
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 from tests.laws import nmse
 from tests.tiny_models import save_tiny_model

@@ -3,8 +3,8 @@
 
 import pytest
 
-from pipelines.lint import Finding, lint
-from pipelines.pipeline import installed_pipelines
+from pipelines.chain.lint import Finding, lint
+from pipelines.chain.pipeline import installed_pipelines
 
 EXECUTE = '<execute name="theirs" target="handle" type="python"/>'
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.lint import Finding, lint
-from pipelines.pipeline import installed_xml
+from pipelines.chain.lint import Finding, lint
+from pipelines.chain.pipeline import installed_xml
 
 SHIPPED = '<execute name="pipelines.hosts" target="external" type="python"/>'
 

@@ -5,7 +5,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from pipelines.mrd_file import ImageFile, RawFile, read_images, write_raw
+from pipelines.files.mrd_file import ImageFile, RawFile, read_images, write_raw
 from tests.pipelines.mrd_samples import XML, image, line, problem_of
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gadgets.scan import Scan
-from pipelines.pace import MOST_PER_TICK, TICK_MS, due_times, paced, repetition_ms
+from pipelines.chain.pace import MOST_PER_TICK, TICK_MS, due_times, paced, repetition_ms
 from tests.pipelines.mrd_samples import line
 
 HEADER = (

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from gadgets.errors import PipelineError
-from pipelines.pipeline import Pipeline, installed_pipelines, installed_xml, load_xml, resolve
-from pipelines.pipeline_xml import LARGEST_XML, Node, read_chain
+from pipelines.chain.pipeline import Pipeline, installed_pipelines, installed_xml, load_xml, resolve
+from pipelines.chain.xml import LARGEST_XML, Node, read_chain
 
 GADGETS = """
   <gadget><dll>d</dll><classname>NoiseAdjustGadget</classname></gadget>

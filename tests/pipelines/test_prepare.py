@@ -13,14 +13,14 @@ from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.metrics import nrmse
 from kband_core.training.dataset import PlaneFile
-from pipelines.hosts.messages import text_message
-from pipelines.hosts.request import Request
-from pipelines.hosts.wire import Id
-from pipelines.mrd_file import write_raw
-from pipelines.pipeline import installed_xml
-from pipelines.pipeline_xml import read_chain
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.pipeline import installed_xml
+from pipelines.chain.xml import read_chain
+from pipelines.files.mrd_file import write_raw
+from pipelines.protocol.messages import text_message
+from pipelines.protocol.request import Request
+from pipelines.protocol.wire import Id
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 
 PATIENT = "<subjectInformation><patientName>Doe</patientName><patientID>{}</patientID></subjectInformation>"

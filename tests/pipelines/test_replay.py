@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gadgets.scan import Scan
-from pipelines.mrd_file import RawFile, read_images, write_raw
-from pipelines.pipeline import Pipeline
-from pipelines.run import Verdict, run
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import Verdict, run
+from pipelines.files.mrd_file import RawFile, read_images, write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 
 

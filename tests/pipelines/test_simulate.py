@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from kband_core.fourier import resize, to_image
 from pipelines.commands.simulate import simulate
-from pipelines.mrd_file import RawFile
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import NOISE_LINES, simulate_scan
+from pipelines.files.mrd_file import RawFile
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import NOISE_LINES, simulate_scan
 
 SMALL = {"matrix": 48, "n_coils": 4, "n_slices": 3, "acs_lines": 12}
 

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from pipelines.commands.view import view
-from pipelines.image_panel import AMBER, RED, comparison_panels, image_panel
-from pipelines.montage import comparison, edge_letters, montage
-from pipelines.mrd_file import ImageFile, write_raw
+from pipelines.files.mrd_file import ImageFile, write_raw
+from pipelines.pictures.image_panel import AMBER, RED, comparison_panels, image_panel
+from pipelines.pictures.montage import comparison, edge_letters, montage
 
 GOOD = {"kband_method": "network knee_kband", "kband_fallback": "no", "kband_complete": "yes"}
 AXIAL = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "field_of_view": (240, 240, 5)}

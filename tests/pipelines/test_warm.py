@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from pipelines.lint import lint
-from pipelines.pipeline import installed_pipelines
-from pipelines.pipeline_xml import read_chain
+from pipelines.chain.lint import lint
+from pipelines.chain.pipeline import installed_pipelines
+from pipelines.chain.xml import read_chain
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("sense", "grappa", "raki", "kband")

@@ -17,7 +17,7 @@ import torch
 
 from gadgets.gadget import Gadget
 from gadgets.items import ReconBuffer
-from pipelines import turns
+from pipelines.chain import turns
 from pipelines.hosts import worker
 
 FOREVER = 1e6  # seconds

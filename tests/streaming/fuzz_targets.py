@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
-from pipelines.hosts.messages import decode_image, decode_line, encode_line, text_of
+from pipelines.chain.pipeline import Pipeline, installed_pipelines
+from pipelines.chain.xml import read_chain
 from pipelines.hosts.module import reconstruct
-from pipelines.hosts.recon_data import decode_recon_data
-from pipelines.hosts.wire import Buffer, Id, Limits, Message, Wire, WireError
-from pipelines.pipeline import Pipeline, installed_pipelines
-from pipelines.pipeline_xml import read_chain
+from pipelines.protocol.messages import decode_image, decode_line, encode_line, text_of
+from pipelines.protocol.recon_data import decode_recon_data
+from pipelines.protocol.wire import Buffer, Id, Limits, Message, Wire, WireError
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 from tests.streaming.fuzzing import (

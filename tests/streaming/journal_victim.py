@@ -3,9 +3,9 @@
 import os
 import sys
 
+from pipelines.files.mrd_file import RawFile
 from pipelines.hosts.journal import Journal
-from pipelines.hosts.messages import encode_line
-from pipelines.mrd_file import RawFile
+from pipelines.protocol.messages import encode_line
 
 if __name__ == "__main__":
     scan, folder = sys.argv[1:]

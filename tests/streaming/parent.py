@@ -16,7 +16,7 @@ import torch
 from gadgetron.types.image_array import read_image_array
 
 from gadgets.items import ImageArray
-from pipelines.hosts.wire import Id, Message, Wire, WireError
+from pipelines.protocol.wire import Id, Message, Wire, WireError
 from tests.streaming import bytes_by_hand as by_hand
 
 WITHOUT_STDIN = ("sh", "-c", 'exec "$@" <&-', "sh")  # Gadgetron closes it: the socket becomes descriptor 0

@@ -20,13 +20,13 @@ import numpy as np
 from gadgetron.types.image_array import read_image_array
 
 from gadgets.scan import Scan
-from pipelines.hosts.messages import decode_image, text_of
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
 from pipelines.hosts.server import Server, Settings
-from pipelines.hosts.wire import Id, Message, Wire, WireError
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, run
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.protocol.messages import decode_image, text_of
+from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand
 
 LONG = 60.0  # seconds: what a busy machine may need for what takes one

@@ -9,9 +9,9 @@ import ismrmrd
 import numpy as np
 
 from gadgets.errors import ScanError
+from pipelines.chain.run import Verdict
 from pipelines.hosts.client import Client, Target
-from pipelines.hosts.wire import Id, Message, Wire
-from pipelines.run import Verdict
+from pipelines.protocol.wire import Id, Message, Wire
 from tests.pipelines.mrd_samples import line
 from tests.streaming import bytes_by_hand as by_hand
 

@@ -18,8 +18,8 @@ from gadgetron.types.recon_data import ReconBit, ReconBuffer, ReconData, Samplin
 from gadgets.items import ImageArray
 from gadgets.scan import Scan
 from gadgets.stock.accumulate import AcquisitionAccumulateTrigger
-from pipelines.pipeline import Pipeline, installed_xml
-from pipelines.run import Verdict, run
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
 
 BEFORE = "<configuration>" + "".join(
     f"<gadget><dll>gadgetron_mricore</dll><classname>{name}</classname></gadget>"

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 import ismrmrd
 import pytest
 
+from pipelines.files.mrd_file import RawFile
 from pipelines.hosts.archive import Archive, Retention, convert, recover, tidy
 from pipelines.hosts.journal import Journal
-from pipelines.hosts.messages import encode_line
-from pipelines.mrd_file import RawFile
+from pipelines.protocol.messages import encode_line
 from tests.pipelines.mrd_samples import XML, line
 from tests.streaming.test_journal import CLOSE, waveform, waveform_message
 

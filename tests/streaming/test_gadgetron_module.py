@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from ismrmrd import Meta
 
-from pipelines.hosts.messages import text_of
-from pipelines.hosts.wire import Id
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.protocol.messages import text_of
+from pipelines.protocol.wire import Id
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.laws import nmse
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock

@@ -7,11 +7,11 @@ import threading
 import numpy as np
 import pytest
 
-from gadgets.acquisition_buffer import AcquisitionBuffer
 from gadgets.errors import ScanError
-from pipelines.hosts.messages import text_of
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.hosts.wire import Id, Message, Wire, WireError
+from pipelines.protocol.messages import text_of
+from pipelines.protocol.wire import Id, Message, Wire, WireError
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 

@@ -9,10 +9,10 @@ import torch
 
 from gadgets import flags
 from gadgets.scan import Scan
-from pipelines.hosts.messages import decode_array
-from pipelines.hosts.recon_data import decode_recon_data
-from pipelines.simulated_protocol import Protocol, bit
-from pipelines.simulated_scan import simulate_scan
+from pipelines.protocol.messages import decode_array
+from pipelines.protocol.recon_data import decode_recon_data
+from pipelines.simulation.simulated_protocol import Protocol, bit
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.laws import nmse
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock

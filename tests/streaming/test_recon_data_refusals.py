@@ -7,7 +7,7 @@ import pytest
 
 from gadgets.errors import ScanError
 from gadgets.scan import Scan
-from pipelines.hosts.recon_data import decode_recon_data
+from pipelines.protocol.recon_data import decode_recon_data
 from tests.streaming import bytes_by_hand as by_hand
 
 

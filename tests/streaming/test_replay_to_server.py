@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
+from pipelines.chain.pipeline import installed_xml
+from pipelines.files.mrd_file import read_images, write_raw
 from pipelines.hosts.server import Server, Settings
-from pipelines.hosts.wire import Message
-from pipelines.mrd_file import read_images, write_raw
-from pipelines.pipeline import installed_xml
+from pipelines.protocol.wire import Message
 from tests.command import kband
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.stand_in import answer, peer

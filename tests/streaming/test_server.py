@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines.hosts.wire import Id
-from pipelines.pipeline import installed_xml
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
+from pipelines.chain.pipeline import installed_xml
+from pipelines.protocol.wire import Id
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import (
     assert_same_images,

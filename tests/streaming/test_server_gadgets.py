@@ -8,10 +8,10 @@ from unittest import mock
 import pytest
 import torch
 
-from pipelines.hosts.messages import text_of
+from pipelines.chain.turns import DeviceLock
 from pipelines.hosts.session import Patience
-from pipelines.hosts.wire import Id
-from pipelines.turns import DeviceLock
+from pipelines.protocol.messages import text_of
+from pipelines.protocol.wire import Id
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, line_bytes, serving, tiny_scan, wait_until
 

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from pipelines.hosts import wire
-from pipelines.hosts.wire import Limits, WireError
+from pipelines.protocol import wire
+from pipelines.protocol.wire import Limits, WireError
 from tests.streaming import bytes_by_hand as by_hand
 
 EACH = by_hand.one_of_each()

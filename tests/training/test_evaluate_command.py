@@ -10,11 +10,11 @@ import torch
 from gadgets import flags
 from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, ssim
 from kband_core.training.undersampling import Undersampling
-from pipelines.evaluation import figures
-from pipelines.mrd_file import write_raw
-from pipelines.simulated_protocol import Protocol
-from pipelines.simulated_scan import simulate_scan
-from pipelines.undersampled_scan import undersample
+from pipelines.evaluation.evaluation import figures
+from pipelines.evaluation.undersampled_scan import undersample
+from pipelines.files.mrd_file import write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 from tests.tiny_models import LIMITS, save_tiny_model
 

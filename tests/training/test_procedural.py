@@ -7,12 +7,12 @@ from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
 from kband_core.scaling import plane_scale
-from kband_core.training.dead_leaves import dead_leaves
-from kband_core.training.procedural import procedural_plane
-from kband_core.training.random_heads import clouds
-from kband_core.training.random_objects import fading, random_object
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.scans import EndlessScans, ProceduralScans
+from kband_core.training.simulation.dead_leaves import dead_leaves
+from kband_core.training.simulation.procedural import procedural_plane
+from kband_core.training.simulation.random_heads import clouds
+from kband_core.training.simulation.random_objects import fading, random_object
 
 QUIET = (1e-4, 1e-4)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kband_core.training.random_fields import above, blurred, border_width, rough_field, smooth_field
+from kband_core.training.simulation.random_fields import above, blurred, border_width, rough_field, smooth_field
 
 
 def test_a_smooth_field_is_smooth(rng):

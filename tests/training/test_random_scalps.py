@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kband_core.training.random_scalps import within_cartoon_scalp, within_textured_scalp
+from kband_core.training.simulation.random_scalps import within_cartoon_scalp, within_textured_scalp
 
 SHAPE = (128, 160)
 EDGE = 0.8

@@ -11,7 +11,7 @@ import yaml
 
 from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.history import COLUMNS, read_history
-from kband_core.training.procedural import procedural_plane
+from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.subjects import split_subjects
 from tests.command import kband
 from tests.training.tiny import TINY

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kband_core.training.procedural import procedural_plane
 from kband_core.training.processes import Processes
+from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.validation import Validation
 from tests.training.tiny import tiny_recipe
 

@@ -1,0 +1,1 @@
+"""What coils are: fewer, white, and with known sensitivities."""

@@ -1,0 +1,57 @@
+"""Coil sensitivity maps, estimated while the scan still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from gadgets.coils.per_slice import PerSlice
+from gadgets.gadget import Gadget, field
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.scan import Encoding
+from kband_core.calibration import espirit_maps, walsh_maps
+from kband_core.fourier import resize
+
+
+@dataclass
+class CoilSensitivities(Gadget):
+    """Estimate coil sensitivity maps from calibration lines: at the `Calibration` item, for the buffers that follow it.
+
+    A buffer whose calibration lines are those of the item gets the maps that are ready; others are estimated then.
+    Without usable lines the buffer passes without maps and says why.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+
+    method: Annotated[Literal["espirit", "walsh"], field(description="how maps are estimated")] = "espirit"
+    n_sets: Annotated[int, field(ge=1, le=2, description="sets of ESPIRiT maps; 2 for a wrapped field of view")] = 1
+    acs_lines: Annotated[int, field(ge=6, le=512, description="calibration lines used, from the centre")] = 24
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
+        """Attach maps [slice z set coil y x] to each buffer."""
+        maps = PerSlice("CoilSensitivities", self._maps)
+        for item in items:
+            if isinstance(item, Calibration):
+                maps.prepare(item)
+                yield item
+            else:
+                yield self._with_maps(item, maps)
+
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Tensor]) -> ReconBuffer:
+        try:
+            csm = maps.of(buffer)
+            return replace(buffer, csm=csm[0].unsqueeze(0) if len(csm) == 1 else torch.stack(csm))
+        except (ValueError, RuntimeError) as error:
+            return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
+
+    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
+        """ACS `(..., coil, ky, kx)` to maps `(..., set, coil, y, x)`, all slices in one call."""
+        acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
+        if self.method == "walsh":
+            return walsh_maps(acs, matrix)
+        return espirit_maps(acs, matrix, n_sets=self.n_sets, above_noise=True)

@@ -1,0 +1,1 @@
+"""How images are described: headers, meta, numbers, series."""

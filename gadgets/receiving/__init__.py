@@ -1,0 +1,1 @@
+"""Lines become k-space, and what of a scan is missing."""

@@ -1,0 +1,1 @@
+"""What simulated scans are made of."""

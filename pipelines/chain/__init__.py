@@ -1,0 +1,1 @@
+"""XML chains: read, checked, run."""

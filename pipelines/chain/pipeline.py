@@ -1,0 +1,88 @@
+"""A chain of gadgets, built from XML, neighbours checked, ready for one scan."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import gadgets  # noqa: F401 - registers every gadget
+from gadgets.errors import PipelineError
+from gadgets.gadget import Gadget, gadget_class
+from gadgets.scan import Scan
+from pipelines.chain.xml import Node, read_chain
+
+
+class Pipeline:
+    """Gadgets in order, for one scan: `open` it with the scan, then `run` it."""
+
+    def __init__(self, chain: list[Gadget]) -> None:
+        self.gadgets = chain
+        for before, after in itertools.pairwise(chain):
+            if problem := neighbour_problem(type(before), type(after)):
+                raise PipelineError(problem)
+
+    @classmethod
+    def from_xml(cls, text: str | bytes) -> Pipeline:
+        """Build from XML. Raises `PipelineError` for an unknown gadget, a wrong property, or impossible neighbours."""
+        nodes = read_chain(text).nodes
+        return cls([gadget_class(node.classname).from_properties(resolve(node, nodes)) for node in nodes])
+
+    def open(self, scan: Scan) -> None:
+        """Let every gadget resolve what can fail before the first line. Raises `PipelineError`."""
+        for gadget in self.gadgets:
+            try:
+                gadget.open(scan)
+            except ValueError as error:
+                raise PipelineError(f"{gadget.label()}: {error}") from error
+
+
+def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
+    """Say why one gadget cannot stand behind another, or None if it can."""
+    refused = [kind.__name__ for kind in before.emits if kind not in after.accepts]
+    if not refused:
+        return None
+    accepts = ", ".join(kind.__name__ for kind in after.accepts)
+    return f"{after.label()} accepts {accepts}, but {before.label()} before it emits {', '.join(refused)}"
+
+
+def resolve(node: Node, nodes: Iterable[Node]) -> dict[str, str]:
+    """Replace values `property@gadget` by that property of the gadget of that name. Raises `PipelineError`."""
+    named = {other.name: other for other in nodes if other.name}
+    resolved = dict(node.properties)
+    for name, value in node.properties.items():
+        if "@" not in value:
+            continue
+        wanted, _, at = value.partition("@")
+        if at not in named or wanted not in named[at].properties:
+            raise PipelineError(
+                f"{node.classname}.{name}: '{value}' refers to nothing; no gadget is named '{at}' with '{wanted}'"
+            )
+        resolved[name] = named[at].properties[wanted]
+    return resolved
+
+
+def load_xml(pipeline: str) -> str | bytes:
+    """XML of a file whose name ends in `.xml`, or else of an installed pipeline. Raises `PipelineError`."""
+    path = Path(pipeline)
+    if path.suffix != ".xml" or not path.is_file():
+        return installed_xml(pipeline)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PipelineError(f"{pipeline}: cannot be read ({error.strerror})") from error
+
+
+def installed_pipelines() -> dict[str, Path]:
+    """Name → XML of every pipeline in this package."""
+    return {path.stem: path for path in sorted(Path(__file__).parents[1].glob("*.xml"))}
+
+
+def installed_xml(name: str) -> str:
+    """Text of an installed pipeline, by name with or without `.xml`. Raises `PipelineError`, never reads a path."""
+    installed = installed_pipelines()
+    stem = name.removesuffix(".xml")
+    if not re.fullmatch(r"\w+", stem) or stem not in installed:
+        raise PipelineError(f"no pipeline '{name}'; installed are {', '.join(installed)}")
+    return installed[stem].read_text()

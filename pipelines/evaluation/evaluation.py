@@ -1,0 +1,176 @@
+"""A trained network against its peers on scans whose answer is known: the same lines left out, the same gadgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ismrmrd
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.gadget import Gadget
+from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.grappa_recon import GrappaRecon
+from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.reconstruction import Reconstruction, combine_coils
+from gadgets.recon.sense_recon import SenseRecon
+from gadgets.scan import Scan
+from kband_core.fourier import to_kspace
+from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, nmse, psnr, ssim
+from kband_core.quality import weighted_error_by_radius
+from kband_core.training.undersampling import Undersampling
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import Verdict, run
+from pipelines.evaluation.undersampled_scan import undersample
+from pipelines.files.mrd_stream import open_raw
+
+LONGEST = 3600.0  # s for one image: nobody waits in a scanner
+OUTSIDE = (0.5, 2.0)  # of the k-space radius, corners included
+METRICS = ("nmse", "psnr", "ssim", "nmse_outer", "authors_nmse", "authors_psnr", "authors_ssim")
+
+Key = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One image of one method: complex `(y, x)`, what made it, and its figures against the fully sampled one."""
+
+    file: str
+    slice: int
+    contrast: int
+    repetition: int
+    partition: int
+    method: str
+    acceleration: float
+    figures: Mapping[str, float]
+    image: Tensor
+    reference: Tensor
+    header: ismrmrd.ImageHeader
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of one file: every method on every image, and how many images are of nothing but noise."""
+
+    judged: Sequence[Judged]
+    n_empty: int
+
+
+def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator) -> Evaluation:
+    """Leave lines out of a fully sampled raw file and judge every method on every image, the network last.
+
+    All lines through the same gadgets, coils combined by the same maps, are the reference. Images in which these show
+    nothing but noise are left out: they have no maps. Raises `ValueError` if no other image is left, or if the scan is
+    not fully sampled, besides what reading and gadgets raise.
+    """
+    with open_raw(path) as raw:
+        thinned = undersample(raw.header_xml, undersampling, rng=rng)
+        whole = Scan.from_xml(raw.header_xml)
+        full = before_network(whole, raw, undersampling.acs_lines)
+        _require_all_lines(full)
+        references = {key: image for key, (image, *_) in _images(_ZeroFilled(), whole, _with_maps(full))}
+        items = before_network(thinned.scan, thinned.lines(raw), undersampling.acs_lines)
+    judged = [
+        Judged(
+            path.name, header.slice, header.contrast, header.repetition, key[-1],
+            f"{method}, fell back" if meta.get("kband_fallback", "no") != "no" else method, thinned.acceleration(),
+            figures(image, references[key]), image, references[key], header,
+        )
+        for method, gadget in _methods(model, undersampling).items()
+        for key, (image, header, meta) in _images(gadget, thinned.scan, _with_maps(items))
+        if key in references and references[key].any()
+    ]  # fmt: skip
+    if not judged:
+        raise ValueError("0 images to judge: there is nothing but noise")
+    n_images = sum(item.headers.size * item.kspace.shape[-3] for item in full if isinstance(item, ReconBuffer))
+    return Evaluation(judged, n_images - len({image_of(one) for one in judged}))
+
+
+def image_of(one: Judged) -> tuple[str | int, ...]:
+    """Tell which image of which file was judged, for sorting and grouping."""
+    return one.file, one.slice, one.contrast, one.repetition, one.partition
+
+
+def figures(image: Tensor, reference: Tensor) -> dict[str, float]:
+    """Measure an image `(y, x)`: magnitudes, but for `nmse_outer`, the error of k-space beyond half its radius."""
+    magnitude, truth = image.abs(), reference.abs()
+    whole = torch.ones(image.shape)
+    outer = weighted_error_by_radius(
+        to_kspace(image)[None], to_kspace(reference)[None], whole.bool(), whole, edges=OUTSIDE
+    )
+    values = [metric(magnitude, truth) for metric in (nmse, psnr, ssim)]
+    authors = [metric(magnitude, truth) for metric in (authors_nmse, authors_psnr, authors_ssim)]
+    return {name: float(value) for name, value in zip(METRICS, [*values, outer[0], *authors], strict=True)}
+
+
+def before_network(
+    scan: Scan, lines: Iterable[ismrmrd.Acquisition], acs_lines: int
+) -> list[Calibration | ReconBuffer]:
+    """Send lines through the gadgets that stand before the network in the pipeline kband.
+
+    Where none are flagged, `acs_lines` central ones calibrate: of the scan without omissions those that calibrate the
+    one with them, for other lines would give other coils and other maps.
+    """
+    whole = Pipeline.from_xml(installed_xml("kband")).gadgets
+    before = next(n for n, gadget in enumerate(whole) if isinstance(gadget, KBandRecon))
+    gadgets = [
+        replace(gadget, acs_lines=acs_lines) if isinstance(gadget, AcquisitionBuffer) else gadget
+        for gadget in whole[:before]
+    ]
+    return list(run(Pipeline(gadgets), scan, lines, Verdict()))
+
+
+class _ZeroFilled:
+    """Stands where a gadget would: coils are combined, lines left out stay zero."""
+
+    def open(self, scan: Scan) -> None:
+        pass
+
+    def process(self, items: Iterable[Any]) -> Iterator[Any]:
+        reconstruction = Reconstruction("zero-filled", "raise", LONGEST)
+        for item in items:
+            if isinstance(item, ReconBuffer):
+                yield reconstruction.images(item, {"zero-filled": combine_coils})
+
+
+def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _ZeroFilled]:
+    methods: dict[str, Gadget | _ZeroFilled] = {"zero-filled": _ZeroFilled()}
+    if undersampling.sampling == "equispaced":
+        methods["GRAPPA"] = GrappaRecon(deadline=LONGEST)
+    return {**methods, "SENSE": SenseRecon(deadline=LONGEST), model: KBandRecon(model=model, deadline=LONGEST)}
+
+
+def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:
+    for buffer in items:
+        for index in np.ndindex(buffer.headers.shape) if isinstance(buffer, ReconBuffer) else ():
+            n_acquired = int(acquired_lines(buffer.single(index).planes()[1]).sum())
+            if n_acquired < buffer.kspace.shape[-2]:
+                raise ValueError(f"{n_acquired} of {buffer.kspace.shape[-2]} lines were acquired; a full scan needed")
+
+
+def _with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
+    """Leave out the images whose maps are empty: no method can show more than noise there."""
+    for item in items:
+        if not isinstance(item, ReconBuffer):
+            yield item
+            continue
+        singles = [item.single(index) for index in np.ndindex(item.headers.shape)]
+        kept = [single for single in singles if single.csm is None or single.csm.any()]
+        yield from [item] if len(kept) == len(singles) else kept
+
+
+def _images(
+    gadget: Gadget | _ZeroFilled, scan: Scan, items: Iterable[Any]
+) -> Iterator[tuple[Key, tuple[Tensor, ismrmrd.ImageHeader, Any]]]:
+    gadget.open(scan)
+    for array in gadget.process(iter(items)):
+        for index in np.ndindex(array.headers.shape):
+            header = array.headers[index]
+            counters = header.slice, header.contrast, header.repetition, header.phase, header.set, header.average
+            for partition, image in enumerate(array.data[index][0]):
+                yield (*counters, partition), (image, header, array.meta[index])

@@ -1,0 +1,1 @@
+"""Files: raw lines, images, planes, and data sets of others."""

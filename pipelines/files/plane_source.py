@@ -1,0 +1,78 @@
+"""The planes to train on that a file holds, be it a raw file or a volume of a public data set, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+from tqdm import tqdm
+
+from gadgets.errors import PipelineError
+from gadgets.items import TrainingPlane
+from gadgets.recon.collect_planes import band_of
+from gadgets.scan import Scan
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.files.datasets import is_dataset, open_volume, training_planes
+from pipelines.files.mrd_file import RawFile
+from pipelines.files.mrd_stream import StreamFile, open_raw
+
+
+@dataclass(frozen=True)
+class PlaneSource:
+    """Planes as they come, the patient's ID if the file has one, the subject by the file's name, the protocol.
+
+    `band_acceleration` is that of the band which the scan is, or None.
+    """
+
+    planes: Iterator[TrainingPlane]
+    patient: str | None
+    file_subject: str
+    protocol: str
+    band_acceleration: float | None = None
+
+
+@contextmanager
+def open_planes(path: Path, *, middle: int | None = None) -> Iterator[PlaneSource]:
+    """Open a file of any known layout; `middle` slices of it, if given, else all.
+
+    Raises `FileProblem` and `PipelineError`; iterating over the planes also raises `ScanError`.
+    """
+    if is_dataset(path):
+        with h5py.File(path, "r") as file:
+            volume = open_volume(path, file)
+            slices = tqdm(_middle(volume.n_slices, middle), desc=path.name, unit="slice", delay=0.5)
+            yield PlaneSource(
+                training_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol
+            )
+    else:
+        with open_raw(path) as raw:
+            yield _of_scan(path, raw, Scan.from_xml(raw.header_xml), middle)
+
+
+def _of_scan(path: Path, raw: RawFile | StreamFile, scan: Scan, middle: int | None) -> PlaneSource:
+    """Send a raw file through the gadgets that serve the scanner."""
+    lines = tqdm(pump(raw, READ_AHEAD), total=len(raw), desc=path.name, unit="line", delay=0.5)
+    planes = run(Pipeline.from_xml(installed_xml("prepare")), scan, lines, Verdict())
+    if middle is not None:
+        slices, partitions = scan.encodings[0].counters["slice"], scan.encodings[0].encoded_matrix[2]
+        if slices is None:
+            raise PipelineError("the header does not tell how many slices there are, so there is no middle")
+        wanted = _middle((slices.maximum + 1) * partitions, middle)
+        planes = (plane for plane in planes if plane.slice in wanted)
+    patient, measurement = scan.header.subjectInformation, scan.header.measurementInformation
+    protocol = measurement and (measurement.protocolName or measurement.sequenceName)
+    band = band_of(scan)
+    return PlaneSource(
+        planes, (patient and patient.patientID) or None, path.stem, protocol or "unknown", band and band[0]
+    )
+
+
+def _middle(n_slices: int, wanted: int | None) -> range:
+    if wanted is None or wanted >= n_slices:
+        return range(n_slices)
+    first = (n_slices - wanted) // 2
+    return range(first, first + wanted)

@@ -1,0 +1,1 @@
+"""MRD 1 messages and what peers say by them."""

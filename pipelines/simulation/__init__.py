@@ -1,0 +1,1 @@
+"""Scans of a phantom, as a scanner would send them."""

@@ -1,0 +1,155 @@
+"""Scan the head phantom: an MRD raw data set as a scanner sends it, and the image it was made from.
+
+The k-space is the phantom's own, from formulas, with noise that is correlated between coils. Lengths of the phantom
+are in fields of view; one slice lies 5 mm from the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from gadgets import ismrmrd
+from kband_core.fourier import resize, to_image
+from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.whitening import whiten, whitening_matrix
+from pipelines.simulation.simulated_protocol import (
+    FOV_MM,
+    NOISE_BANDWIDTH,
+    SLICE_SPACING_MM,
+    TR_MS,
+    Line,
+    Protocol,
+    bit,
+    header_xml,
+    plan_lines,
+)
+
+WHITE_MATTER = 0.8  # as the phantom's coils see it in the centre of the head
+OBJECT_PHASE = 1.0  # radians: B0 and eddy currents make real images complex
+READOUT_US = 2560.0
+NOISE_DWELL_US = 10.0
+NOISE_LINES = 16
+TICK_MS = 2.5
+START_TICKS = int(10 * 3600e3 / TICK_MS)  # ten o'clock
+
+# Axial, tilted by 8 degrees towards the line through the commissures; LPS.
+_TILT = math.radians(8.0)
+READ_DIR = (1.0, 0.0, 0.0)
+PHASE_DIR = (0.0, math.cos(_TILT), math.sin(_TILT))
+SLICE_DIR = (0.0, -math.sin(_TILT), math.cos(_TILT))
+
+
+def simulate_scan(
+    protocol: Protocol, *, progress: bool = False
+) -> tuple[str, list[ismrmrd.Acquisition], list[ismrmrd.Image]]:
+    """Return MRD header, acquisitions and reference images of a scan of the head phantom.
+
+    The reference, one image per slice, is what a perfect scan would show: the root of the sum of squares over coils
+    of the noise-free, fully sampled image on the recon matrix, whitened if there is a noise scan. It does not depend on
+    acceleration, averages or partial Fourier. The same protocol, seed included, gives the same scan.
+    """
+    rng = torch.Generator().manual_seed(protocol.seed)
+    covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
+    kspace = _kspace_of_slices(protocol, progress)
+    lines = plan_lines(protocol)
+    acquisitions = _noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
+    for line in tqdm(lines, desc="lines", disable=not progress, delay=1):
+        noise = complex_noise(covariance, (protocol.n_samples,), rng)
+        data = kspace[line.slice][:, line.row] + noise
+        acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
+    if protocol.noise_scan:
+        whitening = whitening_matrix(covariance, 1.0)
+        kspace = [whiten(slice_kspace, whitening) for slice_kspace in kspace]
+    return header_xml(protocol), acquisitions, _reference(protocol, kspace, acquisitions)
+
+
+def _kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
+    coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
+    shape = protocol.matrix, protocol.matrix
+    slices = tqdm(range(protocol.n_slices), desc="slices", disable=not progress, delay=1)
+    heads = (head_phantom(_offset_mm(protocol, number) / (FOV_MM / 2)) for number in slices)
+    return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
+
+
+def _offset_mm(protocol: Protocol, slice_number: int) -> float:
+    """Distance of a slice from the isocentre, towards the head."""
+    return (slice_number - (protocol.n_slices - 1) / 2) * SLICE_SPACING_MM
+
+
+def _dwell_us(protocol: Protocol) -> float:
+    return READOUT_US / protocol.n_samples
+
+
+def _noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) -> list[ismrmrd.Acquisition]:
+    """Noise variance grows with the bandwidth 1/dwell; the filter's share is what whitening multiplies back in."""
+    variance_ratio = _dwell_us(protocol) / NOISE_DWELL_US * NOISE_BANDWIDTH
+    noise = complex_noise(covariance * variance_ratio, (NOISE_LINES, protocol.n_samples), rng)
+    return [
+        ismrmrd.Acquisition.from_array(
+            noise[:, n].numpy(),
+            flags=bit(ismrmrd.ACQ_IS_NOISE_MEASUREMENT),
+            sample_time_us=NOISE_DWELL_US,
+            **_bookkeeping(protocol, n + 1),
+        )
+        for n in range(NOISE_LINES)
+    ]
+
+
+def _acquisition(protocol: Protocol, line: Line, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
+    offset = _offset_mm(protocol, line.slice)
+    counters = ismrmrd.EncodingCounters(
+        kspace_encode_step_1=line.row - protocol.first_row,
+        average=line.average,
+        slice=line.slice,
+        repetition=line.repetition,
+    )
+    return ismrmrd.Acquisition.from_array(
+        data,
+        flags=line.flags,
+        idx=counters,
+        center_sample=protocol.n_samples // 2,
+        sample_time_us=_dwell_us(protocol),
+        position=tuple(offset * component for component in SLICE_DIR),
+        read_dir=READ_DIR,
+        phase_dir=PHASE_DIR,
+        slice_dir=SLICE_DIR,
+        user_float=(line.probability, *[0.0] * 7),
+        **_bookkeeping(protocol, scan_counter),
+    )
+
+
+def _bookkeeping(protocol: Protocol, scan_counter: int) -> dict[str, int]:
+    ticks = START_TICKS + round(scan_counter * TR_MS / TICK_MS)
+    return {"measurement_uid": protocol.uid, "scan_counter": scan_counter, "acquisition_time_stamp": ticks}
+
+
+def _reference(
+    protocol: Protocol, kspace: Sequence[Tensor], acquisitions: Sequence[ismrmrd.Acquisition]
+) -> list[ismrmrd.Image]:
+    centre = protocol.matrix // 2 - protocol.first_row
+    through_centre = {
+        line.idx.slice: line
+        for line in reversed(acquisitions)
+        if line.idx.kspace_encode_step_1 == centre and not line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    }
+    images = []
+    for number, slice_kspace in enumerate(kspace):
+        coil_images = resize(to_image(slice_kspace), (protocol.matrix,), dims=(-1,))
+        image = ismrmrd.Image.from_array(
+            coil_images.abs().square().sum(0).sqrt().numpy(),
+            through_centre[number],
+            transpose=False,
+            field_of_view=(FOV_MM, FOV_MM, SLICE_SPACING_MM),
+            image_type=ismrmrd.IMTYPE_MAGNITUDE,
+            image_index=number + 1,
+            image_series_index=1,
+        )
+        image.meta = {"DataRole": "Image", "ImageComments": "reference", "kband_method": "noise-free, fully sampled"}
+        images.append(image)
+    return images
