@@ -23,6 +23,13 @@ class Bucket:
     ref: list[ismrmrd.Acquisition]
 
 
+@dataclass(frozen=True)
+class ReconData:
+    """Lines that BucketToBuffer gathered for one buffer, each once; those that only calibrate come first."""
+
+    lines: list[ismrmrd.Acquisition]
+
+
 class LineCount(NamedTuple):
     """Lines of one image: received, and expected or None where the header cannot tell. Averages count one by one."""
 

@@ -1,56 +1,39 @@
-"""The second way in: buffers that Gadgetron's BucketToBuffer has made."""
+"""The door for buffers that Gadgetron's BucketToBuffer, or its twin, has made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget
-from gadgets.items import LineCount, ReconBuffer
-from gadgets.receiving.expected_images import missing_images
-from gadgets.receiving.image_lines import ImageKey
+from gadgets.items import Calibration, ReconBuffer, ReconData
+from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
 
 
 @dataclass
 class BufferIntake(Gadget):
-    """Take buffers whose N axis is the average, merge the averages, and move them to the computing device."""
+    """Take the lines of each buffer as `AcquisitionBuffer` takes those of the scanner: same images, same verdicts.
 
-    accepts: ClassVar[tuple[type, ...]] = (ReconBuffer,)
-    emits: ClassVar[tuple[type, ...]] = (ReconBuffer,)
+    Buffers have lost what comes twice: of two lines with the same counters they hold the last one.
+    """
 
+    accepts: ClassVar[tuple[type, ...]] = (ReconData,)
+    emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+
+    acs_lines: AcsLines = 24
     device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
-        require_cartesian(scan, "BufferIntake")
+        require_cartesian(scan, self.label())
         self._scan = scan
         self.computes_on = choose_device(self.device)
 
-    def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
-        """Emit each buffer with N = 1. Raises `ScanError` at the end if images never came."""
-        came: set[ImageKey] = set()
-        for buffer in buffers:
-            merged = _merge_averages(buffer)
-            came.update(ImageKey.of(header) for header in merged.headers.flat if header is not None)
-            yield merged.to(self.computes_on)
-        if problems := missing_images(self._scan, came):
-            raise ScanError("BufferIntake: " + "; ".join(problems))
-
-
-def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:
-    """Average each line over the N entries that hold it."""
-    times = buffer.mask.sum(2, keepdim=True)
-    kspace = buffer.kspace.sum(2, keepdim=True) / times.clamp(min=1)[:, :, :, None, :, :, None]
-    headers, counts = (np.empty((*buffer.headers.shape[:2], 1), object) for _ in range(2))
-    for index in np.ndindex(headers.shape[:2]):
-        headers[index][0] = next((header for header in buffer.headers[index] if header is not None), None)
-        parts = [count for count in buffer.counts[index] if count is not None]
-        expected = None if any(part.expected is None for part in parts) else max((p.expected for p in parts), default=0)
-        counts[index][0] = LineCount(sum(part.received for part in parts), expected)
-    return replace(buffer, kspace=kspace, mask=times > 0, headers=headers, counts=counts)
+    def process(self, buffers: Iterable[ReconData]) -> Iterator[Calibration | ReconBuffer]:
+        """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
+        lines = (line for buffer in buffers for line in buffer.lines)
+        for item in receive(lines, self.label(), self._scan, self.acs_lines):
+            yield item.to(self.computes_on)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gadgets.items import ReconBuffer
-from gadgets.receiving.kspace_lines import KSpaceLines, position
+from gadgets.receiving.kspace_lines import KSpaceLines
+from gadgets.receiving.place import Place
 from gadgets.scan import Encoding
 from kband_core.losses import predicted_kspace
 from kband_core.quality import held_out_nmse
@@ -17,16 +18,14 @@ from kband_core.quality import held_out_nmse
 class HeldOutLines:
     """The held-out lines of one image while they arrive, and how many lines each of them stands for."""
 
-    def __init__(self, encoding: Encoding, shape: tuple[int, int, int, int]) -> None:
-        n_coils, kz, ky, n_samples = shape
+    def __init__(self, encoding: Encoding, n_coils: int, n_samples: int) -> None:
         self._lines = KSpaceLines(encoding, n_coils, n_samples)
-        self._weight = np.zeros((kz, ky), np.float32)
+        self._weight = np.zeros(self._lines.counts.shape, np.float32)
 
-    def add(self, line: ismrmrd.Acquisition) -> None:
+    def add(self, line: ismrmrd.Acquisition, place: Place) -> None:
         """Add a line; `flaw` must have found none."""
-        self._lines.add(line)
-        row, partition = position(self._lines.encoding, line)
-        self._weight[partition, row] = 1 / line.user_float[0]
+        self._lines.add(line, place)
+        self._weight[place] = 1 / line.user_float[0]
 
     def pair(self) -> tuple[Tensor, Tensor]:
         """Return k-space [slice s n coil kz ky kx], zero where no line is, and weights [slice s n kz ky]."""

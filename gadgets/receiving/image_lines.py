@@ -1,4 +1,4 @@
-"""One image while its lines arrive: k-space, its calibration lines, and whether anything is missing."""
+"""One image while its lines arrive: k-space, its calibration lines, those that judge it, and its ledger."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import ismrmrd
 import numpy as np
 import torch
 
-from gadgets import flags
-from gadgets.items import LineCount, ReconBuffer
-from gadgets.receiving.calibration_lines import CalibrationLines, central_lines, flagged_lines, gaps_between
+from gadgets.items import ReconBuffer
+from gadgets.receiving.calibration import CalibrationLines, central_lines, central_rows, flagged_lines, missing_lines
 from gadgets.receiving.held_out_lines import HeldOutLines
-from gadgets.receiving.kspace_lines import KSpaceLines, count_lines, grid_rows
+from gadgets.receiving.kspace_lines import KSpaceLines
+from gadgets.receiving.ledger import Ledger
+from gadgets.receiving.place import Place
+from gadgets.receiving.role import Role
 from gadgets.scan import Encoding
 
 
@@ -37,121 +39,107 @@ class ImageKey(NamedTuple):
         return ", ".join([f"slice {self.slice}", *extra])
 
 
+FEWEST = 4  # calibration rows, from the first to the last: of fewer no method makes anything
+
+
 class ImageLines:
-    """Lines of one image, imaging and calibration apart, with what the scanner's flags said of them."""
+    """Lines of one image: imaging, calibration and held out apart. `problems`: what goes into its comment."""
 
     def __init__(self, encoding: Encoding, n_coils: int, n_samples: int) -> None:
         self.encoding = encoding
         self.imaging = KSpaceLines(encoding, n_coils, n_samples)
         self.calibration: KSpaceLines | None = None
         self.held_out: HeldOutLines | None = None
-        self._off_calibration = np.zeros(encoding.encoded_matrix[1], bool)
-        self._first_seen = self._last_seen = False
-        self._ends = np.zeros(encoding.encoded_matrix[1], bool)  # rows that the scanner marks as first or last
-        self._n_averages = encoding.n_averages
-        self._last_average = encoding.counters["average"].maximum if encoding.counters["average"] else 0
-        self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
-        self._received = 0
-        self._once_complete = False
-        self._later_begun = 0  # repetitions that began since the last line
-
-    def add(self, line: ismrmrd.Acquisition) -> None:
-        """Put a line where its flags say: image, calibration, or both; or with those held out."""
-        self._later_begun = 0
-        if flags.is_held_out(line):
-            if self.held_out is None:
-                self.held_out = HeldOutLines(self.encoding, self.imaging.kspace.shape)
-            self.held_out.add(line)
-            return
-        calibrates = flags.is_calibration(line)
-        if self.encoding.is_interleaved:  # all lines of such repetitions may be flagged
-            calibrates = flags.is_calibration_only(line) or (calibrates and self.calibration is not None)
-        if calibrates:
-            if self.calibration is None:
-                n_coils, _, _, n_samples = self.imaging.kspace.shape
-                self.calibration = KSpaceLines(self.encoding, n_coils, n_samples)
-            self.calibration.add(line)
-        if not flags.is_calibration_only(line):
-            self.imaging.add(line)
-            self._received += 1
-            if not calibrates:
-                self._off_calibration[self.encoding.row(line.idx.kspace_encode_step_1)] = True
-            is_first = flags.first_in_loop(line)
-            is_last = flags.last_in_loop(line) and line.idx.average >= self._last_average
-            self._first_seen, self._last_seen = self._first_seen or is_first, self._last_seen or is_last
-            self._ends[self.encoding.row(line.idx.kspace_encode_step_1)] |= is_first or is_last
+        self.ledger = Ledger(encoding, self.imaging.counts)
+        self._flags_grid = False  # the scanner flags calibration lines on the grid too
+        self._rises = self._falls = True  # lines come row by row, this way or the other
+        self._latest: Place | None = None
 
     @property
     def begun(self) -> bool:
         """Whether any imaging line came."""
-        return self._received > 0
+        return self.ledger.received > 0
 
-    def count(self, gaps: np.ndarray | None = None) -> LineCount:
-        """Count the lines received against those that the header lets expect, and missing calibration lines `gaps`."""
-        return count_lines(
-            self.encoding, self.imaging.counts, self._off_calibration,
-            ends_seen=self._ends_seen, n_averages=self._n_averages, gaps=gaps,
-        )  # fmt: skip
+    def repeats(self, line: ismrmrd.Acquisition, role: Role, place: Place) -> bool:
+        """Whether a line comes more often than the announced averages allow."""
+        if role.fills_image:
+            return self.ledger.repeats(line, place)
+        if role is Role.CALIBRATION and self.calibration is not None:
+            return bool(self.calibration.counts[place] >= self.encoding.n_averages)
+        return False
 
-    def is_complete(self, *, countable: bool = True) -> bool:
-        """Whether the image can leave: all expected lines are in, or none can be counted and the scanner said 'last'.
+    def add(self, line: ismrmrd.Acquisition, role: Role, place: Place) -> None:
+        """Put a line where its role says: image, calibration, or both; or with those held out."""
+        if role is Role.HELD_OUT:
+            if self.held_out is None:
+                self.held_out = HeldOutLines(self.encoding, *self._shape)
+            self.held_out.add(line, place)
+        if role.calibrates:
+            if self.calibration is None:
+                self.calibration = KSpaceLines(self.encoding, *self._shape)
+            self.calibration.add(line, place)
+            self._flags_grid |= role is Role.BOTH
+        if self._latest is not None:
+            self._rises, self._falls = self._rises and place >= self._latest, self._falls and place <= self._latest
+        self._latest = place
+        if role.fills_image:
+            self.imaging.add(line, place)
+            self.ledger.note(line, place, calibrates=role.calibrates)
 
-        Not `countable`: lines off the grid may follow, as they did in an image before, and only the scanner can tell.
-        """
-        if self._received < self._fewest:
-            return False
-        complete = self.count().complete
-        self._once_complete |= complete is True
-        return self._last_seen if complete is None or not countable else complete
+    def lacks_lines(self) -> bool:
+        """Whether a line is missing that can be missed, of the image or between its calibration lines."""
+        return not self.ledger.complete or self.lacks_calibration()
 
-    def has_outgrown_its_grid(self) -> bool:
-        """Whether lines off the grid came when those on it were complete: so will those of the next repetition."""
-        return self._once_complete and self.count().expected is None
-
-    def is_over(self) -> bool:
-        """Take notice that a later repetition begins; whether no more lines are awaited.
-
-        Where lines cannot be counted one such repetition is enough. Else it takes two since the last line, of an image
-        that lacks some of its lines but has most: in scans with repetitions as the inner loop they all begin at once.
-        One that lacks nothing waits for its calibration.
-        """
-        self._later_begun += 1
-        if not self.begun or self.count().expected is None:
-            return self.begun
-        lacks_lines = self._received < self._fewest or not self.count().complete
-        return lacks_lines and self._later_begun > 1 and 2 * self._received > self._n_announced()
-
-    def calibration_lines(self, n_lines: int) -> CalibrationLines | None:
-        """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
-        if self.calibration is None:
-            return central_lines(self.imaging, n_lines)
-        return flagged_lines(self.calibration, self.imaging, embedded=self.encoding.is_embedded)
+    def lacks_calibration(self) -> bool:
+        """Whether a line is missing between flagged calibration lines."""
+        return self.calibration is not None and bool(missing_lines(self.calibration, self.imaging).any())
 
     def calibrates_all_partitions(self) -> bool:
         """Whether flagged lines came of every partition: those of one alone, the first of many, calibrate nothing."""
         return bool(self.calibration.counts[self.encoding.partitions].any(-1).all())
 
-    @property
-    def _ends_seen(self) -> bool:
-        """Whether the scanner marked the outermost rows as first and last; segments have such lines within as well."""
-        rows = np.flatnonzero(self.imaging.counts.any(0))
-        return self._first_seen and self._last_seen and bool(self._ends[rows[[0, -1]]].all())
+    def calibration_goes_on(self, place: Place) -> bool:
+        """Whether a line without flag does not end the calibration, where the scanner flags only lines off the grid.
 
-    def centre_just_completed(self, line: ismrmrd.Acquisition, n_lines: int) -> bool:
-        """Whether `line`, just added, was the last of the `n_lines` central lines, all averages and partitions."""
-        centre = self.imaging.counts.shape[1] // 2
-        first, last = max(centre - n_lines // 2, 0), centre + (n_lines + 1) // 2
-        if not first <= self.encoding.row(line.idx.kspace_encode_step_1) < last:
+        One next to flagged lines does not, nor one behind too few of them; where rows come in segments, none does until
+        the image is complete.
+        """
+        if self._flags_grid or not self.encoding.is_embedded:
             return False
-        return bool((self.imaging.counts[:, first:last] >= self._n_averages).all())
+        if not (self._rises or self._falls):
+            return self.ledger.complete is False
+        rows = np.flatnonzero(self.calibration.counts.any(0))
+        return bool(rows[0] - 1 <= place.row <= rows[-1] + 1) or rows[-1] - rows[0] < FEWEST - 1
+
+    def calibration_lines(self, n_lines: int) -> CalibrationLines | None:
+        """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
+        if self.calibration is None:
+            return central_lines(self.imaging, n_lines)
+        return flagged_lines(self.calibration, self.imaging)
+
+    def has_centre(self, n_lines: int) -> bool:
+        """Whether the `n_lines` central lines of all averages and partitions are in."""
+        centre = self.imaging.counts[:, central_rows(self.imaging.counts.shape[1], n_lines)]
+        return bool((centre >= self.encoding.n_averages).all())
+
+    def is_central(self, place: Place, n_lines: int) -> bool:
+        """Whether a line is one of the `n_lines` central ones."""
+        return bool(central_rows(self.imaging.counts.shape[1], n_lines)[place.row])
+
+    def has_neighbours_in_the_centre(self) -> bool:
+        """Whether the line next to the central one came as well: without such lines nothing can be calibrated."""
+        rows, centre = self.imaging.counts.any(0), self.imaging.counts.shape[1] // 2
+        return bool(rows[centre] and rows[max(centre - 1, 0) : centre + 2].sum() > 1)
 
     def buffer(self, lines: CalibrationLines | None, problems: Sequence[str], *, serves: bool) -> ReconBuffer:
         """Close the image, calibrated by `lines`, which may serve it too if they are its own.
 
         Calibration lines that it should have had count among those missing.
         """
+        gaps = None if self.calibration is None else missing_lines(self.calibration, self.imaging)
+        oddity = self.ledger.oddity()
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
-        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self._count_with_calibration()
+        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self.ledger.count(gaps)
         return ReconBuffer(
             kspace=self.imaging.averaged()[None, None, None],
             mask=torch.from_numpy(self.imaging.counts > 0)[None, None, None],
@@ -162,15 +150,10 @@ class ImageLines:
             acs=None if lines is None else lines.acs[None],
             acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
-            problems=tuple(problems),
+            problems=(*problems, *([oddity] if oddity else [])),
         )
 
-    def _count_with_calibration(self) -> LineCount:
-        if self.calibration is None or not self.begun:
-            return self.count()
-        return self.count(gaps_between(self.calibration, self.imaging, embedded=self.encoding.is_embedded))
-
-    def _n_announced(self) -> int:
-        """How many lines there are within the header's limits, whatever the scanner marks as first and last."""
-        rows = self.encoding.expected_rows(grid_rows(self._off_calibration, self.imaging.counts), ends_seen=False)
-        return int(rows.sum()) * len(self.encoding.step2) * self._n_averages
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Coils and samples."""
+        return self.imaging.kspace.shape[0], self.imaging.kspace.shape[-1]

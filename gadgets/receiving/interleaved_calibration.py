@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from gadgets.receiving.calibration_lines import CalibrationLines, central_lines
+from gadgets.receiving.calibration import CalibrationLines, central_lines
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.kspace_lines import KSpaceLines
 

@@ -13,7 +13,7 @@ import ismrmrd
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import REGISTRY, Gadget
-from gadgets.items import ReconBuffer
+from gadgets.items import ReconData
 from pipelines.chain.pipeline import neighbour_problem, resolve
 from pipelines.chain.xml import Chain, External, Node, read_chain
 from pipelines.installation.checkup import OUR_PACKAGES
@@ -166,7 +166,7 @@ def _not_found(gadget: Gadget) -> Iterator[Finding]:
 
 
 def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding]:
-    arriving = (ismrmrd.Acquisition, ReconBuffer) if chain.dialect == "bare" else (ismrmrd.Acquisition,)
+    arriving = (ismrmrd.Acquisition, ReconData) if chain.dialect == "bare" else (ismrmrd.Acquisition,)
     first, last = classes[0], classes[-1]
     if first and not set(first.accepts) & set(arriving):
         yield _error(f"{first.label()} is the first gadget and accepts {_names(first.accepts)}, but "

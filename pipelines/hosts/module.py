@@ -9,7 +9,7 @@ from typing import Any
 import ismrmrd
 
 from gadgets.errors import PipelineError, ScanError
-from gadgets.items import ImageArray, ReconBuffer
+from gadgets.items import ImageArray, ReconData
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import Verdict, pump, run
@@ -90,7 +90,7 @@ def _items(messages: Iterator[Message], wire: Wire, scan: Scan, accepts: tuple[t
         Id.RECON_DATA: lambda message: decode_recon_data(message, scan),
         Id.IMAGE: lambda message: iter((decode_image(message),)),
     }
-    kinds = {Id.ACQUISITION: ismrmrd.Acquisition, Id.RECON_DATA: ReconBuffer, Id.IMAGE: ismrmrd.Image}
+    kinds = {Id.ACQUISITION: ismrmrd.Acquisition, Id.RECON_DATA: ReconData, Id.IMAGE: ismrmrd.Image}
     for message in messages:
         if kinds.get(message.id) in accepts:
             yield from decoders[message.id](message)

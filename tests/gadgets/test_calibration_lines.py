@@ -5,6 +5,7 @@ import torch
 
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from tests.gadgets.heads import N, reconstruct
 from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images
@@ -192,7 +193,9 @@ def test_direct_and_buffered_chains_use_the_same_maps(head_scan, lines_of, head,
     maps_of = CoilSensitivities().process
     direct = [item for item in maps_of(buffer_of(scan).process(lines)) if isinstance(item, ReconBuffer)]
     trigger = AcquisitionAccumulateTrigger(trigger_dimension="repetition", sorting_dimension="slice")
-    buffered = reconstruct(scan, lines, trigger, BucketToBuffer(N_dimension="average"), CoilSensitivities())
+    buffered = reconstruct(scan, lines, trigger, BucketToBuffer(N_dimension="average"), BufferIntake(device="cpu"),
+                           CoilSensitivities())  # fmt: skip
+    buffered = [item for item in buffered if isinstance(item, ReconBuffer)]
     for one, other in zip(direct, buffered, strict=True):
         assert torch.equal(one.kspace, other.kspace)
         assert torch.equal(one.csm, other.csm)

@@ -32,7 +32,7 @@ def test_the_buffered_chain_tells_too(scan_of, make_acquisition):
     received = []
     with pytest.raises(ScanError) as error:
         received.extend(stream)
-    assert len(received) == 2
+    assert [item.slice_counters() for item in received if isinstance(item, ReconBuffer)] == [[0], [2]]
     assert str(error.value) == "BufferIntake: 2 of 3 images received lines; the first without any is slice 1"
 
 
@@ -57,7 +57,7 @@ def test_a_reference_scan_with_an_encoding_of_its_own(scan_of, make_acquisition)
     for gadget in (AcquisitionAccumulateTrigger(), BucketToBuffer(), BufferIntake(device="cpu")):
         gadget.open(scan)
         stream = gadget.process(stream)
-    assert {buffer.encoding.index for buffer in stream} == {0, 1}
+    assert [item.encoding.index for item in stream if isinstance(item, ReconBuffer)] == [0]
 
 
 def test_where_the_header_sets_no_limit_what_was_seen_does(scan_of):

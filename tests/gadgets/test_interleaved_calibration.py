@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from gadgets.errors import ScanError
 from gadgets.items import Calibration, ReconBuffer
-from tests.gadgets.streams import N_LINES, emitted_after, images
+from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images
 from tests.gadgets.test_calibration_lines import embedded
 
 
@@ -91,9 +92,11 @@ def test_a_line_that_comes_twice_does_not_stand_for_another_grid(scan_of, make_a
         make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=repetition) for repetition, row in rows
     ]
     scan = scan_of(acceleration=2, repetition=2, calibration_mode="interleaved")
-    emitted = emitted_after(scan, lines, acs_lines=4)
-    assert [(n, type(item)) for n, item in emitted] == [(9, Calibration), (9, ReconBuffer), (9, ReconBuffer)]
-    torch.testing.assert_close(emitted[0][1].acs[0], torch.from_numpy(kspace[:, 2:6]))
+    emitted = []
+    with pytest.raises(ScanError, match="1 line set aside: it came before"):
+        emitted.extend(buffer_of(scan, acs_lines=4).process(lines))
+    assert [type(item) for item in emitted] == [Calibration, ReconBuffer, ReconBuffer]
+    assert torch.equal(emitted[0].acs[0], torch.from_numpy(kspace[:, 2:6]))
 
 
 def test_a_stray_line_costs_its_repetition_the_others_not(scan_of, make_acquisition, kspace):

@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from gadgets.errors import ScanError
-from gadgets.items import Bucket
+from gadgets.items import Bucket, ReconBuffer
+from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.stock import BucketToBuffer
+from tests.gadgets.heads import reconstruct
 from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES
 
 
 def buffers(scan, lines, **properties):
-    gadget = BucketToBuffer(**properties)
-    gadget.open(scan)
-    return list(gadget.process([Bucket(lines, [])]))
+    items = reconstruct(scan, [Bucket(lines, [])], BucketToBuffer(**properties), BufferIntake(device="cpu"))
+    return [item for item in items if isinstance(item, ReconBuffer)]
 
 
 @pytest.mark.parametrize("flag", [23, 26, 27, 28, 29, 30, 31])
@@ -28,7 +29,7 @@ def test_what_is_never_an_image_stays_out(scan_of, make_acquisition, kspace, fla
 def test_lines_read_in_reverse_are_refused(scan_of, make_acquisition, kspace):
     """As images they would be mirrored."""
     lines = [make_acquisition(kspace[:, row], flags=[22], kspace_encode_step_1=row) for row in range(N_LINES)]
-    with pytest.raises(ScanError, match=r"^BucketToBufferGadget: a line has no place: it was read in reverse"):
+    with pytest.raises(ScanError, match=r"^BufferIntake: 8 lines set aside: it was read in reverse"):
         buffers(scan_of(), lines)
 
 
@@ -41,8 +42,8 @@ def test_held_out_lines_of_every_slice_are_kept(scan_of, make_acquisition, kspac
     ]
     judge = make_acquisition(kspace[:, 3], flags=[23, 57], kspace_encode_step_1=3, slice=1)
     judge.user_float[0] = 0.5
-    (buffer,) = buffers(scan_of(slice=2), [*lines, judge])
-    held_out, weights = buffer.single((1, 0, 0)).held_out
+    first, second = buffers(scan_of(slice=2), [judge, *lines])
+    held_out, weights = second.held_out
     assert torch.equal(held_out[0, 0, 0, :, 0, 3], torch.from_numpy(kspace[:, 3]))
     assert weights[0, 0, 0, 0].tolist() == [0, 0, 0, 2, 0, 0, 0, 0]
-    assert not buffer.single((0, 0, 0)).held_out[1].any()
+    assert first.held_out is None

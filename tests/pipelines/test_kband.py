@@ -22,7 +22,8 @@ from tests.tiny_models import save_tiny_model
 
 VARIANTS = ("kband", "kband_buffered", "kband_warm")
 MODEL = '<property name="model" value="{}"/>'
-BARE = f"<configuration><gadget><classname>KBandRecon</classname>{MODEL}</gadget></configuration>"
+INTAKE = "<gadget><classname>BufferIntake</classname></gadget>"
+BARE = f"<configuration>{INTAKE}<gadget><classname>KBandRecon</classname>{MODEL}</gadget></configuration>"
 
 
 @pytest.fixture(autouse=True)

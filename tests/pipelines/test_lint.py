@@ -104,10 +104,11 @@ def test_what_only_the_stock_gadget_honours():
     """Off Gadgetron the twin refuses rather than reconstruct otherwise than the site asked."""
     verbose = prop("verbose", "true")
     buffered = stock("AcquisitionAccumulateTriggerGadget") + stock("BucketToBufferGadget", verbose)
-    assert warnings(chain(before=buffered, inside=ours("SenseRecon"))) == [
+    assert warnings(chain(before=buffered, inside=ours("BufferIntake") + ours("SenseRecon"))) == [
         "BucketToBufferGadget.verbose: honoured inside Gadgetron, refused by the runner here"
     ]
-    twin = ours("AcquisitionAccumulateTrigger") + ours("BucketToBuffer", verbose) + ours("SenseRecon")
+    twin = ours("AcquisitionAccumulateTrigger") + ours("BucketToBuffer", verbose)
+    twin += ours("BufferIntake") + ours("SenseRecon")
     assert errors(chain(inside=twin)) == [
         "BucketToBufferGadget.verbose: honoured only by Gadgetron's own gadget, not by its twin inside <external>"
     ]
@@ -124,7 +125,7 @@ def test_references():
     """Gadgetron resolves `property@gadget` outside <external> only, and fails in two different ways."""
     trigger = stock("AcquisitionAccumulateTriggerGadget", "<name>acc</name>" + prop("sorting_dimension", "slice"))
     trigger += stock("BucketToBufferGadget", "NAME" + prop("N_dimension", "VALUE"))
-    text = chain(before=trigger, inside=ours("SenseRecon"))
+    text = chain(before=trigger, inside=ours("BufferIntake") + ours("SenseRecon"))
     assert lint(text.replace("NAME", "").replace("VALUE", "sorting_dimension@acc")) == []
     flaw = "BucketToBufferGadget.N_dimension: 'slice@trig' refers to nothing; no gadget is named 'trig' with 'slice'"
     dangling = text.replace("VALUE", "slice@trig")
@@ -136,7 +137,7 @@ def test_a_reference_to_a_wrong_value():
     """The value counts, wherever it stands."""
     trigger = stock("AcquisitionAccumulateTriggerGadget", "<name>acc</name>" + prop("sorting_dimension", "user_0"))
     trigger += stock("BucketToBufferGadget", prop("N_dimension", "sorting_dimension@acc"))
-    (sentence,) = errors(chain(before=trigger, inside=ours("SenseRecon")))
+    (sentence,) = errors(chain(before=trigger, inside=ours("BufferIntake") + ours("SenseRecon")))
     assert sentence.startswith("BucketToBufferGadget.N_dimension: input should be 'average', ")
     assert sentence.endswith(", got 'user_0'")
 
@@ -181,9 +182,9 @@ def test_ends_of_the_chain():
     assert errors(chain(before="", inside=ours("SenseRecon"))) == [
         "SenseRecon is the first gadget and accepts Calibration or ReconBuffer, but Acquisition arrives"
     ]
-    assert lint(f"<configuration>{ours('SenseRecon')}</configuration>") == []
+    assert lint(f"<configuration>{ours('BufferIntake')}{ours('SenseRecon')}</configuration>") == []
     assert errors(f"<configuration>{ours('AutoScaleGadget')}</configuration>") == [
-        "AutoScaleGadget is the first gadget and accepts Image, but Acquisition or ReconBuffer arrives"
+        "AutoScaleGadget is the first gadget and accepts Image, but Acquisition or ReconData arrives"
     ]
 
 

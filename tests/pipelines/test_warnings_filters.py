@@ -19,8 +19,8 @@ MODULES = (
     *(
         f"pipelines.{name}"
         for name in (
-            "image_group", "image_panel", "montage", "mrd_file", "simulated_protocol", "simulated_scan",
-            "undersampled_scan",
+            "files.image_group", "pictures.image_panel", "pictures.montage", "files.mrd_file",
+            "simulation.simulated_protocol", "simulation.simulated_scan", "evaluation.undersampled_scan",
         )
     ),
 )  # fmt: skip

@@ -40,12 +40,14 @@ def error(body: bytes) -> bytes:
     return struct.pack("<HQ", 8, len(body)) + body
 
 
-def line_header(samples: int, channels: int, dimensions: int = 0, flags: int = 0, step1: int = 0) -> bytes:
+def line_header(
+    samples: int, channels: int, dimensions: int = 0, flags: int = 0, step1: int = 0, slice_: int = 0
+) -> bytes:
     """The 340 bytes of an acquisition header; its echo is in the middle."""
     head = struct.pack("<HQ3I3I3H", 1, flags, 11, 12, 13, 14, 15, 16, samples, channels, channels)
     head += struct.pack("<16Q5H", *[0] * 16, 0, 0, samples // 2, 0, dimensions)
     head += struct.pack("<16f", 2.5, *range(15))  # dwell; position, three directions, table
-    head += struct.pack("<17H", step1, *[0] * 16)
+    head += struct.pack("<17H", step1, 0, 0, slice_, *[0] * 13)
     return head + struct.pack("<8i8f", *range(8), *range(8))
 
 

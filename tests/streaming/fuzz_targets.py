@@ -64,8 +64,8 @@ def check_decoding(message: Message) -> None:
         elif message.id == Id.IMAGE:
             decode_image(message)
         elif message.id == Id.RECON_DATA:
-            for buffer in decode_recon_data(message, scan):
-                assert buffer.slice_counters()
+            for data in decode_recon_data(message, scan):
+                assert data.lines
         elif message.parts:
             text_of(message)
 

@@ -27,6 +27,9 @@ BEFORE = "<configuration>" + "".join(
 ) + "</configuration>"  # fmt: skip
 
 
+NOTHING = ReconBuffer(np.zeros(0, np.complex64), None, None, np.empty(0, object), SamplingDescription())
+
+
 def inner_configuration(name: str) -> str:
     """The `<configuration>` that Gadgetron sends to the module of an installed pipeline, verbatim."""
     return re.search(r"<configuration>\s*<gadget>.*?</configuration>", installed_xml(name), re.DOTALL)[0]
@@ -51,12 +54,12 @@ def recon_data(header: str, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[by
         for number, of_bucket in enumerate((bucket.data, bucket.ref)):
             for line in of_bucket:
                 index = line.idx
-                key = (index.slice, index.contrast, index.phase, index.repetition, index.set)
+                key = (line.encoding_space_ref, index.slice, index.contrast, index.phase, index.repetition, index.set)
                 groups[key][number].append(line)
         for key in sorted(groups):
             data, ref = groups[key]
-            encoding = encodings[data[0].encoding_space_ref]
-            buffers = _buffer(data, encoding, False), _buffer(ref, encoding, True) if ref else None
+            encoding = encodings[key[0]]
+            buffers = _buffer(data, encoding, False) if data else NOTHING, _buffer(ref, encoding, True) if ref else None
             yield message(ReconData([ReconBit(*buffers)]))
 
 

@@ -134,6 +134,7 @@ def test_line_with_nan(tmp_path, scan, lines):
 def test_chain_that_fails_in_mid_scan(tmp_path):
     """The module computes no more, but reads on: what it has to say waits for CLOSE, however long that takes."""
     header, lines, _ = simulate_scan(Protocol(matrix=32, n_coils=4, n_slices=3, acceleration=2, calibration="none"))
+    header = header.replace("</accelerationFactor>", "</accelerationFactor><calibrationMode>other</calibrationMode>")
     lines = stock.prepared(header, lines)
     chain = LINES.replace("SenseRecon</classname>", 'SenseRecon</classname><property name="on_failure" value="raise"/>')
     waveform = by_hand.waveform(np.zeros((1, 8)))

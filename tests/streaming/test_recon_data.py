@@ -1,6 +1,7 @@
 """Buffers that Gadgetron made give the same images as its lines do; broken ones end in a sentence."""
 
 import copy
+from contextlib import suppress
 
 import ismrmrd
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 import torch
 
 from gadgets import flags
+from gadgets.errors import ScanError
+from gadgets.items import ReconBuffer, ReconData
+from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.scan import Scan
 from pipelines.protocol.messages import decode_array
 from pipelines.protocol.recon_data import decode_recon_data
@@ -28,9 +32,18 @@ def simulated(**protocol) -> tuple[str, list[ismrmrd.Acquisition]]:
     return header, stock.prepared(header, lines)
 
 
-def decoded(header: str, messages) -> list:
+def decoded(header: str, messages) -> list[ReconData]:
     scan = Scan.from_xml(header)
-    return [buffer for raw in messages for buffer in decode_recon_data(by_hand.read_one(raw), scan)]
+    return [data for raw in messages for data in decode_recon_data(by_hand.read_one(raw), scan)]
+
+
+def received(header: str, messages) -> list[ReconBuffer]:
+    """The buffers that BufferIntake makes of them."""
+    intake, buffers = BufferIntake(device="cpu"), []
+    intake.open(Scan.from_xml(header))
+    with suppress(ScanError):
+        buffers.extend(intake.process(decoded(header, messages)))
+    return [item for item in buffers if isinstance(item, ReconBuffer)]
 
 
 def check_same_images(header: str, lines: list[ismrmrd.Acquisition]) -> None:
@@ -88,7 +101,7 @@ def test_a_lost_calibration_line_is_missed(row, count):
     """Its row does not calibrate; count and comment say so, as where the lines came in one by one."""
     header, lines = simulated()
     lines.remove(next(line for line in lines if flags.is_calibration(line) and line.idx.kspace_encode_step_1 == row))
-    (buffer,) = decoded(header, stock.recon_data(header, lines))
+    (buffer,) = received(header, stock.recon_data(header, lines))
     assert buffer.problems == (f"1 calibration line is missing, first row {row}",)
     assert str(buffer.counts[0, 0, 0]) == count
     check_same_images(header, lines)
@@ -101,7 +114,7 @@ def test_partial_echo(protocol):
     for line in lines:
         line.discard_pre = 10
         line.data[:, :10] = 0
-    (buffer,) = decoded(header, stock.recon_data(header, lines))
+    (buffer,) = received(header, stock.recon_data(header, lines))
     assert buffer.readout == (10, 48)
     assert buffer.kspace.shape[-1] == 48
     check_same_images(header, lines)
@@ -137,7 +150,7 @@ def test_blank_headers_are_missing_lines():
     """The first header is blank at R=2 with an odd first row: nothing is read from it."""
     header, lines = simulated()
     (raw,) = stock.recon_data(header, [line for line in lines if line.idx.kspace_encode_step_1 > 4])
-    (buffer,) = decoded(header, [raw])
+    (buffer,) = received(header, [raw])
     rows = {line.idx.kspace_encode_step_1 for line in lines if not line.flags & CALIBRATION} - set(range(5))
     assert set(torch.nonzero(buffer.mask[0, 0, 0, 0])[:, 0].tolist()) == rows
     assert buffer.slice_counters() == [0]
@@ -147,7 +160,7 @@ def test_reference_rows_are_known_where_they_serve_the_image():
     """Embedded lines stand at their rows; separate ones have another contrast and must stay out."""
     for calibration, row in (("embedded", 16), ("separate", None)):
         header, lines = simulated(calibration=calibration)
-        (buffer,) = decoded(header, stock.recon_data(header, lines))
+        (buffer,) = received(header, stock.recon_data(header, lines))
         assert buffer.acs.shape == (1, 1, 4, 16, 48)
         assert buffer.acs_row == row
 
@@ -158,17 +171,17 @@ def test_encoding_spaces_without_lines():
     (raw,) = stock.recon_data(header, lines)
     empty = bytes(8) + b"\0\0" + bytes(8) + bytes(56)
     two = raw[:2] + (2).to_bytes(8, "little") + empty + b"\0" + raw[10:]
-    (buffer,) = decoded(header, [two])
+    (buffer,) = received(header, [two])
     assert buffer.mask.all()
     assert decoded(header, [by_hand.recon_data((empty, by_hand.small_buffer()))]) == []
 
 
 def test_slice_without_lines():
     """A slice between others that lost all its lines makes no image; the others do."""
-    header, _ = simulated(n_slices=3)
+    header, _ = simulated(n_slices=3, acceleration=1)
     kspace = by_hand.random_complex(48, 48, 1, 4, 1, 1, 3)
-    headers = [by_hand.line_header(48, 4, step1=row) for row in range(48)]
-    raw = by_hand.recon_buffer(kspace, [*headers, *[bytes(340)] * 48, *headers])
-    (buffer,) = decoded(header, [by_hand.recon_data((raw, None))])
-    assert buffer.mask.shape == (2, 1, 1, 1, 48)
-    np.testing.assert_array_equal(buffer.kspace[1, 0, 0, :, 0], kspace[:, :, 0, :, 0, 0, 2].transpose(2, 1, 0))
+    first, last = ([by_hand.line_header(48, 4, step1=row, slice_=n) for row in range(48)] for n in (0, 2))
+    raw = by_hand.recon_buffer(kspace, [*first, *[bytes(340)] * 48, *last])
+    _, second = received(header, [by_hand.recon_data((raw, None))])
+    assert second.slice_counters() == [2]
+    np.testing.assert_array_equal(second.kspace[0, 0, 0, :, 0], kspace[:, :, 0, :, 0, 0, 2].transpose(2, 1, 0))

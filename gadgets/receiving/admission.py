@@ -1,0 +1,67 @@
+"""Which lines can be used; the others are set aside and told."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+
+import ismrmrd
+
+from gadgets.errors import ScanError
+from gadgets.receiving.held_out_lines import flaw
+from gadgets.receiving.image_lines import ImageKey, ImageLines
+from gadgets.receiving.place import misfit, place_of
+from gadgets.receiving.role import Role
+from gadgets.scan import Scan
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Lets lines in or sets them aside: told in the log, in the remarks on their image, and at the end of the scan."""
+
+    def __init__(self, who: str, scan: Scan) -> None:
+        self._who, self._scan = who, scan
+        self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
+        self._set_aside: Counter[str] = Counter()
+        self._remarks: defaultdict[ImageKey, list[str]] = defaultdict(list)
+
+    def admits(self, line: ismrmrd.Acquisition, role: Role, number: int, image: ImageLines | None) -> bool:
+        """Whether a line can be used; `image` is that which it belongs to, if there is one already."""
+        key, shape = ImageKey.of(line), (line.active_channels, line.number_of_samples)
+        reason = self._flaw(line, role, key, image)
+        if reason is None:
+            self._shapes.setdefault(key.encoding, shape)
+            return True
+        self.set_aside(key, number, reason)
+        self._remarks[key].append(f"a line was set aside: {reason}")
+        return False
+
+    def set_aside(self, key: ImageKey, number: int, reason: str) -> None:
+        """Set the line of that number aside."""
+        log.warning("%s: line %d (%s) set aside: %s", self._who, number, key, reason)
+        self._set_aside[reason] += 1
+
+    def remarks(self, key: ImageKey) -> list[str]:
+        """Return what an image that leaves must say of lines set aside."""
+        return self._remarks.pop(key, [])
+
+    def problems(self) -> list[str]:
+        """Say how many lines were set aside, a sentence for each reason."""
+        return [f"{n} line{'s' * (n > 1)} set aside: {reason}" for reason, n in self._set_aside.items()]
+
+    def _flaw(self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None) -> str | None:
+        n_coils, n_samples = self._shapes.get(key.encoding, (line.active_channels, line.number_of_samples))
+        try:
+            encoding = self._scan.encoding(key.encoding)
+        except ScanError as error:
+            return str(error)
+        if line.active_channels != n_coils:
+            return f"it has {line.active_channels} coils, the lines before have {n_coils}"
+        if line.number_of_samples != n_samples:
+            return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
+        if reason := misfit(encoding, line) or (flaw(line) if role is Role.HELD_OUT else None):
+            return reason
+        if image is not None and image.repeats(line, role, place_of(encoding, line)):
+            return f"it came before, and the header announces {encoding.n_averages} of its kind"
+        return None

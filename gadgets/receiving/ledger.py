@@ -1,0 +1,114 @@
+"""The account of one image: which lines came, which are expected, what the scanner said of them.
+
+Facts are added when a line comes; questions change nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import ismrmrd
+import numpy as np
+
+from gadgets import flags
+from gadgets.items import LineCount
+from gadgets.receiving.place import Place
+from gadgets.scan import Encoding
+
+MOST_ODD = 0.1  # of an image's lines: more of them are a part of the scan with counters of its own, as a segment is
+
+
+class Ledger:
+    """Lines of one image. `counts` [kz ky]: how often each came, kept by whoever sums them up."""
+
+    def __init__(self, encoding: Encoding, counts: np.ndarray) -> None:
+        self.received = 0
+        self.complete: bool | None = False  # None: the header cannot tell how many lines there are
+        self.outgrew_grid = False  # lines off the grid came when those on it were complete
+        self._encoding, self._counts = encoding, counts
+        self._was_complete = False
+        self._off_calibration = np.zeros(counts.shape[1], bool)
+        self._first_seen = self._last_seen = False
+        self._ends = np.zeros(counts.shape[1], bool)  # rows that the scanner marks as first or last
+        average = encoding.counters["average"]
+        self._n_averages, self._last_average = encoding.n_averages, average.maximum if average else 0
+        self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
+        self._addresses: set[tuple[int, int, int]] = set()
+        self._averages: set[int] = set()
+        self._under: Counter[tuple[int, ...]] = Counter()  # lines by segment and user counters
+
+    def repeats(self, line: ismrmrd.Acquisition, place: Place) -> bool:
+        """Whether a line comes more often than the announced averages allow.
+
+        Scanners that announce averages need not number them; where they do, each number comes once.
+        """
+        if self._counts[place] >= self._n_averages:
+            return True
+        return len(self._averages) > 1 and (*place, line.idx.average) in self._addresses
+
+    def note(self, line: ismrmrd.Acquisition, place: Place, *, calibrates: bool) -> None:
+        """Enter a line of the image, which `counts` holds already; `calibrates`: it is flagged for calibration."""
+        self.received += 1
+        self._addresses.add((*place, line.idx.average))
+        self._averages.add(line.idx.average)
+        self._under[(line.idx.segment, *line.idx.user)] += 1
+        self._off_calibration[place.row] |= not calibrates
+        is_first = flags.first_in_loop(line)
+        is_last = flags.last_in_loop(line) and line.idx.average >= self._last_average
+        self._first_seen, self._last_seen = self._first_seen or is_first, self._last_seen or is_last
+        self._ends[place.row] |= is_first or is_last
+        if self.received >= self._fewest:
+            self.complete = self.count().complete
+            self._was_complete |= self.complete is True
+            self.outgrew_grid = self._was_complete and self.complete is None
+
+    def count(self, gaps: np.ndarray | None = None) -> LineCount:
+        """Count the lines received against those that the header lets expect.
+
+        `gaps`: bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the
+        image's too.
+        """
+        expected = self._encoding.expected_rows(self._grid_rows(), self._ends_seen())
+        if expected is None:
+            received = int(self._counts.sum())
+            return LineCount(received, received + int(gaps.sum()) if gaps is not None and gaps.any() else None)
+        wanted = self._counts[self._encoding.partitions][:, expected]
+        missing = np.zeros(self._counts.shape, bool) if gaps is None else gaps
+        if self._encoding.is_embedded:
+            missing = missing & ~expected
+        n_expected = wanted.size * self._n_averages + int(missing.sum())
+        return LineCount(int(np.minimum(wanted, self._n_averages).sum()), n_expected)
+
+    def may_leave(self, *, countable: bool) -> bool:
+        """Whether all expected lines are in, or none can be counted and the scanner said 'last'.
+
+        Not `countable`: lines off the grid may follow, as they did in an image before, and only the scanner can tell.
+        """
+        if self.received < self._fewest:
+            return False
+        return self._last_seen if self.complete is None or not countable else self.complete
+
+    def has_most(self) -> bool:
+        """Whether more than half of the lines within the header's limits came, or nobody can say."""
+        rows = self._encoding.expected_rows(self._grid_rows(), ends_seen=False)
+        if rows is None:
+            return self.received > 0
+        return 2 * self.received > int(rows.sum()) * len(self._encoding.step2) * self._n_averages
+
+    def oddity(self) -> str | None:
+        """Say that a few lines came under other counters than the rest, which nothing here tells apart, or None."""
+        n_odd = self.received - max(self._under.values(), default=0)
+        if not 0 < n_odd <= MOST_ODD * self.received:
+            return None
+        return f"{n_odd} of {self.received} lines came under other segment or user counters than the rest"
+
+    def _grid_rows(self) -> np.ndarray:
+        """Rows that tell the R-fold grid: those of lines without a calibration flag, or all that came."""
+        return self._off_calibration if self._off_calibration.any() else self._counts.any(0)
+
+    def _ends_seen(self) -> bool:
+        """Whether the scanner marked the outermost rows as first and last; segments have such lines within as well."""
+        if not (self._first_seen and self._last_seen):
+            return False
+        rows = np.flatnonzero(self._counts.any(0))
+        return bool(self._ends[rows[[0, -1]]].all())

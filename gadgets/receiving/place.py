@@ -1,0 +1,52 @@
+"""Where a line belongs in k-space, or why it has no place there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import ismrmrd
+import numpy as np
+
+from gadgets import flags
+from gadgets.scan import Encoding
+
+
+class Place(NamedTuple):
+    """Partition and row of the k-space matrix: an index into arrays [kz ky]."""
+
+    partition: int
+    row: int
+
+
+def place_of(encoding: Encoding, line: ismrmrd.Acquisition) -> Place:
+    """Tell which partition and row of the k-space matrix a line fills."""
+    return Place(encoding.partition(line.idx.kspace_encode_step_2), encoding.row(line.idx.kspace_encode_step_1))
+
+
+def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
+    """Say why a line has no place in its encoding, or None if it has."""
+    if flags.is_reversed(line):
+        return "it was read in reverse (flag 22), which only an EPI reconstruction can use"
+    index = line.idx
+    for name, value, limit in (
+        ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
+        ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
+        *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
+    ):
+        if limit is not None and not limit.minimum <= value <= limit.maximum:
+            return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+    partition, row = place_of(encoding, line)
+    _, ky, kz = encoding.encoded_matrix
+    if not (0 <= row < ky and 0 <= partition < kz):
+        return f"row {row}, partition {partition} is outside the {ky} × {kz} matrix"
+    samples = line.number_of_samples
+    allowed = {encoding.readout_samples, encoding.encoded_matrix[0]}
+    if samples not in allowed:
+        return f"{samples} samples, {' or '.join(map(str, sorted(allowed)))} expected; asymmetric echoes need \
+AsymmetricEchoAdjustROGadget before"
+    shift = samples // 2 - line.center_sample
+    if shift < -line.discard_pre or shift > line.discard_post:
+        return f"centre sample is {line.center_sample} of {samples}, {samples // 2} expected"
+    if not np.isfinite(line.data.view(np.float32)).all():
+        return f"{np.count_nonzero(~np.isfinite(line.data))} samples are not finite numbers"
+    return None
