@@ -26,7 +26,7 @@ from kband_core.metrics import nmse, psnr, ssim
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki
 from kband_core.raki.iterative import iterative_raki
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.raki.real_valued import fit_real_raki, fit_rraki
 from kband_core.sampling import equispaced_lines
 
@@ -56,7 +56,7 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     def network(fit: Callable[..., RakiNetwork], **options) -> Callable[[], Fill]:
         def fitted() -> Fill:
             net = fit(acs, acceleration, rng=seeded(), **options)
-            return lambda kspace, mask: interpolate(net, kspace, mask)
+            return lambda kspace, mask: apply_raki(net, kspace, mask)
 
         return fitted
 

@@ -19,7 +19,7 @@ from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.fit import fit_raki
 from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
-from kband_core.raki.network import RakiNetwork, convolve, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki, convolve
 from kband_core.sampling import equispaced_lines
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES, HIDDEN = (48, 48), 8, 3, 24, (32, 16)
@@ -99,7 +99,7 @@ def maps(network: RakiNetwork, kspace: Tensor, noise: float, n_replicas: int, n_
     """
     mask = equispaced_lines(SIZE[0], ACCELERATION)
     sampled = kspace * mask[:, None]
-    images = to_image(interpolate(network, sampled, mask))
+    images = to_image(apply_raki(network, sampled, mask))
     combination = images.conj() / root_sum_of_squares(images)
     rng = torch.Generator().manual_seed(4)
 

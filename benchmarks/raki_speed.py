@@ -23,7 +23,7 @@ from kband_core.metrics import nmse
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import fit_raki, initial_layers
 from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
 SCAN, ACS_LINES, HIDDEN = "brain_prescan_16ch.h5", 24, (128, 64)
@@ -70,7 +70,7 @@ def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
     slowest = statistics.median(seconds[PLAIN])
     rows = []
     for name, network in networks.items():
-        filled = (interpolate(network, kspace * lines[:, None], lines) for lines in (grid, mask))
+        filled = (apply_raki(network, kspace * lines[:, None], lines) for lines in (grid, mask))
         errors = [1e4 * float(nmse(root_sum_of_squares(to_image(array)), reference)) for array in filled]
         time = statistics.median(seconds[name])
         rows.append((name, f"{time:.2f}", f"{slowest / time:.1f}", *(f"{error:.1f}" for error in errors)))

@@ -30,7 +30,7 @@ from kband_core.grappa import GrappaKernel
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki
 from kband_core.raki.gfactor import gfactor_map
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.reconstruct import zero_filled
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class RakiRecon(Gadget):
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
         kspace, mask = buffer.planes()
-        filled = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
+        filled = apply_raki(networks.of(buffer)[0], kspace, acquired_lines(mask))
         return zero_filled(filled, None if buffer.csm is None else buffer.csm[0])
 
     def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:

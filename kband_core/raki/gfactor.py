@@ -29,7 +29,7 @@ def gfactor_map(
     noise_scale: float = 1.0,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    """Map the g-factor of what `interpolate` or `apply_grappa` makes of this k-space.
+    """Map the g-factor of what `apply_raki` or `apply_grappa` makes of this k-space.
 
         g(r) = √(J Σ Jᴴ) / (√(pᵀ Σ p*)·√R),    J = ∂(Σ_j p_j I_j)/∂(acquired samples)
 

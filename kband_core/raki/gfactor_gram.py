@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kband_core.fourier import interpolate as resample
+from kband_core.fourier import interpolate
 from kband_core.grappa import GrappaKernel
 from kband_core.raki.gfactor_lines import NoisePaths, as_network, noise_factor, noise_paths
 from kband_core.raki.gfactor_rows import LARGEST_BLOCK, gram_by_lags, gram_by_rows
@@ -29,10 +29,6 @@ class NoiseMatrix:
 
     samples: Tensor
     shape: tuple[int, int]
-
-    def at_pixels(self) -> Tensor:
-        """V at every pixel of the image: `(..., coil, coil, y, x)`."""
-        return _resample(_resample(self.samples, self.shape[0], -2), self.shape[1], -1)
 
     def variance(self, combination: Tensor) -> Tensor:
         """σ² `(..., y, x)` of the image Σ_j p_j I_j; combination p `(..., coil, y, x)`. A few rows at a time."""
@@ -151,7 +147,7 @@ def _fan(
         phases = tap_phases(angle_x, -centred_taps(n_samples, n_samples // 2, layer))
         return torch.einsum("...oits,sx->...oitx", layer, phases).unflatten(-4, (network.n_coils, -1))
 
-    direct = torch.eye(network.n_coils, dtype=factor.dtype, device=factor.device) * float(paths.keeps_measured)
+    direct = torch.eye(network.n_coils, dtype=factor.dtype, device=factor.device)
     direct = direct[:, None].expand(shape[1], -1, shape[0], -1)
     for kernel in linear:
         lines = along_lines(kernel.shape[-2])
@@ -187,4 +183,4 @@ def _gram(
 
 def _resample(samples: Tensor, length: int, dim: int) -> Tensor:
     """A trigonometric polynomial at `length` pixels of one axis, by zeros around its Fourier coefficients."""
-    return samples if samples.shape[dim] == length else resample(samples, (length,), (dim,))
+    return samples if samples.shape[dim] == length else interpolate(samples, (length,), (dim,))

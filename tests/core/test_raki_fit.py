@@ -10,7 +10,7 @@ from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import TimeBudgetExceeded, _gradients, fit_raki, initial_layers, one_cycle, train
 from kband_core.raki.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
 from kband_core.raki.iterative import iterative_raki
-from kband_core.raki.network import interpolate
+from kband_core.raki.network import apply_raki
 from kband_core.raki.real_valued import fit_real_raki, fit_rraki
 from kband_core.sampling import equispaced_lines
 from tests.laws import nmse
@@ -48,7 +48,7 @@ def test_data_of_a_linear_kernel_are_restored(rng):
         fit_raki_rf(kspace[:, :24], 3, rng=seeded(), n_features=4, regularisation=1e-9),
         fit_raki(kspace[:, :24], 3, rng=seeded(), hidden=(4, 3), n_epochs=2, regularisation=1e-9),
     ):
-        filled = interpolate(network, kspace * mask[:, None], mask)
+        filled = apply_raki(network, kspace * mask[:, None], mask)
         assert nmse(filled[:, :34], kspace[:, :34]) < 1e-6, "the last gap has the first line behind it"
 
 
@@ -110,7 +110,7 @@ def test_training_lowers_the_error(head, schedule):
     kspace, mask = head[0], equispaced_lines(64, 3)
     network = fit_raki(kspace[:, 20:44], 3, rng=seeded(), schedule=schedule, hidden=(32, 16), n_epochs=60)
     sampled = kspace * mask[:, None]
-    assert nmse(interpolate(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
+    assert nmse(apply_raki(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
 
 
 @pytest.mark.parametrize("fit", [fit_raki_rf, fit_raki])
@@ -120,7 +120,7 @@ def test_balanced_windows_reach_outer_kspace(fit, head):
     sampled = head * mask[:, None]
     options = {"n_features": 64} if fit is fit_raki_rf else SMALL
     networks = [fit(acs, 3, rng=seeded(), windows=windows, **options) for windows in ("balanced", "equal")]
-    balanced, equal = (nmse(interpolate(network, sampled, mask), head) for network in networks)
+    balanced, equal = (nmse(apply_raki(network, sampled, mask), head) for network in networks)
     assert balanced < equal
 
 
@@ -137,7 +137,7 @@ def test_warm_start_solves_only_the_last_layer(head):
     network = fit_raki(second, 3, rng=seeded(), warm_start=neighbour)
     assert all(torch.equal(a, b) for a, b in zip(network.layers[:-1], neighbour.layers[:-1], strict=True))
     lines, mask = head[1], equispaced_lines(64, 3)
-    errors = [nmse(interpolate(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
+    errors = [nmse(apply_raki(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
     assert errors[0] < errors[1]
     with pytest.raises(ValueError, match="8 coils at R=3, but the ACS has 8 coils at R=2"):
         fit_raki(second, 2, rng=seeded(), warm_start=neighbour)
@@ -215,7 +215,7 @@ def test_real_valued_networks_are_trained_apart(fit, head):
     alone = fit(acs[1], 3, rng=seeded(), n_steps=30)
     assert nmse(both.forward(lines)[1], alone.forward(lines[1])) < 1e-6
     mask = equispaced_lines(64, 3)
-    filled = interpolate(both, head * mask[:, None], mask)
+    filled = apply_raki(both, head * mask[:, None], mask)
     assert nmse(filled, head) < 0.7 * nmse(head * mask[:, None], head)
 
 
