@@ -17,6 +17,8 @@ from pathlib import Path
 import click
 import torch
 from measure import data_option, fully_sampled, print_conditions, print_table
+from published.iterative_raki import iterative_raki
+from published.real_valued_raki import fit_real_raki, fit_rraki
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
@@ -25,9 +27,7 @@ from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki
-from kband_core.raki.iterative import iterative_raki
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.raki.real_valued import fit_real_raki, fit_rraki
 from kband_core.sampling import equispaced_lines
 
 SCANS = {"brain_prescan_16ch": 24, "brain_t1_8ch": 40, "brain_flash_16ch": 40}

@@ -5,33 +5,20 @@ from functools import partial
 import pytest
 import torch
 
-from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import TimeBudgetExceeded, _gradients, fit_raki, initial_layers, one_cycle, train
 from kband_core.raki.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
-from kband_core.raki.iterative import iterative_raki
 from kband_core.raki.network import apply_raki
-from kband_core.raki.real_valued import fit_real_raki, fit_rraki
 from kband_core.sampling import equispaced_lines
+from tests.core.raki_scans import check_refusals, gaussian, seeded, two_slices
 from tests.laws import nmse
 
 SMALL = {"hidden": (12, 8), "n_epochs": 20}
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def gaussian(rng, *shape):
-    return torch.randn(*shape, dtype=torch.complex64, generator=rng)
-
-
 @pytest.fixture(scope="module")
 def head():
-    """Two slices of a head, 8 coils, 64 × 48."""
-    coils = loop_coils(8)
-    slices = [coil_kspace(head_phantom(z), coils, (64, 48), oversampling=1) for z in (0.0, 0.3)]
-    return torch.stack(slices)
+    return two_slices()
 
 
 def shift_kspace(rng, n_lines=36, n_samples=12):
@@ -159,22 +146,10 @@ def test_time_budget_is_kept(head):
     assert fit_raki(head[0, :, 20:44], 3, rng=seeded(), time_budget=60, **SMALL).n_coils == 8
 
 
-@pytest.mark.parametrize("fit", [fit_raki, fit_raki_rf, fit_real_raki, fit_rraki])
+@pytest.mark.parametrize("fit", [fit_raki, fit_raki_rf])
 def test_what_cannot_be_fitted_is_said(fit, rng):
-    """Too few lines, too few samples, no acceleration, and numbers that are none."""
-    span = 4 if fit in (fit_raki, fit_raki_rf) else 7
-    with pytest.raises(ValueError, match=f"{span - 1} calibration lines of 12 samples, {span} of . needed for R=3"):
-        fit(gaussian(rng, 3, span - 1, 12), 3, rng=rng)
-    with pytest.raises(ValueError, match="8 calibration lines of 6 samples"):
-        fit(gaussian(rng, 3, 8, 6), 3, rng=rng)
-    with pytest.raises(ValueError, match="24 calibration lines"):
-        fit(gaussian(rng, 3, 24, 12), 30, rng=rng)
-    with pytest.raises(ValueError, match="R=1"):
-        fit(gaussian(rng, 3, 24, 12), 1, rng=rng)
-    broken = gaussian(rng, 3, 24, 12)
-    broken[0, 0, 0] = torch.inf
-    with pytest.raises(ValueError, match="1 of 864 samples are not finite"):
-        fit(broken, 3, rng=rng)
+    """Two lines of the grid are four lines of k-space at R=3."""
+    check_refusals(fit, 4, rng)
 
 
 def test_a_dead_coil_stays_dead(head):
@@ -205,25 +180,3 @@ def test_training_goes_on_from_given_layers(rng):
     for a, b in zip(start, after, strict=True):
         step = torch.view_as_real(a - b).abs()
         assert step.mean() == pytest.approx(1e-3, rel=0.05), "Adam's first step is its rate"
-
-
-@pytest.mark.parametrize("fit", [fit_real_raki, fit_rraki])
-def test_real_valued_networks_are_trained_apart(fit, head):
-    """A batch of two slices equals each alone, and the error falls (rounding, amplified by training)."""
-    acs, lines = head[..., 20:44, :], head[:, :, ::3]
-    both = fit(acs, 3, rng=seeded(), n_steps=30)
-    alone = fit(acs[1], 3, rng=seeded(), n_steps=30)
-    assert nmse(both.forward(lines)[1], alone.forward(lines[1])) < 1e-6
-    mask = equispaced_lines(64, 3)
-    filled = apply_raki(both, head * mask[:, None], mask)
-    assert nmse(filled, head) < 0.7 * nmse(head * mask[:, None], head)
-
-
-def test_iterative_raki_keeps_what_was_measured(head):
-    """Each round puts the measured lines back; the missing ones are filled."""
-    kspace, mask = head[0], equispaced_lines(64, 3, acs_lines=24)
-    filled = iterative_raki(
-        kspace * mask[:, None], mask, 3, slice(20, 44), rng=seeded(), hidden=(16, 8), n_rounds=1, n_epochs=(40, 20)
-    )
-    assert torch.equal(filled[:, mask], kspace[:, mask])
-    assert nmse(filled, kspace) < nmse(kspace * mask[:, None], kspace)
