@@ -26,7 +26,7 @@ from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.raki.closed_form import fit_raki_rf
-from kband_core.raki.fit import fit_raki
+from kband_core.raki.fit import fit_raki, fit_raki_as_published
 from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
@@ -70,10 +70,10 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     fits = {"zeros": lambda: lambda kspace, mask: kspace}
     fits |= {f"GRAPPA, λ {value:g}": grappa(value) for value in (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)}
     fits |= {
-        "RAKI paper 256/128": network(fit_raki, schedule="paper", hidden=(256, 128)),
-        "RAKI fast 256/128": network(fit_raki, schedule="fast", hidden=(256, 128)),
-        "RAKI paper 128/64": network(fit_raki, schedule="paper", hidden=(128, 64)),
-        "RAKI fast 128/64": network(fit_raki, schedule="fast", hidden=(128, 64)),
+        "RAKI paper 256/128": network(fit_raki_as_published, hidden=(256, 128)),
+        "RAKI fast 256/128": network(fit_raki, hidden=(256, 128)),
+        "RAKI paper 128/64": network(fit_raki_as_published, hidden=(128, 64)),
+        "RAKI fast 128/64": network(fit_raki, hidden=(128, 64)),
         "random features 384": network(fit_raki_rf),
         "RAKI fast 128/64, balanced": network(fit_raki, windows="balanced", regularisation=1e-2),
         "random features, balanced": network(fit_raki_rf, windows="balanced", regularisation=1e-2),

@@ -21,7 +21,7 @@ from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse
 from kband_core.phantom import Ellipse, Phantom, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import fit_raki_rf
-from kband_core.raki.fit import fit_raki
+from kband_core.raki.fit import fit_raki, refit_raki
 from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
@@ -85,9 +85,10 @@ def seeded() -> torch.Generator:
 
 
 def raki(frame: Frame, first: RakiNetwork | None = None) -> RakiNetwork:
-    return fit_raki(
-        frame.acs, ACCELERATION, rng=seeded(), windows="balanced", regularisation=LAMBDA, warm_start=first
-    )  # fmt: skip
+    balanced = {"windows": "balanced", "regularisation": LAMBDA}
+    if first is not None:
+        return refit_raki(first, frame.acs, **balanced)
+    return fit_raki(frame.acs, ACCELERATION, rng=seeded(), **balanced)
 
 
 def grappa(frame: Frame) -> GrappaKernel:

@@ -16,7 +16,7 @@ from torch import Tensor
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.raki.fit import fit_raki
+from kband_core.raki.fit import fit_raki_as_published
 from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
 from kband_core.raki.network import RakiNetwork, apply_raki, convolve
@@ -148,9 +148,9 @@ def propagation(replicas: int, draws: int, output: Path | None) -> None:
     kspace, first = phantom(), SIZE[0] // 2 - ACS_LINES // 2
     rows, means, shown, sentences = [], {}, {}, []
     for slope in SLOPES:
-        network = fit_raki(
+        network = fit_raki_as_published(
             kspace[:, first : first + ACS_LINES + 1], ACCELERATION, rng=torch.Generator().manual_seed(0),
-            schedule="paper", hidden=HIDDEN, slope=slope,
+            hidden=HIDDEN, slope=slope,
         )  # fmt: skip
         lines, rng, means[slope] = kspace[:, ::ACCELERATION], torch.Generator().manual_seed(5), []
         for noise in LEVELS:

@@ -45,7 +45,7 @@ def iterative_raki(
     for number in range(rounds + 1):
         acs = filled[..., extended, :]
         if layers is None:
-            layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel, last_samples=5)
+            layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel)
         rates = n_epochs[number > 0] * [max(5e-4 - number * step, step)]
         layers = train(acs, acceleration, layers, slope=slope, rates=rates)
         filled = apply_raki(RakiNetwork(layers, slope, acceleration), kspace, mask_lines)

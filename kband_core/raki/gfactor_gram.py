@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from kband_core.fourier import interpolate
-from kband_core.grappa import GrappaKernel
-from kband_core.raki.gfactor_lines import NoisePaths, as_network, noise_factor, noise_paths
+from kband_core.raki.gfactor_lines import Filler, NoisePaths, as_network, noise_factor, noise_paths
 from kband_core.raki.gfactor_rows import LARGEST_BLOCK, gram_by_lags, gram_by_rows
 from kband_core.raki.image_space import activation_masks, centred_taps, pixel_angles, tap_phases
 from kband_core.raki.network import RakiNetwork
@@ -43,7 +42,7 @@ class NoiseMatrix:
 
 
 def noise_matrix(
-    reconstruction: RakiNetwork | GrappaKernel,
+    filler: Filler,
     kspace: Tensor,
     mask_lines: Tensor,
     *,
@@ -67,8 +66,8 @@ def noise_matrix(
     "frozen" derives the network with fixed activation masks; "widely_linear" with its true derivative
     dz → α dz + β dz*, of which both parts add their noise.
     """
-    network = as_network(reconstruction)
-    paths = noise_paths(network, mask_lines, wraps=isinstance(reconstruction, RakiNetwork))
+    network = as_network(filler)
+    paths = noise_paths(network, mask_lines, wraps=isinstance(filler, RakiNetwork))
     hidden, linear = _split(network)
     lines = paths.acquired(kspace, network.acceleration)
     derivatives = _derivatives(network, lines, linearisation)

@@ -12,6 +12,8 @@ from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import grid_ends
 from kband_core.whitening import whitening_matrix
 
+Filler = RakiNetwork | GrappaKernel  # what fills the missing lines
+
 
 @dataclass(frozen=True)
 class NoisePaths:
@@ -81,18 +83,18 @@ def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> Noi
     return NoisePaths(groups, classes, shifts, n_groups, start, n_beside=int(mask.sum()) - len(groups))
 
 
-def as_network(reconstruction: RakiNetwork | GrappaKernel) -> RakiNetwork:
+def as_network(filler: Filler) -> RakiNetwork:
     """A GRAPPA kernel as the network of one layer; a network as it is."""
-    if isinstance(reconstruction, RakiNetwork):
-        return reconstruction
-    weights = reconstruction.weights.movedim(-5, -4).flatten(-5, -4)  # (..., coil·offset, coil, line, sample)
-    return RakiNetwork((weights,), slope=1.0, acceleration=reconstruction.acceleration)
+    if isinstance(filler, RakiNetwork):
+        return filler
+    weights = filler.weights.movedim(-5, -4).flatten(-5, -4)  # (..., coil·offset, coil, line, sample)
+    return RakiNetwork((weights,), slope=1.0, acceleration=filler.acceleration)
 
 
-def reconstruct(reconstruction: RakiNetwork | GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def fill_lines(filler: Filler, kspace: Tensor, mask_lines: Tensor) -> Tensor:
     """Fill the missing lines of `(..., coil, ky, kx)` with a network or with GRAPPA."""
-    fill = apply_raki if isinstance(reconstruction, RakiNetwork) else apply_grappa
-    return fill(reconstruction, kspace, mask_lines)
+    fill = apply_raki if isinstance(filler, RakiNetwork) else apply_grappa
+    return fill(filler, kspace, mask_lines)
 
 
 def noise_factor(covariance: Tensor | None, kspace: Tensor) -> Tensor:
