@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, random_weights, solve_last_layer
+from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, hidden_columns, random_weights, solve_last_layer
 from kband_core.raki.footprint import (
     balancing_weights,
     calibration_columns,
@@ -18,9 +18,8 @@ from kband_core.raki.footprint import (
     check_calibration,
     crop_samples,
     normalised,
-    sample_columns,
 )
-from kband_core.raki.network import RakiNetwork, complex_leaky_relu
+from kband_core.raki.network import RakiNetwork
 
 PEAK_RATE, PUBLISHED_RATE = 1e-2, 5e-4  # learning rates of Adam, relative to data of size 1
 
@@ -184,38 +183,15 @@ def _random_layers(
 
 def _gradients(
     layers: Sequence[Tensor], sources: Tensor, targets: Tensor, weights: Tensor | None, *, slope: float
-) -> list[Tensor]:
-    """Derivatives of each slice's loss, ∂/∂Re + i ∂/∂Im, by hand: it also serves where autograd is off."""
-    columns, channels = [sources], []
-    for layer, following in pairwise(layers):
-        channels.append((layer.flatten(-3) @ columns[-1].flatten(-2)).unflatten(-1, columns[-1].shape[-2:]))
-        columns.append(sample_columns(complex_leaky_relu(channels[-1], slope), following.shape[-1]))
-    error = (layers[-1].flatten(-3) @ columns[-1].flatten(-2)).unflatten(-1, columns[-1].shape[-2:]) - targets
-    gradient = error * (2 / math.prod(targets.shape[-3:]))
-    if weights is not None:
-        gradient = gradient * weights
-    gradients = []
-    for n in reversed(range(len(layers))):
-        gradients.append((gradient.flatten(-2) @ columns[n].flatten(-2).mH).view_as(layers[n]))
-        if n > 0:
-            gradient = _back_through(layers[n], gradient)
-            gradient = _back_through_activation(gradient, channels[n - 1], slope)
-    return gradients[::-1]
-
-
-def _back_through(layer: Tensor, gradient: Tensor) -> Tensor:
-    """The transposed convolution: taps in reverse, over a gradient with zeros around it."""
-    margin = layer.shape[-1] - 1
-    columns = sample_columns(torch.nn.functional.pad(gradient, (margin, margin)), margin + 1)
-    taps = layer.squeeze(-2).flip(-1).transpose(-3, -2).conj().flatten(-2)
-    return (taps @ columns.flatten(-2)).unflatten(-1, columns.shape[-2:])
-
-
-def _back_through_activation(gradient: Tensor, channels: Tensor, slope: float) -> Tensor:
-    if slope == 1:
-        return gradient
-    gradient = torch.view_as_real(gradient)
-    return torch.view_as_complex(torch.where(torch.view_as_real(channels) > 0, gradient, slope * gradient))
+) -> tuple[Tensor, ...]:
+    """Derivatives of each slice's loss, ∂/∂Re + i ∂/∂Im; also where the caller has turned autograd off."""
+    with torch.enable_grad():
+        layers = [layer.detach().requires_grad_() for layer in layers]
+        columns = hidden_columns(layers[:-1], sources, layers[-1].shape[-1], slope=slope)
+        error = (layers[-1].flatten(-3) @ columns.flatten(-2)).view_as(targets) - targets
+        energy = torch.view_as_real(error).square().sum(-1)
+        loss = (energy if weights is None else weights * energy).mean((-3, -2, -1)).sum()
+        return torch.autograd.grad(loss, layers)
 
 
 def _check_budget(time_budget: float, start: float, n_done: int, n_epochs: int, device: torch.device) -> None:
