@@ -16,11 +16,11 @@ from raki_questions_picture import save
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
+from kband_core.footprint import calibration_columns, calibration_targets, normalised, sample_columns
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import random_weights, ridge
-from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised, sample_columns
 from kband_core.raki.gfactor_checks import monte_carlo_variance
 from kband_core.raki.image_space import mask_off_centre_energy
 from kband_core.raki.network import RakiNetwork, apply_raki, complex_leaky_relu, convolve

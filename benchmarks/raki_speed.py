@@ -18,11 +18,11 @@ from raki_quality import acs_lines, seeded
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
+from kband_core.footprint import calibration_columns, calibration_targets, normalised
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, initial_layers, refit_raki
-from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised
 from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 

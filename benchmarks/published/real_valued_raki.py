@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     calibration_columns,
     calibration_targets,
     check_calibration,

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     balancing_weights,
     calibration_columns,
     calibration_targets,

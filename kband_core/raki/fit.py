@@ -10,8 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, hidden_columns, random_weights, solve_last_layer
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     balancing_weights,
     calibration_columns,
     calibration_targets,
@@ -19,6 +18,7 @@ from kband_core.raki.footprint import (
     crop_samples,
     normalised,
 )
+from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, hidden_columns, random_weights, solve_last_layer
 from kband_core.raki.network import RakiNetwork
 
 PEAK_RATE, PUBLISHED_RATE = 1e-2, 5e-4  # learning rates of Adam, relative to data of size 1

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from kband_core.axes import check_axes
-from kband_core.raki.footprint import check_finite, circular_columns
+from kband_core.axes import check_axes, check_finite
+from kband_core.footprint import circular_columns
 from kband_core.sampling import grid_ends
 
 

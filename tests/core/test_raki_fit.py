@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from kband_core.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import (
     TimeBudgetExceeded,
@@ -16,7 +17,6 @@ from kband_core.raki.fit import (
     rise_and_fall,
     train,
 )
-from kband_core.raki.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
 from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 from tests.core.raki_scans import check_refusals, gaussian, seeded, two_slices
