@@ -27,7 +27,7 @@ from kband_core.models import load_model
 from kband_core.noise import noise_level
 from kband_core.reconstruct import grappa, network, sense
 from kband_core.sampling import equispaced_lines
-from kband_core.shrinkage import shrink_grappa
+from kband_core.shrinkage import move_towards_grappa
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.simulation.random_objects import random_object
@@ -86,7 +86,7 @@ def _figures(model: nn.Module, full: Tensor, number: int) -> dict[str, float]:
     csm = espirit_maps(acs, shape, above_noise=True)
     kernel, truth = calibrate_grappa(acs, acceleration), combine(to_image(full), csm)[0].abs()
     image = network(kspace[None], mask, csm[None], model)[0]
-    moved, share = shrink_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
+    moved, share = move_towards_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
     images = {
         "sense": sense(kspace, mask[0], csm, regularisation=0.01, n_iterations=20),
         "grappa": grappa(kspace, lines, kernel, csm), "network": image, "moved": moved,
