@@ -19,8 +19,9 @@ from torch import Tensor
 
 from kband_core.fourier import to_image, to_kspace
 from kband_core.grappa import calibrate_grappa
-from kband_core.raki.fit import fit_raki
-from kband_core.raki.gfactor import gfactor_map
+from kband_core.raki.fit import fit_raki_as_published
+from kband_core.raki.gfactor import gfactor_map, gfactor_of, real_combination
+from kband_core.raki.gfactor_checks import monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
 from kband_core.raki.image_space import activation_masks, image_space_weights
 from kband_core.raki.network import RakiNetwork
@@ -113,8 +114,8 @@ def compare_means(kspace: Tensor, n_replicas: int) -> None:
     start = n_lines // 2 - ACS_LINES // 2
     acs = kspace[:, start : start + ACS_LINES + 1]  # the last is a line of the grid
     networks = {
-        f"RAKI, slope {slope:g}": fit_raki(
-            acs, ACCELERATION, rng=torch.Generator().manual_seed(0), schedule="paper", hidden=WIDTHS, slope=slope
+        f"RAKI, slope {slope:g}": fit_raki_as_published(
+            acs, ACCELERATION, rng=torch.Generator().manual_seed(0), hidden=WIDTHS, slope=slope
         )
         for slope in SLOPES
     }
@@ -123,10 +124,12 @@ def compare_means(kspace: Tensor, n_replicas: int) -> None:
     rows = []
     for name, network in (networks | {"GRAPPA": calibrate_grappa(acs, ACCELERATION)}).items():
         sampled = kspace * mask[:, None]
-        seen = gfactor_map(
-            network, sampled, mask, method="monte_carlo", noise_scale=NOISE, n_replicas=n_replicas,
-            rng=torch.Generator().manual_seed(1),
+        combination = real_combination(network, sampled, mask)
+        variance = monte_carlo_variance(
+            network, sampled, mask, combination,
+            noise_scale=NOISE, n_replicas=n_replicas, rng=torch.Generator().manual_seed(1),
         )  # fmt: skip
+        seen = gfactor_of(variance, combination, ACCELERATION)
         maps = [gfactor_map(network, sampled, mask, linearisation=choice) for choice in ("frozen", "widely_linear")]
         means = [f"{map_.mean():.3f} / {map_[brain].mean():.3f}" for map_ in (*maps, seen)]
         scatter = [f"{100 * (map_ / seen - 1).square().mean().sqrt():.1f}" for map_ in maps]

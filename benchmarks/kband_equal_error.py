@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import click
 import torch
 from measure import interleave, print_conditions, print_table
-from published_modl import PublishedModl
+from published.modl import PublishedModl
 from torch import nn
 from tqdm import tqdm
 

@@ -10,12 +10,12 @@ by the same maps.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 
 import click
 import torch
 from measure import fitted, print_conditions, print_table
-from torch import nn
+from torch import Tensor, nn
+from unseen_scans import cut_object, small_coil_kspace
 
 from gadgets.recon.kband_recon import KBandRecon
 from kband_core.calibration import espirit_maps
@@ -27,15 +27,30 @@ from kband_core.models import load_model
 from kband_core.noise import noise_level
 from kband_core.reconstruct import grappa, network, sense
 from kband_core.sampling import equispaced_lines
-from kband_core.shrinkage import shrink_grappa
+from kband_core.shrinkage import move_towards_grappa
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
+from kband_core.training.simulation.random_objects import random_object
 
-KINDS: Mapping[str, Mapping[str, bool]] = {
-    "as in training": {}, "many small coils": {"dense": True}, "and cut": {"dense": True, "cut": True}
-}  # fmt: skip
+Size = tuple[int, int]
+Span = tuple[float, float]
 NOISE = {"0.001 to 0.01": (0.001, 0.01), "0.01 to 0.05": (0.01, 0.05)}
 ACS_LINES = 24
+
+
+def as_in_training(shape: Size, n_coils: int, rng: torch.Generator, noise: Span) -> Tensor:
+    return procedural_plane(shape, n_coils=n_coils, rng=rng, noise=noise).kspace
+
+
+def many_small_coils(shape: Size, n_coils: int, rng: torch.Generator, noise: Span) -> Tensor:
+    return small_coil_kspace(random_object(shape, rng), n_coils, rng, noise=noise)
+
+
+def and_cut(shape: Size, n_coils: int, rng: torch.Generator, noise: Span) -> Tensor:
+    return small_coil_kspace(cut_object(shape, rng), n_coils, rng, noise=noise)
+
+
+KINDS = {"as in training": as_in_training, "many small coils": many_small_coils, "and cut": and_cut}
 
 
 @click.command(help=__doc__, context_settings={"show_default": True})
@@ -49,9 +64,11 @@ def main(model: str, scans: int, matrix: int, coils: int) -> None:
         "mean PSNR, dB; 'gain' is that of the network by GRAPPA, mean and worst; 'share' of the difference, mean."
     )
     rows = []
-    for kind, options in KINDS.items():
+    for kind, scan in KINDS.items():
         for noise, span in NOISE.items():
-            found = [_figures(load_model(model), (matrix, matrix), coils, n, span, options) for n in range(scans)]
+            rngs = (generator("shrinkage", number) for number in range(scans))
+            kspaces = (scan((matrix, matrix), coils, rng, span) for rng in rngs)
+            found = [_figures(load_model(model), kspace, number) for number, kspace in enumerate(kspaces)]
             means = {name: statistics.mean(one[name] for one in found) for name in found[0]}
             gains = [one["moved"] - one["network"] for one in found]
             rows.append((
@@ -62,19 +79,14 @@ def main(model: str, scans: int, matrix: int, coils: int) -> None:
 
 
 @torch.no_grad()
-def _figures(
-    model: nn.Module, shape: tuple[int, int], n_coils: int, number: int, noise: tuple[float, float],
-    options: Mapping[str, bool],
-) -> dict[str, float]:  # fmt: skip
-    rng = generator("shrinkage", number)
-    full = procedural_plane(shape, n_coils=n_coils, rng=rng, noise=noise, **options).kspace
-    acceleration = 3 + number % 2
+def _figures(model: nn.Module, full: Tensor, number: int) -> dict[str, float]:
+    shape, acceleration = full.shape[-2:], 3 + number % 2
     lines = equispaced_lines(shape[0], acceleration, acs_lines=ACS_LINES, offset=number % acceleration)
     acs, kspace, mask = resize(full, [ACS_LINES], dims=[-2]), full * lines[:, None], lines[None, :, None]
     csm = espirit_maps(acs, shape, above_noise=True)
     kernel, truth = calibrate_grappa(acs, acceleration), combine(to_image(full), csm)[0].abs()
     image = network(kspace[None], mask, csm[None], model)[0]
-    moved, share = shrink_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
+    moved, share = move_towards_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
     images = {
         "sense": sense(kspace, mask[0], csm, regularisation=0.01, n_iterations=20),
         "grappa": grappa(kspace, lines, kernel, csm), "network": image, "moved": moved,

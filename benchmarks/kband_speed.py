@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 import torch
 from measure import interleave, print_conditions, print_table
-from published_modl import PublishedModl
+from published.modl import PublishedModl
 from torch import Tensor, nn
 
 from kband_core.losses import kspace_loss

@@ -28,7 +28,7 @@ from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
 from kband_core.grappa import apply_grappa
 from kband_core.models import load_card, load_model
-from kband_core.raki.network import interpolate
+from kband_core.raki.network import apply_raki
 from kband_core.reconstruct import network, sense, zero_filled
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
@@ -161,7 +161,7 @@ def _bare_ms(name: str, timeline: Timeline) -> float:
         bare = functools.partial(network, kspace, mask, csm, model)
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
-        gadget, fill = (GrappaRecon(), apply_grappa) if name.startswith("grappa") else (RakiRecon(), interpolate)
+        gadget, fill = (GrappaRecon(), apply_grappa) if name.startswith("grappa") else (RakiRecon(), apply_raki)
         (fit,) = gadget.fit(timeline.buffer.acs, encoding, matrix)
         bare = lambda: zero_filled(fill(fit, kspace, mask.flatten()), csm)  # noqa: E731
     start = time.perf_counter()

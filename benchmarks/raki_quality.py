@@ -17,6 +17,8 @@ from pathlib import Path
 import click
 import torch
 from measure import data_option, fully_sampled, print_conditions, print_table
+from published.iterative_raki import iterative_raki
+from published.real_valued_raki import fit_real_raki, fit_rraki
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
@@ -24,10 +26,8 @@ from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.raki.closed_form import fit_raki_rf
-from kband_core.raki.fit import fit_raki
-from kband_core.raki.iterative import iterative_raki
-from kband_core.raki.network import RakiNetwork, interpolate
-from kband_core.raki.real_valued import fit_real_raki, fit_rraki
+from kband_core.raki.fit import fit_raki, fit_raki_as_published
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
 SCANS = {"brain_prescan_16ch": 24, "brain_t1_8ch": 40, "brain_flash_16ch": 40}
@@ -56,7 +56,7 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     def network(fit: Callable[..., RakiNetwork], **options) -> Callable[[], Fill]:
         def fitted() -> Fill:
             net = fit(acs, acceleration, rng=seeded(), **options)
-            return lambda kspace, mask: interpolate(net, kspace, mask)
+            return lambda kspace, mask: apply_raki(net, kspace, mask)
 
         return fitted
 
@@ -70,10 +70,10 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     fits = {"zeros": lambda: lambda kspace, mask: kspace}
     fits |= {f"GRAPPA, λ {value:g}": grappa(value) for value in (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)}
     fits |= {
-        "RAKI paper 256/128": network(fit_raki, schedule="paper", hidden=(256, 128)),
-        "RAKI fast 256/128": network(fit_raki, schedule="fast", hidden=(256, 128)),
-        "RAKI paper 128/64": network(fit_raki, schedule="paper", hidden=(128, 64)),
-        "RAKI fast 128/64": network(fit_raki, schedule="fast", hidden=(128, 64)),
+        "RAKI paper 256/128": network(fit_raki_as_published, hidden=(256, 128)),
+        "RAKI fast 256/128": network(fit_raki, hidden=(256, 128)),
+        "RAKI paper 128/64": network(fit_raki_as_published, hidden=(128, 64)),
+        "RAKI fast 128/64": network(fit_raki, hidden=(128, 64)),
         "random features 384": network(fit_raki_rf),
         "RAKI fast 128/64, balanced": network(fit_raki, windows="balanced", regularisation=1e-2),
         "random features, balanced": network(fit_raki_rf, windows="balanced", regularisation=1e-2),

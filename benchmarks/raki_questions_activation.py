@@ -16,14 +16,14 @@ from raki_questions_picture import save
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
+from kband_core.footprint import calibration_columns, calibration_targets, normalised, sample_columns
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import random_weights, ridge
-from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised, sample_columns
 from kband_core.raki.gfactor_checks import monte_carlo_variance
 from kband_core.raki.image_space import mask_off_centre_energy
-from kband_core.raki.network import RakiNetwork, complex_leaky_relu, convolve, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki, complex_leaky_relu, convolve
 from kband_core.sampling import equispaced_lines
 
 ACCELERATION, ACS_LINES, KERNEL, LAST_SAMPLES = 4, 24, (2, 5), 5
@@ -139,7 +139,7 @@ class Problem:
 
 def error_energy(network: FeatureNetwork, problem: Problem) -> Tensor:
     """Energy `(y, x)` of all coils' errors; calibration lines are predicted, measured grid lines kept."""
-    filled = interpolate(network, problem.kspace * problem.mask[:, None], problem.mask)
+    filled = apply_raki(network, problem.kspace * problem.mask[:, None], problem.mask)
     return to_image(filled - problem.kspace).abs().square().sum(-3)
 
 
@@ -152,7 +152,7 @@ def centre_and_ring(energy: Tensor) -> tuple[float, float]:
 
 def measure(network: FeatureNetwork, problem: Problem, n_replicas: int) -> dict[str, float | Tensor]:
     sampled = problem.kspace * problem.mask[:, None]
-    filled = interpolate(network, sampled, problem.mask)
+    filled = apply_raki(network, sampled, problem.mask)
     images, reference = (root_sum_of_squares(to_image(array)) for array in (filled, problem.kspace))
     energy = error_energy(network, problem)
     z = convolve(sampled[:, problem.mask], network.layers[0])

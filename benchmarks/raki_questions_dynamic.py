@@ -21,8 +21,8 @@ from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse
 from kband_core.phantom import Ellipse, Phantom, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import fit_raki_rf
-from kband_core.raki.fit import fit_raki
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.fit import fit_raki, refit_raki
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES = (96, 96), 8, 4, 24
@@ -53,7 +53,7 @@ class Frame:
     def error(self, weights: Weights) -> tuple[float, Tensor]:
         """NMSE to the noiseless frame, and the error image; measured lines, those of the ACS too, are kept."""
         sampled = self.kspace * self.mask[:, None]
-        fill = apply_grappa if isinstance(weights, GrappaKernel) else interpolate
+        fill = apply_grappa if isinstance(weights, GrappaKernel) else apply_raki
         image = root_sum_of_squares(to_image(fill(weights, sampled, self.mask)))
         reference = root_sum_of_squares(to_image(self.clean))
         return float(nmse(image, reference)), image - reference
@@ -85,9 +85,10 @@ def seeded() -> torch.Generator:
 
 
 def raki(frame: Frame, first: RakiNetwork | None = None) -> RakiNetwork:
-    return fit_raki(
-        frame.acs, ACCELERATION, rng=seeded(), windows="balanced", regularisation=LAMBDA, warm_start=first
-    )  # fmt: skip
+    balanced = {"windows": "balanced", "regularisation": LAMBDA}
+    if first is not None:
+        return refit_raki(first, frame.acs, **balanced)
+    return fit_raki(frame.acs, ACCELERATION, rng=seeded(), **balanced)
 
 
 def grappa(frame: Frame) -> GrappaKernel:

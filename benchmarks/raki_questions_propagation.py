@@ -16,10 +16,10 @@ from torch import Tensor
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.raki.fit import fit_raki
+from kband_core.raki.fit import fit_raki_as_published
 from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
-from kband_core.raki.network import RakiNetwork, convolve, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki, convolve
 from kband_core.sampling import equispaced_lines
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES, HIDDEN = (48, 48), 8, 3, 24, (32, 16)
@@ -99,7 +99,7 @@ def maps(network: RakiNetwork, kspace: Tensor, noise: float, n_replicas: int, n_
     """
     mask = equispaced_lines(SIZE[0], ACCELERATION)
     sampled = kspace * mask[:, None]
-    images = to_image(interpolate(network, sampled, mask))
+    images = to_image(apply_raki(network, sampled, mask))
     combination = images.conj() / root_sum_of_squares(images)
     rng = torch.Generator().manual_seed(4)
 
@@ -148,9 +148,9 @@ def propagation(replicas: int, draws: int, output: Path | None) -> None:
     kspace, first = phantom(), SIZE[0] // 2 - ACS_LINES // 2
     rows, means, shown, sentences = [], {}, {}, []
     for slope in SLOPES:
-        network = fit_raki(
+        network = fit_raki_as_published(
             kspace[:, first : first + ACS_LINES + 1], ACCELERATION, rng=torch.Generator().manual_seed(0),
-            schedule="paper", hidden=HIDDEN, slope=slope,
+            hidden=HIDDEN, slope=slope,
         )  # fmt: skip
         lines, rng, means[slope] = kspace[:, ::ACCELERATION], torch.Generator().manual_seed(5), []
         for noise in LEVELS:

@@ -18,12 +18,12 @@ from raki_quality import acs_lines, seeded
 from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
+from kband_core.footprint import calibration_columns, calibration_targets, normalised
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
-from kband_core.raki.fit import fit_raki, initial_layers
-from kband_core.raki.footprint import calibration_columns, calibration_targets, normalised
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.fit import fit_raki, fit_raki_as_published, initial_layers, refit_raki
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
 
 SCAN, ACS_LINES, HIDDEN = "brain_prescan_16ch.h5", 24, (128, 64)
@@ -33,7 +33,7 @@ PLAIN = "plain loop, 500 epochs"
 def plain_loop(acs: Tensor, acceleration: int) -> RakiNetwork:
     """The published schedule as it is usually written: autograd, one epoch after another."""
     acs = normalised(acs)
-    start = initial_layers(acs, acceleration, rng=seeded(), hidden=HIDDEN, kernel=(2, 5), last_samples=5)
+    start = initial_layers(acs, acceleration, rng=seeded(), hidden=HIDDEN)
     layers = [layer.clone().requires_grad_() for layer in start]
     sources = calibration_columns(acs, acceleration, (2, 5))
     targets = calibration_targets(acs, acceleration, (2, 5), acceleration - 1, later=(1, 5)).flatten(-2)
@@ -54,11 +54,11 @@ def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
     balanced = {"windows": "balanced", "regularisation": 1e-2}
     fits = {
         PLAIN: lambda: plain_loop(acs, acceleration),
-        "paper, 500 epochs": lambda: fit_raki(acs, acceleration, rng=seeded(), schedule="paper", hidden=HIDDEN),
+        "paper, 500 epochs": lambda: fit_raki_as_published(acs, acceleration, rng=seeded(), hidden=HIDDEN),
         "fast": lambda: fit_raki(acs, acceleration, rng=seeded(), hidden=HIDDEN),
         "fast, balanced": lambda: fit_raki(acs, acceleration, rng=seeded(), hidden=HIDDEN, **balanced),
         "random features 384": lambda: fit_raki_rf(acs, acceleration, rng=seeded()),
-        "warm start": lambda: fit_raki(acs, acceleration, rng=seeded(), warm_start=neighbour),
+        "warm start": lambda: refit_raki(neighbour, acs),
     }
     networks: dict[str, RakiNetwork] = {}
 
@@ -70,7 +70,7 @@ def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
     slowest = statistics.median(seconds[PLAIN])
     rows = []
     for name, network in networks.items():
-        filled = (interpolate(network, kspace * lines[:, None], lines) for lines in (grid, mask))
+        filled = (apply_raki(network, kspace * lines[:, None], lines) for lines in (grid, mask))
         errors = [1e4 * float(nmse(root_sum_of_squares(to_image(array)), reference)) for array in filled]
         time = statistics.median(seconds[name])
         rows.append((name, f"{time:.2f}", f"{slowest / time:.1f}", *(f"{error:.1f}" for error in errors)))

@@ -1,7 +1,8 @@
-"""Check tensor shapes by the names of their axes."""
+"""Refuse tensors that no reconstruction can use: whose axes do not fit, or whose samples are no numbers."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,10 @@ def check_axes(**arrays: tuple[Tensor, str]) -> dict[str, int]:
             if known != length:
                 raise ValueError(f"{name} has {length} along {axis}, but {first} has {known}")
     return {axis: length for axis, (length, _) in lengths.items()}
+
+
+def check_finite(who: str, kspace: Tensor) -> None:
+    """Raise `ValueError` in the name of `who` if a sample of `kspace` is NaN or infinite."""
+    n_broken = int((~torch.isfinite(kspace)).sum())
+    if n_broken:
+        raise ValueError(f"{who}: {n_broken} of {kspace.numel()} samples are not finite")

@@ -114,30 +114,6 @@ def band_weight(
     return torch.where(coverage > 0, (1 / coverage).clamp(max=cap), 0).float()
 
 
-def random_angles(n: int, rng: torch.Generator) -> Tensor:
-    """Draw `n` independent band angles, uniform in [0°, 180°); float64 `(n,)`."""
-    return torch.rand(n, dtype=torch.float64, generator=rng) * 180
-
-
-def stratified_angles(n: int, rng: torch.Generator) -> Tensor:
-    """Draw one band angle from each of `n` equal parts of [0°, 180°), in random order; float64 `(n,)`.
-
-    Each angle is uniform, as in `random_angles`, but `n` scans cover k-space more evenly.
-    """
-    order = torch.randperm(n, generator=rng)
-    return (order + torch.rand(n, dtype=torch.float64, generator=rng)) * (180 / n) % 180
-
-
-def golden_angles(n: int, *, first: float = 0.0) -> Tensor:
-    """Return `n` band angles in steps of 111.25°, the golden section of 180°; float64 `(n,)`.
-
-    Any number of scans in a row covers k-space evenly: for studies whose size is not known beforehand.
-
-    Winkelmann et al., An optimal radial profile order, IEEE TMI 26:68 (2007).
-    """
-    return (first + torch.arange(n, dtype=torch.float64) * (180 * (math.sqrt(5) - 1) / 2)) % 180
-
-
 def _check(who: str, shape: tuple[int, int], acceleration: float, geometry: str, aspect: float) -> None:
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"{who}: shape is {tuple(shape)}, but k-space has (ky, kx), each at least 1")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kband_core.axes import check_axes
+from kband_core.axes import check_axes, check_finite
+from kband_core.footprint import as_columns, balanced_energy, calibration_columns, calibration_targets, check_window
 from kband_core.sampling import grid_ends
 from kband_core.solvers import ridge
 
@@ -52,22 +53,14 @@ def calibrate_grappa(
             f"calibrate_grappa: R={acceleration} with a kernel of {n_lines} lines × {n_samples} samples, "
             "at least R=1 with 2 × 1 needed"
         )
-    span = (n_lines - 1) * acceleration + 1
-    if acs.shape[-2] < span or acs.shape[-1] < n_samples:
-        raise ValueError(
-            f"calibrate_grappa: {acs.shape[-2]} calibration lines of {acs.shape[-1]} samples, "
-            f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
-        )
-    _check_finite("calibrate_grappa", acs)
-    windows = acs.unfold(-2, span, 1).unfold(-2, n_samples, 1)  # (..., coil, ky, kx, line, sample)
-    gap = (_n_lines_before(n_lines) - 1) * acceleration + 1
-    targets = windows[..., gap : gap + acceleration - 1, n_samples // 2]
-    targets = targets.movedim(-1, -4).flatten(-2).flatten(-3, -2)  # (..., line·coil, window)
-    sources = _as_columns(windows[..., ::acceleration, :])
-    energy = sources.abs().square().sum(-2, keepdim=True)
-    energy = energy + 0.1 * energy.mean(-1, keepdim=True)
-    scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()
-    weights = ridge("calibrate_grappa", sources * scale, targets * scale, regularisation=regularisation)
+    check_window("calibrate_grappa", acs, acceleration, n_lines=n_lines, n_samples=n_samples)
+    columns = calibration_columns(acs, acceleration, kernel)
+    targets = calibration_targets(acs, acceleration, kernel, acceleration - 1)  # (..., coil·line, window, kx)
+    targets = targets.unflatten(-3, (n_coils, acceleration - 1)).transpose(-4, -3).flatten(-4, -3)
+    scale = balanced_energy(columns).rsqrt()
+    weights = ridge(
+        "calibrate_grappa", (columns * scale).flatten(-2), (targets * scale).flatten(-2), regularisation=regularisation
+    )
     weights = weights.unflatten(-1, (n_coils, n_lines, n_samples))
     return GrappaKernel(weights.unflatten(-4, (acceleration - 1, n_coils)))
 
@@ -85,7 +78,7 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
     if lengths["coil"] != n_coils:
         raise ValueError(f"apply_grappa: the kernel has {n_coils} coils, but kspace has {lengths['coil']}")
-    _check_finite("apply_grappa", kspace)
+    check_finite("apply_grappa", kspace)
     acceleration = kernel.acceleration
     mask = mask_lines.cpu()
     first, last = grid_ends("apply_grappa", mask, acceleration)
@@ -95,7 +88,7 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
         kspace[..., first : last + 1 : acceleration, :],
         (middle, n_samples - 1 - middle, before, n_lines - before),
     )
-    columns = _as_columns(sources.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1))
+    columns = as_columns(sources.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1))
     filled = kernel.weights.flatten(-5, -4).flatten(-3) @ columns
     filled = filled.unflatten(-2, (acceleration - 1, n_coils)).unflatten(-1, (-1, lengths["kx"]))
     filled = filled.movedim(-4, -2).flatten(-3, -2)  # (..., coil, gap·target line, kx)
@@ -110,14 +103,3 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
 
 def _n_lines_before(n_lines: int) -> int:
     return (n_lines + 1) // 2
-
-
-def _as_columns(windows: Tensor) -> Tensor:
-    """Windows `(..., coil, ky, kx, line, sample)` as columns of a matrix `(..., coil·line·sample, ky·kx)`."""
-    return windows.movedim((-2, -1), (-4, -3)).flatten(-2).flatten(-4, -2)
-
-
-def _check_finite(who: str, kspace: Tensor) -> None:
-    n_broken = int((~torch.isfinite(kspace)).sum())
-    if n_broken:
-        raise ValueError(f"{who}: {n_broken} of {kspace.numel()} samples are not finite")

@@ -1,4 +1,4 @@
-"""What keeps a network honest: a linear reconstruction, whose error can be told, speaks where the two disagree."""
+"""Where a network and GRAPPA disagree by more than GRAPPA errs, the image lies between the two: shrinkage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.losses import predicted_kspace
 from kband_core.sampling import grid_ends
 
-CONSISTENT = 1.1  # times the energy of noise in what an image misses of acquired lines: within what is known of noise
+CONSISTENT = 1.1  # times the energy of noise: what an image may miss of acquired lines, as noise is known to 5 % of SD
 
 
-def shrink_grappa(
+def move_towards_grappa(
     image: Tensor, kspace: Tensor, lines: Tensor, csm: Tensor, kernel: GrappaKernel, noise: Tensor
 ) -> tuple[Tensor, float]:
     """Move a network's image `(y, x)` towards GRAPPA's, as far as errors of GRAPPA do not explain their difference.
@@ -33,7 +33,7 @@ def shrink_grappa(
     James and Stein, Proc. 4th Berkeley Symp. 1:361 (1961), about an arbitrary centre.
     """
     check_axes(kspace=(kspace, "coil ky kx"), csm=(csm, "set coil y x"))
-    first, last = grid_ends("shrink_grappa", lines.cpu(), kernel.acceleration)
+    first, last = grid_ends("move_towards_grappa", lines.cpu(), kernel.acceleration)
     grid = torch.zeros_like(lines)
     grid[first : last + 1 : kernel.acceleration] = True
     predicted = predicted_kspace(image.unsqueeze(-3), csm)

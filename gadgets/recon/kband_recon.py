@@ -28,7 +28,7 @@ from kband_core.grappa import GrappaKernel
 from kband_core.models import load_card, load_model
 from kband_core.noise import noise_level
 from kband_core.sampling import grid_ends
-from kband_core.shrinkage import shrink_grappa
+from kband_core.shrinkage import move_towards_grappa
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ class KBandRecon(Gadget):
         if (kernel := _kernel(buffer, mask, kernels)) is None:
             return image
         planes = zip(image, kspace, csm, kernel.weights, noise_level(kspace, mask), strict=True)
-        shrunk = [shrink_grappa(x, k, lines, maps, GrappaKernel(weights), sd) for x, k, maps, weights, sd in planes]
-        shares[id(buffer.headers[0, 0, 0])] = sum(share for _, share in shrunk) / len(shrunk)
-        return torch.stack([plane for plane, _ in shrunk])
+        moved = [move_towards_grappa(x, k, lines, s, GrappaKernel(w), sd) for x, k, s, w, sd in planes]
+        shares[id(buffer.headers[0, 0, 0])] = sum(share for _, share in moved) / len(moved)
+        return torch.stack([plane for plane, _ in moved])
 
     def _network(self, kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
         return reconstruct.network(kspace, mask, csm, load_model(self._card, kspace.device))

@@ -28,9 +28,9 @@ from gadgets.recon.reconstruction import (
 from gadgets.scan import Encoding
 from kband_core.grappa import GrappaKernel
 from kband_core.raki.closed_form import fit_raki_rf
-from kband_core.raki.fit import fit_raki
+from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
 from kband_core.raki.gfactor import gfactor_map
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.reconstruct import zero_filled
 
 log = logging.getLogger(__name__)
@@ -109,25 +109,25 @@ class RakiRecon(Gadget):
         """
         acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
         if self.schedule == "fast":
-            networks = []
+            networks, weighting = [], _weighting(encoding)
             for one in acs:
-                neighbour = fit_raki(
-                    one, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget, warm_start=neighbour,
-                    **_weighting(encoding),
-                )  # fmt: skip
+                if neighbour is None:
+                    neighbour = fit_raki(
+                        one, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget, **weighting
+                    )
+                else:
+                    neighbour = refit_raki(neighbour, one, **weighting)
                 networks.append(neighbour)
             return networks
         if self.schedule == "paper":
-            network = fit_raki(
-                acs, acceleration, rng=rng, schedule="paper", slope=self.slope, time_budget=self.time_budget
-            )
+            network = fit_raki_as_published(acs, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget)
         else:
             network = fit_raki_rf(acs, acceleration, rng=rng, slope=self.slope, **_weighting(encoding))
         return [network.of_slice(index) for index in range(len(acs))]
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
         kspace, mask = buffer.planes()
-        filled = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
+        filled = apply_raki(networks.of(buffer)[0], kspace, acquired_lines(mask))
         return zero_filled(filled, None if buffer.csm is None else buffer.csm[0])
 
     def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     balancing_weights,
     calibration_columns,
     calibration_targets,
@@ -20,6 +20,9 @@ from kband_core.raki.footprint import (
 from kband_core.raki.network import RakiNetwork, complex_leaky_relu
 from kband_core.solvers import ridge
 
+KERNEL, LAST_SAMPLES = (2, 5), 5  # lines and samples that the first layer sees, samples that the last one sees
+Windows = Literal["equal", "balanced"]
+
 
 def fit_raki_rf(
     acs: Tensor,
@@ -27,11 +30,9 @@ def fit_raki_rf(
     *,
     rng: torch.Generator,
     n_features: int = 384,
-    kernel: tuple[int, int] = (2, 5),
-    last_samples: int = 5,
     slope: float = 0.5,
     regularisation: float = 1e-3,
-    windows: Literal["equal", "balanced"] = "equal",
+    windows: Windows = "equal",
 ) -> RakiNetwork:
     """Fit only the last layer and a linear path beside a layer of random weights: ridge regression, no iterations.
 
@@ -39,11 +40,11 @@ def fit_raki_rf(
     λ is `regularisation` times the mean of the diagonal of the normal matrix; `windows` as in `fit_raki`.
     acs `(..., coil, ky, kx)`; slices share the random layer.
     """
-    check_calibration("fit_raki_rf", acs, acceleration, n_lines=kernel[0], n_samples=kernel[1] + last_samples - 1)
-    fan_in = acs.shape[-3] * kernel[0] * kernel[1]
-    first = random_weights((n_features, acs.shape[-3], *kernel), rng, acs, gaussian=True) / fan_in**0.5
+    check_calibration("fit_raki_rf", acs, acceleration, n_lines=KERNEL[0], n_samples=KERNEL[1] + LAST_SAMPLES - 1)
+    fan_in = acs.shape[-3] * KERNEL[0] * KERNEL[1]
+    first = random_weights((n_features, acs.shape[-3], *KERNEL), rng, acs, gaussian=True) / fan_in**0.5
     return solve_last_layer(
-        acs, acceleration, (first,), last_samples, slope=slope, regularisation=regularisation, windows=windows
+        acs, acceleration, (first,), LAST_SAMPLES, slope=slope, regularisation=regularisation, windows=windows
     )
 
 
@@ -55,7 +56,7 @@ def solve_last_layer(
     *,
     slope: float,
     regularisation: float,
-    windows: Literal["equal", "balanced"] = "equal",
+    windows: Windows = "equal",
 ) -> RakiNetwork:
     """Complete hidden layers with the last layer and the linear path of least squared error on the ACS.
 

@@ -6,24 +6,22 @@ import math
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from kband_core.raki.closed_form import random_weights, solve_last_layer
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     balancing_weights,
     calibration_columns,
     calibration_targets,
     check_calibration,
     crop_samples,
     normalised,
-    sample_columns,
 )
-from kband_core.raki.network import RakiNetwork, complex_leaky_relu
+from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, hidden_columns, random_weights, solve_last_layer
+from kband_core.raki.network import RakiNetwork
 
-WIDTHS = {"paper": (256, 128), "fast": (128, 64)}
+PEAK_RATE, PUBLISHED_RATE = 1e-2, 5e-4  # learning rates of Adam, relative to data of size 1
 
 
 class TimeBudgetExceeded(ValueError):
@@ -35,61 +33,75 @@ def fit_raki(
     acceleration: int,
     *,
     rng: torch.Generator,
-    schedule: Literal["paper", "fast"] = "fast",
-    hidden: Sequence[int] | None = None,
-    kernel: tuple[int, int] = (2, 5),
-    last_samples: int = 5,
+    hidden: Sequence[int] = (128, 64),
     slope: float = 0.5,
-    n_epochs: int | None = None,
+    n_epochs: int = 120,
     regularisation: float = 3e-4,
+    windows: Windows = "equal",
     time_budget: float | None = None,
-    warm_start: RakiNetwork | None = None,
-    windows: Literal["equal", "balanced"] = "equal",
 ) -> RakiNetwork:
     """Fit a complex network to every window of the ACS `(..., coil, ky, kx)`; each slice gets its own.
 
-    "paper": Adam at 5e-4 for 500 epochs, no linear path. "fast", ours: Adam up to 1e-2 and down again in 120 steps,
-    each on every other line of windows, then the last layer and a linear path beside the network in one solution of
-    the normal equations, λ `regularisation` times the mean of their diagonal. Slices start from the same random
-    weights, so that a slice does not depend on those beside it.
+    Ours: Adam up to 1e-2 and down again, each step on every other line of windows, then the last layer and a linear
+    path beside the network in one solution of the normal equations, λ `regularisation` times the mean of their
+    diagonal. Slices start from the same random weights, so that a slice does not depend on those beside it.
 
-    windows: "equal" as published, best where the network also predicts the ACS lines. "balanced", ours, where measured
-    ACS lines are put back: it weighs windows as `calibrate_grappa` does, so that outer k-space is learnt too; 1e-2
-    then suits `regularisation`.
-
-    hidden: channels of the hidden layers; by default 256 and 128 for "paper", the widths with which the published
-    errors are met, and 128 and 64 for "fast".
-
-    warm_start: a network of the neighbouring slice, whose hidden layers are taken as they are; only the last one is
-    solved. time_budget: seconds, looked at between epochs; `TimeBudgetExceeded` when they are over. `rng` may live on
-    another device than the ACS.
+    hidden: channels of the hidden layers. windows: "equal" as published, best where the network also predicts the ACS
+    lines; "balanced", ours, where measured ACS lines are put back: it weighs windows as `calibrate_grappa` does, which
+    teaches outer k-space too; 1e-2 then suits `regularisation`. time_budget: seconds, looked at between epochs;
+    `TimeBudgetExceeded` when they are over. `rng` may live on another device than the ACS.
 
     Akçakaya et al., RAKI, MRM 81:439 (2019); Dawood et al., arXiv 2402.17410, for the complex network.
     """
-    hidden = WIDTHS[schedule] if hidden is None else hidden
-    if not hidden:
-        raise ValueError("fit_raki: 0 hidden layers, at least 1 needed; a linear kernel is calibrate_grappa")
-    if warm_start is not None:
-        kernel, last_samples = tuple(warm_start.layers[0].shape[-2:]), warm_start.layers[-1].shape[-1]
-    check_calibration("fit_raki", acs, acceleration, n_lines=kernel[0], n_samples=kernel[1] + last_samples - 1)
-    if warm_start is not None:
-        _check_warm_start(warm_start, acs, acceleration)
-        hidden_layers, slope = warm_start.layers[:-1], warm_start.slope
-        return solve_last_layer(
-            acs, acceleration, hidden_layers, last_samples, slope=slope, regularisation=regularisation, windows=windows
-        )
-    layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel, last_samples=last_samples)
-    if schedule == "paper":
-        rates = (500 if n_epochs is None else n_epochs) * [5e-4]
-        layers = train(acs, acceleration, layers, slope=slope, rates=rates, time_budget=time_budget, windows=windows)
-        return RakiNetwork(layers, slope, acceleration)
-    rates = one_cycle(1e-2, 120 if n_epochs is None else n_epochs)
+    layers = _random_layers("fit_raki", acs, acceleration, hidden, rng)
+    rates = rise_and_fall(PEAK_RATE, n_epochs)
     layers = train(
         acs, acceleration, layers, slope=slope, rates=rates, time_budget=time_budget, windows=windows, n_parts=2
     )
     return solve_last_layer(
-        acs, acceleration, layers[:-1], last_samples, slope=slope, regularisation=regularisation, windows=windows
+        acs, acceleration, layers[:-1], LAST_SAMPLES, slope=slope, regularisation=regularisation, windows=windows
     )
+
+
+def fit_raki_as_published(
+    acs: Tensor,
+    acceleration: int,
+    *,
+    rng: torch.Generator,
+    hidden: Sequence[int] = (256, 128),
+    slope: float = 0.5,
+    n_epochs: int = 500,
+    time_budget: float | None = None,
+) -> RakiNetwork:
+    """Fit the same network by Adam at 5e-4 alone, in as many epochs as published, without a linear path.
+
+    With 256 and 128 channels the published errors are met. Arguments as of `fit_raki`.
+    """
+    layers = _random_layers("fit_raki_as_published", acs, acceleration, hidden, rng)
+    rates = n_epochs * [PUBLISHED_RATE]
+    layers = train(acs, acceleration, layers, slope=slope, rates=rates, time_budget=time_budget)
+    return RakiNetwork(layers, slope, acceleration)
+
+
+def refit_raki(
+    network: RakiNetwork, acs: Tensor, *, regularisation: float = 3e-4, windows: Windows = "equal"
+) -> RakiNetwork:
+    """Take the hidden layers of a neighbouring slice as they are: they describe coils, and these change slowly.
+
+    The last layer and the linear path are solved for, as in `fit_raki`.
+    """
+    first, last_samples, acceleration = network.layers[0], network.layers[-1].shape[-1], network.acceleration
+    n_lines, n_samples = first.shape[-2], first.shape[-1] + last_samples - 1
+    check_calibration("refit_raki", acs, acceleration, n_lines=n_lines, n_samples=n_samples)
+    if network.n_coils != acs.shape[-3] or len(network.layers) < 2:
+        raise ValueError(
+            f"refit_raki: {len(network.layers)} layers for {network.n_coils} coils, but the ACS has {acs.shape[-3]} "
+            "coils; hidden layers of as many coils needed"
+        )
+    return solve_last_layer(
+        acs, acceleration, network.layers[:-1], last_samples,
+        slope=network.slope, regularisation=regularisation, windows=windows,
+    )  # fmt: skip
 
 
 def train(
@@ -100,7 +112,7 @@ def train(
     slope: float,
     rates: Sequence[float],
     time_budget: float | None = None,
-    windows: Literal["equal", "balanced"] = "equal",
+    windows: Windows = "equal",
     n_parts: int = 1,
 ) -> tuple[Tensor, ...]:
     """Descend from `layers` with Adam, one step for each learning rate in `rates`.
@@ -138,19 +150,21 @@ def initial_layers(
     *,
     rng: torch.Generator,
     hidden: Sequence[int],
-    kernel: tuple[int, int],
-    last_samples: int,
+    kernel: tuple[int, int] = KERNEL,
 ) -> tuple[Tensor, ...]:
     """Random layers, the same for every slice: real and imaginary parts uniform within ±1/√(inputs of a channel)."""
     n_coils = acs.shape[-3]
     middle = [(n_out, n_in, 1, 1) for n_in, n_out in pairwise(hidden)]
-    shapes = [(hidden[0], n_coils, *kernel), *middle, (n_coils * (acceleration - 1), hidden[-1], 1, last_samples)]
+    shapes = [(hidden[0], n_coils, *kernel), *middle, (n_coils * (acceleration - 1), hidden[-1], 1, LAST_SAMPLES)]
     layers = [random_weights(shape, rng, acs) / math.prod(shape[1:]) ** 0.5 for shape in shapes]
     return tuple(layer.expand(*acs.shape[:-3], *layer.shape) for layer in layers)
 
 
-def one_cycle(peak: float, n_epochs: int) -> list[float]:
-    """Learning rates that rise from `peak`/25 over the first third and fall to nearly zero, along half cosines."""
+def rise_and_fall(peak: float, n_epochs: int) -> list[float]:
+    """Learning rates that rise from `peak`/25 over the first 30 % and fall to nearly zero, along half cosines.
+
+    Smith and Topin, Super-convergence, arXiv 1708.07120.
+    """
     rise = max(round(0.3 * n_epochs), 1)
     rising = [1 / 25 + (24 / 25) * (1 - math.cos(math.pi * epoch / rise)) / 2 for epoch in range(rise)]
     n_falling = n_epochs - rise
@@ -158,40 +172,26 @@ def one_cycle(peak: float, n_epochs: int) -> list[float]:
     return [peak * rate for rate in (rising + falling)[:n_epochs]]
 
 
+def _random_layers(
+    who: str, acs: Tensor, acceleration: int, hidden: Sequence[int], rng: torch.Generator
+) -> tuple[Tensor, ...]:
+    if not hidden:
+        raise ValueError(f"{who}: 0 hidden layers, at least 1 needed; a linear kernel is calibrate_grappa")
+    check_calibration(who, acs, acceleration, n_lines=KERNEL[0], n_samples=KERNEL[1] + LAST_SAMPLES - 1)
+    return initial_layers(acs, acceleration, rng=rng, hidden=hidden)
+
+
 def _gradients(
     layers: Sequence[Tensor], sources: Tensor, targets: Tensor, weights: Tensor | None, *, slope: float
-) -> list[Tensor]:
-    """Derivatives of each slice's loss, ∂/∂Re + i ∂/∂Im, by hand: it also serves where autograd is off."""
-    columns, channels = [sources], []
-    for layer, following in pairwise(layers):
-        channels.append((layer.flatten(-3) @ columns[-1].flatten(-2)).unflatten(-1, columns[-1].shape[-2:]))
-        columns.append(sample_columns(complex_leaky_relu(channels[-1], slope), following.shape[-1]))
-    error = (layers[-1].flatten(-3) @ columns[-1].flatten(-2)).unflatten(-1, columns[-1].shape[-2:]) - targets
-    gradient = error * (2 / math.prod(targets.shape[-3:]))
-    if weights is not None:
-        gradient = gradient * weights
-    gradients = []
-    for n in reversed(range(len(layers))):
-        gradients.append((gradient.flatten(-2) @ columns[n].flatten(-2).mH).view_as(layers[n]))
-        if n > 0:
-            gradient = _back_through(layers[n], gradient)
-            gradient = _back_through_activation(gradient, channels[n - 1], slope)
-    return gradients[::-1]
-
-
-def _back_through(layer: Tensor, gradient: Tensor) -> Tensor:
-    """The transposed convolution: taps in reverse, over a gradient with zeros around it."""
-    margin = layer.shape[-1] - 1
-    columns = sample_columns(torch.nn.functional.pad(gradient, (margin, margin)), margin + 1)
-    taps = layer.squeeze(-2).flip(-1).transpose(-3, -2).conj().flatten(-2)
-    return (taps @ columns.flatten(-2)).unflatten(-1, columns.shape[-2:])
-
-
-def _back_through_activation(gradient: Tensor, channels: Tensor, slope: float) -> Tensor:
-    if slope == 1:
-        return gradient
-    gradient = torch.view_as_real(gradient)
-    return torch.view_as_complex(torch.where(torch.view_as_real(channels) > 0, gradient, slope * gradient))
+) -> tuple[Tensor, ...]:
+    """Derivatives of each slice's loss, ∂/∂Re + i ∂/∂Im; also where the caller has turned autograd off."""
+    with torch.enable_grad():
+        layers = [layer.detach().requires_grad_() for layer in layers]
+        columns = hidden_columns(layers[:-1], sources, layers[-1].shape[-1], slope=slope)
+        error = (layers[-1].flatten(-3) @ columns.flatten(-2)).view_as(targets) - targets
+        energy = torch.view_as_real(error).square().sum(-1)
+        loss = (energy if weights is None else weights * energy).mean((-3, -2, -1)).sum()
+        return torch.autograd.grad(loss, layers)
 
 
 def _check_budget(time_budget: float, start: float, n_done: int, n_epochs: int, device: torch.device) -> None:
@@ -201,12 +201,4 @@ def _check_budget(time_budget: float, start: float, n_done: int, n_epochs: int, 
     if seconds > time_budget:
         raise TimeBudgetExceeded(
             f"fit_raki: {n_done} of {n_epochs} epochs in {seconds:.2f} s, but the budget is {time_budget:g} s"
-        )
-
-
-def _check_warm_start(network: RakiNetwork, acs: Tensor, acceleration: int) -> None:
-    if network.n_coils != acs.shape[-3] or network.acceleration != acceleration or len(network.layers) < 2:
-        raise ValueError(
-            f"fit_raki: warm start from {len(network.layers)} layers for {network.n_coils} coils at "
-            f"R={network.acceleration}, but the ACS has {acs.shape[-3]} coils at R={acceleration}; hidden layers needed"
         )

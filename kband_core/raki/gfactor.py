@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.fourier import to_image
-from kband_core.grappa import GrappaKernel
-from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
+from kband_core.raki.gfactor_checks import autodiff_variance
 from kband_core.raki.gfactor_gram import Linearisation, noise_matrix
-from kband_core.raki.gfactor_lines import as_network, noise_factor, reconstruct
-from kband_core.raki.network import RakiNetwork
+from kband_core.raki.gfactor_lines import Filler, as_network, fill_lines, noise_factor
 
 
 def gfactor_map(
-    reconstruction: RakiNetwork | GrappaKernel,
+    filler: Filler,
     kspace: Tensor,
     mask_lines: Tensor,
     *,
     combination: Tensor | None = None,
     covariance: Tensor | None = None,
-    method: Literal["gram", "autodiff", "monte_carlo"] = "gram",
     linearisation: Linearisation = "frozen",
-    n_replicas: int = 1000,
-    noise_scale: float = 1.0,
-    rng: torch.Generator | None = None,
 ) -> Tensor:
-    """Map the g-factor of what `interpolate` or `apply_grappa` makes of this k-space.
+    """Map the g-factor of what `apply_raki` or `apply_grappa` makes of this k-space, exact to first order.
 
         g(r) = √(J Σ Jᴴ) / (√(pᵀ Σ p*)·√R),    J = ∂(Σ_j p_j I_j)/∂(acquired samples)
 
@@ -37,48 +29,49 @@ def gfactor_map(
     any reconstruction. Published GRAPPA formulas divide by R instead, as they let noise enter all lines; both are
     Breuer's g. R is that of the grid, also where calibration lines are in the image and lower g.
 
-    kspace `(..., coil, ky, kx)` and mask_lines `(ky,)` as for the reconstruction: calibration lines are in the image if
-    the mask has them. combination p `(..., coil, y, x)`, conj(csm) say; by default that of root sum of squares,
-    conj(I_j)/RSS. covariance Σ `(coil, coil)`, by default that of whitened data. Returns `(..., y, x)`, 0 where p is.
+    filler, kspace `(..., coil, ky, kx)` and mask_lines `(ky,)` as for the reconstruction: calibration lines are in the
+    image if the mask has them. combination p as of `real_combination`. covariance Σ `(coil, coil)`, by default that of
+    whitened data. Returns `(..., y, x)`, 0 where p is.
 
-    method: "gram" for all pixels at once; "autodiff", a backward pass each; "monte_carlo", the real network on
-    `n_replicas` of noise of covariance Σ·noise_scale² from `rng`. linearisation, of the first two: "frozen" as
-    published, through activation masks that noise does not move; "widely_linear" through the true derivative, which
-    matters for slopes below 0.5.
+    linearisation: "frozen" as published, through activation masks that noise does not move; "widely_linear" through the
+    true derivative, which matters for slopes below 0.5.
 
     Breuer et al., MRM 62:739 (2009); Dawood et al., arXiv 2402.17410.
     """
-    network = as_network(reconstruction)
+    combination = real_combination(filler, kspace, mask_lines, combination)
+    network, problem = as_network(filler), (filler, kspace, mask_lines)
+    variance = noise_matrix(*problem, covariance=covariance, linearisation=linearisation).variance(combination)
+    if linearisation == "widely_linear" and network.slope != 1:
+        pixels = unturned_pixels(kspace.shape[-2:], network.acceleration)
+        variance[..., pixels[:, 0], pixels[:, 1]] = autodiff_variance(
+            *problem, combination, covariance=covariance, pixels=pixels
+        )
+    return gfactor_of(variance, combination, network.acceleration, covariance=covariance)
+
+
+def real_combination(filler: Filler, kspace: Tensor, mask_lines: Tensor, combination: Tensor | None = None) -> Tensor:
+    """Weights p `(..., coil, y, x)` that make Σ_j p_j I_j real, so that noise along the real axis is a magnitude's.
+
+    `combination`, turned pixel by pixel: conj(csm), say; by default that of root sum of squares, conj(I_j)/RSS.
+    """
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
-    if lengths["coil"] != network.n_coils:
-        raise ValueError(f"gfactor_map: kspace has {lengths['coil']} coils, but the weights are for {network.n_coils}")
-    images = to_image(reconstruct(reconstruction, kspace, mask_lines))
+    n_coils = as_network(filler).n_coils
+    if lengths["coil"] != n_coils:
+        raise ValueError(f"gfactor_map: kspace has {lengths['coil']} coils, but the weights are for {n_coils}")
+    images = to_image(fill_lines(filler, kspace, mask_lines))
     if combination is None:
         combination = images.conj() / _positive(torch.linalg.vector_norm(images, dim=-3, keepdim=True))
     else:
         check_axes(combination=(combination, "... coil ky kx"), kspace=(kspace, "... coil ky kx"))
     image = (combination * images).sum(-3, keepdim=True)
-    combination = combination * torch.where(image == 0, 1, image.conj() / _positive(image.abs()))  # signal is real
+    return combination * torch.where(image == 0, 1, image.conj() / _positive(image.abs()))
 
-    problem = (reconstruction, kspace, mask_lines)
-    if method == "monte_carlo":
-        if rng is None:
-            raise ValueError("gfactor_map: no random generator for monte_carlo; give one as rng")
-        variance = monte_carlo_variance(
-            *problem, combination, rng=rng, covariance=covariance, n_replicas=n_replicas, noise_scale=noise_scale
-        )
-    elif method == "autodiff":
-        variance = autodiff_variance(*problem, combination, covariance=covariance, linearisation=linearisation)
-    else:
-        variance = noise_matrix(*problem, covariance=covariance, linearisation=linearisation).variance(combination)
-        if linearisation == "widely_linear" and network.slope != 1:
-            pixels = unturned_pixels((lengths["ky"], lengths["kx"]), network.acceleration)
-            variance[..., pixels[:, 0], pixels[:, 1]] = autodiff_variance(
-                *problem, combination, covariance=covariance, pixels=pixels
-            )
-    factor = noise_factor(covariance, kspace)
+
+def gfactor_of(variance: Tensor, combination: Tensor, acceleration: int, *, covariance: Tensor | None = None) -> Tensor:
+    """g `(..., y, x)` from the variance of the image combined by p: its SD over √R times that of all lines."""
+    factor = noise_factor(covariance, combination)
     full = torch.einsum("ij,...iyx->...jyx", factor, combination).abs().square().sum(-3)
-    return (variance / (_positive(full) * network.acceleration)).sqrt() * (full > 0)
+    return (variance / (_positive(full) * acceleration)).sqrt() * (full > 0)
 
 
 def unturned_pixels(shape: tuple[int, int], acceleration: int) -> Tensor:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from kband_core.fourier import to_image, to_kspace
-from kband_core.grappa import GrappaKernel
 from kband_core.raki.gfactor_gram import Linearisation
-from kband_core.raki.gfactor_lines import as_network, noise_factor, noise_paths, reconstruct
+from kband_core.raki.gfactor_lines import Filler, as_network, fill_lines, noise_factor, noise_paths
 from kband_core.raki.image_space import freeze
 from kband_core.raki.network import RakiNetwork
 
@@ -18,7 +17,7 @@ LARGEST_BATCH = 1 << 23  # complex numbers of k-space for which all layers are k
 
 
 def autodiff_variance(
-    reconstruction: RakiNetwork | GrappaKernel,
+    filler: Filler,
     kspace: Tensor,
     mask_lines: Tensor,
     combination: Tensor,
@@ -36,17 +35,17 @@ def autodiff_variance(
     pixels `(pixel, 2)`, y and x: only these, `(..., pixel)`; else all, `(..., y, x)`.
     """
     shape = kspace.shape[-2:]
-    kspace = _one_per_network(reconstruction, kspace)
+    kspace = _one_per_network(filler, kspace)
     factor = noise_factor(covariance, kspace)
-    if linearisation == "frozen" and isinstance(reconstruction, RakiNetwork):
-        lines = noise_paths(reconstruction, mask_lines, wraps=True).acquired(kspace, reconstruction.acceleration)
-        reconstruction = freeze(reconstruction, lines)
+    if linearisation == "frozen" and isinstance(filler, RakiNetwork):
+        lines = noise_paths(filler, mask_lines, wraps=True).acquired(kspace, filler.acceleration)
+        filler = freeze(filler, lines)
     wanted = torch.cartesian_prod(torch.arange(shape[0]), torch.arange(shape[1])) if pixels is None else pixels
     variances = []
     with torch.enable_grad():
         source = kspace.detach().requires_grad_()
-        filled = reconstruct(reconstruction, source, mask_lines)
-        for some in wanted.to(kspace.device).split(max(1, LARGEST_BATCH // (filled.numel() * _width(reconstruction)))):
+        filled = fill_lines(filler, source, mask_lines)
+        for some in wanted.to(kspace.device).split(max(1, LARGEST_BATCH // (filled.numel() * _width(filler)))):
             chosen = torch.zeros(len(some), *[1] * (filled.ndim - 2), *shape, dtype=kspace.dtype, device=kspace.device)
             chosen[(torch.arange(len(some)), *[0] * (filled.ndim - 2), some[:, 0], some[:, 1])] = 1
             cotangents = to_kspace(chosen * combination.conj()).expand(-1, *filled.shape)
@@ -58,7 +57,7 @@ def autodiff_variance(
 
 
 def monte_carlo_variance(
-    reconstruction: RakiNetwork | GrappaKernel,
+    filler: Filler,
     kspace: Tensor,
     mask_lines: Tensor,
     combination: Tensor,
@@ -76,13 +75,13 @@ def monte_carlo_variance(
     noise_scale: noise is given as Σ·noise_scale² and its variance divided by it. Small values keep to first order;
     1 shows the noise of this very scan if Σ is its covariance.
     """
-    kspace = _one_per_network(reconstruction, kspace)
+    kspace = _one_per_network(filler, kspace)
     factor = noise_factor(covariance, kspace) * noise_scale
-    fill = partial(reconstruct, reconstruction, mask_lines=mask_lines)
+    fill = partial(fill_lines, filler, mask_lines=mask_lines)
     measured = mask_lines[:, None].to(kspace.device)
     clean = fill(kspace)
     total = square = 0.0
-    for some in torch.arange(n_replicas).split(max(1, LARGEST_BATCH // (clean.numel() * _width(reconstruction)))):
+    for some in torch.arange(n_replicas).split(max(1, LARGEST_BATCH // (clean.numel() * _width(filler)))):
         noise = torch.randn(len(some), *kspace.shape, dtype=kspace.dtype, generator=rng, device=rng.device)
         noise = torch.einsum("ij,...jyx->...iyx", factor, noise.to(kspace.device))
         change = fill(kspace + noise * measured) - clean
@@ -92,14 +91,14 @@ def monte_carlo_variance(
     return 2 * variance / noise_scale**2
 
 
-def _one_per_network(reconstruction: RakiNetwork | GrappaKernel, kspace: Tensor) -> Tensor:
+def _one_per_network(filler: Filler, kspace: Tensor) -> Tensor:
     """The k-space once for each slice that has weights of its own: its noise is not to be added up over them."""
-    slices = torch.broadcast_shapes(as_network(reconstruction).layers[0].shape[:-4], kspace.shape[:-3])
+    slices = torch.broadcast_shapes(as_network(filler).layers[0].shape[:-4], kspace.shape[:-3])
     return kspace.expand(*slices, *kspace.shape[-3:])
 
 
-def _width(reconstruction: RakiNetwork | GrappaKernel) -> int:
+def _width(filler: Filler) -> int:
     """Complex numbers that one sample of k-space needs on its way, roughly."""
-    network = as_network(reconstruction)
+    network = as_network(filler)
     sizes = [layer[..., 0, :, :, :].numel() + layer.shape[-4] for layer in network.layers]
     return max(1, sum(sizes) // (network.acceleration * network.n_coils))

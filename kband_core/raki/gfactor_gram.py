@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kband_core.fourier import interpolate as resample
-from kband_core.grappa import GrappaKernel
-from kband_core.raki.gfactor_lines import NoisePaths, as_network, noise_factor, noise_paths
+from kband_core.fourier import interpolate
+from kband_core.raki.gfactor_lines import Filler, NoisePaths, as_network, noise_factor, noise_paths
 from kband_core.raki.gfactor_rows import LARGEST_BLOCK, gram_by_lags, gram_by_rows
 from kband_core.raki.image_space import activation_masks, centred_taps, pixel_angles, tap_phases
 from kband_core.raki.network import RakiNetwork
@@ -30,10 +29,6 @@ class NoiseMatrix:
     samples: Tensor
     shape: tuple[int, int]
 
-    def at_pixels(self) -> Tensor:
-        """V at every pixel of the image: `(..., coil, coil, y, x)`."""
-        return _resample(_resample(self.samples, self.shape[0], -2), self.shape[1], -1)
-
     def variance(self, combination: Tensor) -> Tensor:
         """σ² `(..., y, x)` of the image Σ_j p_j I_j; combination p `(..., coil, y, x)`. A few rows at a time."""
         columns = _resample(self.samples, self.shape[0], -2)
@@ -47,7 +42,7 @@ class NoiseMatrix:
 
 
 def noise_matrix(
-    reconstruction: RakiNetwork | GrappaKernel,
+    filler: Filler,
     kspace: Tensor,
     mask_lines: Tensor,
     *,
@@ -71,8 +66,8 @@ def noise_matrix(
     "frozen" derives the network with fixed activation masks; "widely_linear" with its true derivative
     dz → α dz + β dz*, of which both parts add their noise.
     """
-    network = as_network(reconstruction)
-    paths = noise_paths(network, mask_lines, wraps=isinstance(reconstruction, RakiNetwork))
+    network = as_network(filler)
+    paths = noise_paths(network, mask_lines, wraps=isinstance(filler, RakiNetwork))
     hidden, linear = _split(network)
     lines = paths.acquired(kspace, network.acceleration)
     derivatives = _derivatives(network, lines, linearisation)
@@ -151,7 +146,7 @@ def _fan(
         phases = tap_phases(angle_x, -centred_taps(n_samples, n_samples // 2, layer))
         return torch.einsum("...oits,sx->...oitx", layer, phases).unflatten(-4, (network.n_coils, -1))
 
-    direct = torch.eye(network.n_coils, dtype=factor.dtype, device=factor.device) * float(paths.keeps_measured)
+    direct = torch.eye(network.n_coils, dtype=factor.dtype, device=factor.device)
     direct = direct[:, None].expand(shape[1], -1, shape[0], -1)
     for kernel in linear:
         lines = along_lines(kernel.shape[-2])
@@ -187,4 +182,4 @@ def _gram(
 
 def _resample(samples: Tensor, length: int, dim: int) -> Tensor:
     """A trigonometric polynomial at `length` pixels of one axis, by zeros around its Fourier coefficients."""
-    return samples if samples.shape[dim] == length else resample(samples, (length,), (dim,))
+    return samples if samples.shape[dim] == length else interpolate(samples, (length,), (dim,))

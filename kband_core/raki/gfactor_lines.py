@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from kband_core.grappa import GrappaKernel, apply_grappa
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import grid_ends
 from kband_core.whitening import whitening_matrix
+
+Filler = RakiNetwork | GrappaKernel  # what fills the missing lines
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class NoisePaths:
 
     groups `(group,)`: those of the `n_groups` on the grid that are acquired; classes `(group,)`: the class of each.
     shifts `(class, line tap, offset)`: by how many lines the layer that sees the line at this tap moves it to make
-    this offset; `NOWHERE` if that line is not predicted. first_line: of group 0. keeps_measured: the acquired lines
-    themselves are in the image. n_beside: measured lines beside the grid that are in the image, as the ACS.
+    this offset; `NOWHERE` if that line is not predicted. first_line: of group 0. n_beside: measured lines beside the
+    grid, as the ACS; they are in the image as they are.
     """
 
     groups: Tensor
@@ -30,7 +32,6 @@ class NoisePaths:
     shifts: Tensor
     n_groups: int
     first_line: int
-    keeps_measured: bool
     n_beside: int
 
     NOWHERE = 1 << 30
@@ -55,7 +56,7 @@ class NoisePaths:
 
 
 def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> NoisePaths:
-    """Follow the noise of every acquired line through `interpolate`, which `wraps` around, or `apply_grappa`.
+    """Follow the noise of every acquired line through `apply_raki`, which `wraps` around, or `apply_grappa`.
 
     A shift of P lines is none, P the number of lines: shifts are taken modulo P, to the nearest.
     """
@@ -64,8 +65,7 @@ def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> Noi
     first, last = grid_ends("gfactor_map", mask, acceleration)
     start, n_groups = first % acceleration, -(-n_lines // acceleration)
     lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, n_lines))
-    if network.targets == "missing":
-        lines = lines[~mask[lines]]
+    lines = lines[~mask[lines]]
 
     n_taps = max(layer.shape[-2] for layer in (*network.layers, network.skip) if layer is not None)
     taps = torch.arange(n_taps)
@@ -80,23 +80,21 @@ def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> Noi
     table = torch.full((n_groups, n_taps, network.n_offsets), NoisePaths.NOWHERE)
     table[source[seen], taps.expand_as(source)[seen], offset[seen]] = shift[seen]
     shifts, classes = table[groups].unique(dim=0, return_inverse=True)
-    keeps = network.targets == "missing"
-    n_beside = int(mask.sum()) - len(groups) if keeps else 0
-    return NoisePaths(groups, classes, shifts, n_groups, start, keeps, n_beside)
+    return NoisePaths(groups, classes, shifts, n_groups, start, n_beside=int(mask.sum()) - len(groups))
 
 
-def as_network(reconstruction: RakiNetwork | GrappaKernel) -> RakiNetwork:
+def as_network(filler: Filler) -> RakiNetwork:
     """A GRAPPA kernel as the network of one layer; a network as it is."""
-    if isinstance(reconstruction, RakiNetwork):
-        return reconstruction
-    weights = reconstruction.weights.movedim(-5, -4).flatten(-5, -4)  # (..., coil·offset, coil, line, sample)
-    return RakiNetwork((weights,), slope=1.0, acceleration=reconstruction.acceleration)
+    if isinstance(filler, RakiNetwork):
+        return filler
+    weights = filler.weights.movedim(-5, -4).flatten(-5, -4)  # (..., coil·offset, coil, line, sample)
+    return RakiNetwork((weights,), slope=1.0, acceleration=filler.acceleration)
 
 
-def reconstruct(reconstruction: RakiNetwork | GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def fill_lines(filler: Filler, kspace: Tensor, mask_lines: Tensor) -> Tensor:
     """Fill the missing lines of `(..., coil, ky, kx)` with a network or with GRAPPA."""
-    fill = interpolate if isinstance(reconstruction, RakiNetwork) else apply_grappa
-    return fill(reconstruction, kspace, mask_lines)
+    fill = apply_raki if isinstance(filler, RakiNetwork) else apply_grappa
+    return fill(filler, kspace, mask_lines)
 
 
 def noise_factor(covariance: Tensor | None, kspace: Tensor) -> Tensor:

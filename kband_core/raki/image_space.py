@@ -48,9 +48,8 @@ class FrozenNetwork(RakiNetwork):
 def freeze(network: RakiNetwork, lines: Tensor) -> FrozenNetwork:
     """Freeze the activation masks at the acquired lines `(..., coil, group, kx)`."""
     return FrozenNetwork(
-        network.layers, network.slope, network.acceleration, network.skip, network.targets,
-        masks=activation_masks(network, lines),
-    )  # fmt: skip
+        network.layers, network.slope, network.acceleration, network.skip, masks=activation_masks(network, lines)
+    )
 
 
 def image_space_weights(network: RakiNetwork, shape: tuple[int, int]) -> tuple[Tensor, ...]:
@@ -78,7 +77,7 @@ def infer_in_image_space(network: RakiNetwork, lines: Tensor, *, first_line: int
     """Reconstruct coil images `(..., coil, y, x)` by image-space operations only, from aliased coil images.
 
     Layers are products at every pixel, activations circular convolutions with the image of the mask. Equals the image
-    of `network.forward` between its acquired lines, to rounding; with `targets="all"`, of `network.forward` alone.
+    of `network.forward` between its acquired lines, to rounding.
 
     lines `(..., coil, group, kx)`: group g is line `first_line` + gR of R·group lines. The masks come from k-space.
     """
@@ -92,7 +91,7 @@ def infer_in_image_space(network: RakiNetwork, lines: Tensor, *, first_line: int
     result = _interleave(network.layers[-1], hidden, network, shape)
     if network.skip is not None:
         result = result + _interleave(network.skip, aliased, network, shape)
-    return result if network.targets == "all" else result + aliased
+    return result + aliased
 
 
 def convolve_images(mask_image: Tensor, image: Tensor) -> Tensor:

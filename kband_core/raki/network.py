@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from kband_core.axes import check_axes
-from kband_core.raki.footprint import check_finite, circular_columns
+from kband_core.axes import check_axes, check_finite
+from kband_core.footprint import circular_columns
 from kband_core.sampling import grid_ends
 
 
@@ -25,14 +24,12 @@ class RakiNetwork:
     layers: weights `(..., out, in, line, sample)`, first to last; a convolution of two lines sees groups g and g+1,
     samples are centred. The last one's outputs are in the order coil, offset. Leading axes are slices: one network
     each. slope: of ℂLReLU; 1 makes f linear. skip: a linear path beside the layers, `(..., out, coil, line, sample)`.
-    targets: "missing" for R−1 offsets; "all" for R, the last of them the next acquired line.
     """
 
     layers: tuple[Tensor, ...]
     slope: float
     acceleration: int
     skip: Tensor | None = None
-    targets: Literal["missing", "all"] = "missing"
 
     def __post_init__(self) -> None:
         if self.acceleration < 2 or not self.layers:
@@ -60,7 +57,7 @@ class RakiNetwork:
 
     @property
     def n_offsets(self) -> int:
-        return self.acceleration - (self.targets == "missing")
+        return self.acceleration - 1
 
     def of_slice(self, index: int) -> RakiNetwork:
         """Take the network of one slice along the first leading axis; layers that slices share stay as they are."""
@@ -104,23 +101,22 @@ def convolve(lines: Tensor, weights: Tensor) -> Tensor:
     return (weights.flatten(-3) @ columns).unflatten(-1, lines.shape[-2:])
 
 
-def interpolate(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def apply_raki(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Tensor:
     """Fill every missing line between the acquired ones, and the gap beyond the first and the last of them.
 
-    Measured lines are kept, those of the ACS too; a mask without the ACS has them predicted instead. A network with
-    `targets="all"` replaces every line. Lines further out than one gap stay as they are, so partial Fourier sampling
-    remains partial. Lines of the R grid that were not measured count as zero; where ky is not a multiple of R, lines
-    of zeros complete it.
+    Measured lines are kept, those of the ACS too; a mask without the ACS has them predicted instead. Lines further out
+    than one gap stay as they are, so partial Fourier sampling remains partial. Lines of the R grid that were not
+    measured count as zero; where ky is not a multiple of R, lines of zeros complete it.
 
     kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; mask_lines `(ky,)`
     bool: every R-th line, from any first line, plus any others.
     """
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
     if lengths["coil"] != network.n_coils:
-        raise ValueError(f"interpolate: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
-    check_finite("interpolate", kspace)
+        raise ValueError(f"apply_raki: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
+    check_finite("apply_raki", kspace)
     acceleration, mask = network.acceleration, mask_lines.cpu()
-    first, last = grid_ends("interpolate", mask, acceleration)
+    first, last = grid_ends("apply_raki", mask, acceleration)
     start, n_groups = first % acceleration, -(-lengths["ky"] // acceleration)
 
     grid = kspace.new_zeros(*kspace.shape[:-2], n_groups, lengths["kx"])
@@ -128,8 +124,7 @@ def interpolate(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Ten
     filled = network.forward(grid).movedim(-3, -2).flatten(-3, -2)  # (..., coil, group·offset, kx)
 
     lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, lengths["ky"]))
-    if network.targets == "missing":
-        lines = lines[~mask[lines]]
+    lines = lines[~mask[lines]]
     group, offset = (lines - start - 1) // acceleration % n_groups, (lines - start - 1) % acceleration
     position = group * network.n_offsets + offset
     result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()

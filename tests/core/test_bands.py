@@ -6,15 +6,7 @@ import re
 import pytest
 import torch
 
-from kband_core.bands import (
-    band_mask,
-    band_size,
-    band_weight,
-    expected_coverage,
-    golden_angles,
-    random_angles,
-    stratified_angles,
-)
+from kband_core.bands import band_mask, band_size, band_weight, expected_coverage
 
 GEOMETRIES = ("tangent", "blade", "strip")
 
@@ -160,34 +152,6 @@ def test_weight_makes_up_for_coverage(geometry):
     assert torch.equal(weight == 0, coverage == 0)
     assert weight.dtype == torch.float32
     assert weight[40, 30] == 1
-
-
-def test_stratified_and_golden_angles_cover_more_evenly():
-    """100 scans: the relative scatter of coverage is less than half that of random angles."""
-
-    def scatter(angles):
-        expected = expected_coverage((100, 75), 4)
-        visited = expected_coverage((100, 75), 4, angles=angles)
-        return ((visited / expected - 1)[expected > 0.1]).std()
-
-    seeds = [torch.Generator().manual_seed(seed) for seed in range(5)]
-    random = torch.stack([scatter(random_angles(100, rng)) for rng in seeds]).mean()
-    stratified = torch.stack([scatter(stratified_angles(100, rng)) for rng in seeds]).mean()
-    assert stratified < 0.5 * random
-    assert scatter(golden_angles(100)) < 0.5 * random
-
-
-def test_angles_keep_their_laws(rng):
-    """All in [0°, 180°); one in each of n equal parts if stratified, in random order; golden steps of 111.246°."""
-    random, stratified, golden = random_angles(50, rng), stratified_angles(50, rng), golden_angles(50, first=10.0)
-    for angles in (random, stratified, golden):
-        assert angles.shape == (50,)
-        assert angles.dtype == torch.float64
-        assert ((angles >= 0) & (angles < 180)).all()
-    assert (stratified / 3.6).floor().long().sort().values.tolist() == list(range(50))
-    assert stratified.diff().min() < 0
-    assert golden[0] == 10
-    torch.testing.assert_close(golden.diff() % 180, torch.full((49,), 111.246118, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(

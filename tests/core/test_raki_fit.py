@@ -5,33 +5,29 @@ from functools import partial
 import pytest
 import torch
 
-from kband_core.phantom import coil_kspace, head_phantom, loop_coils
+from kband_core.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
-from kband_core.raki.fit import TimeBudgetExceeded, _gradients, fit_raki, initial_layers, one_cycle, train
-from kband_core.raki.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
-from kband_core.raki.iterative import iterative_raki
-from kband_core.raki.network import interpolate
-from kband_core.raki.real_valued import fit_real_raki, fit_rraki
+from kband_core.raki.fit import (
+    TimeBudgetExceeded,
+    _gradients,
+    fit_raki,
+    fit_raki_as_published,
+    initial_layers,
+    refit_raki,
+    rise_and_fall,
+    train,
+)
+from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import equispaced_lines
+from tests.core.raki_scans import check_refusals, gaussian, seeded, two_slices
 from tests.laws import nmse
 
 SMALL = {"hidden": (12, 8), "n_epochs": 20}
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def gaussian(rng, *shape):
-    return torch.randn(*shape, dtype=torch.complex64, generator=rng)
-
-
 @pytest.fixture(scope="module")
 def head():
-    """Two slices of a head, 8 coils, 64 × 48."""
-    coils = loop_coils(8)
-    slices = [coil_kspace(head_phantom(z), coils, (64, 48), oversampling=1) for z in (0.0, 0.3)]
-    return torch.stack(slices)
+    return two_slices()
 
 
 def shift_kspace(rng, n_lines=36, n_samples=12):
@@ -48,13 +44,23 @@ def test_data_of_a_linear_kernel_are_restored(rng):
         fit_raki_rf(kspace[:, :24], 3, rng=seeded(), n_features=4, regularisation=1e-9),
         fit_raki(kspace[:, :24], 3, rng=seeded(), hidden=(4, 3), n_epochs=2, regularisation=1e-9),
     ):
-        filled = interpolate(network, kspace * mask[:, None], mask)
+        filled = apply_raki(network, kspace * mask[:, None], mask)
         assert nmse(filled[:, :34], kspace[:, :34]) < 1e-6, "the last gap has the first line behind it"
 
 
+def test_fits_do_not_need_autograd_of_their_caller(head):
+    """A scanner's chain computes without gradients; the fit is the same."""
+    acs = head[0, :, 20:44]
+    with torch.no_grad():
+        without = fit_raki(acs, 3, rng=seeded(), **SMALL)
+    for a, b in zip(without.layers, fit_raki(acs, 3, rng=seeded(), **SMALL).layers, strict=True):
+        assert torch.equal(a, b)
+        assert not b.requires_grad
+
+
 @pytest.mark.parametrize(("slope", "balanced"), [(0.0, False), (0.5, False), (0.5, True), (1.0, False)])
-def test_gradients_are_those_of_autograd(slope, balanced, rng):
-    """The derivatives by hand equal autograd's of the loss, for kernels of one and of several samples (rounding)."""
+def test_gradients_are_those_of_the_loss(slope, balanced, rng):
+    """Mean |Re error|² + mean |Im error|² of each slice, weighted or not, kernels of one and of several samples."""
     acs = gaussian(rng, 2, 3, 10, 12)
     layers = [gaussian(rng, 2, *s) for s in [(5, 3, 2, 5), (4, 5, 1, 3), (6, 4, 1, 2)]]
     sources = calibration_columns(acs, 3, (2, 5))
@@ -75,14 +81,14 @@ def _features(layers, sources, slope):
     return hidden_columns(layers[:-1], sources, layers[-1].shape[-1], slope=slope)
 
 
-@pytest.mark.parametrize("schedule", ["paper", "fast"])
-def test_slices_do_not_mix(head, schedule):
+@pytest.mark.parametrize("fit", [fit_raki, fit_raki_as_published])
+def test_slices_do_not_mix(head, fit):
     """Two slices fitted together equal each alone with the same seed: one network per slice (rounding, amplified)."""
     acs = head[..., 20:44, :]
-    both = fit_raki(acs, 3, rng=seeded(), schedule=schedule, **SMALL)
+    both = fit(acs, 3, rng=seeded(), **SMALL)
     lines = head[:, :, ::3]
     for number in range(2):
-        alone = fit_raki(acs[number], 3, rng=seeded(), schedule=schedule, **SMALL)
+        alone = fit(acs[number], 3, rng=seeded(), **SMALL)
         assert nmse(both(lines)[number], alone(lines[number])) < 1e-6
 
 
@@ -104,13 +110,13 @@ def test_the_unit_of_the_data_does_not_matter(head):
         assert nmse(networks[0](lines), networks[1](lines)) < 1e-6
 
 
-@pytest.mark.parametrize("schedule", ["paper", "fast"])
-def test_training_lowers_the_error(head, schedule):
+@pytest.mark.parametrize("fit", [fit_raki, fit_raki_as_published])
+def test_training_lowers_the_error(head, fit):
     """A few epochs already leave less than half of the missing lines' energy."""
     kspace, mask = head[0], equispaced_lines(64, 3)
-    network = fit_raki(kspace[:, 20:44], 3, rng=seeded(), schedule=schedule, hidden=(32, 16), n_epochs=60)
+    network = fit(kspace[:, 20:44], 3, rng=seeded(), hidden=(32, 16), n_epochs=60)
     sampled = kspace * mask[:, None]
-    assert nmse(interpolate(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
+    assert nmse(apply_raki(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
 
 
 @pytest.mark.parametrize("fit", [fit_raki_rf, fit_raki])
@@ -120,7 +126,7 @@ def test_balanced_windows_reach_outer_kspace(fit, head):
     sampled = head * mask[:, None]
     options = {"n_features": 64} if fit is fit_raki_rf else SMALL
     networks = [fit(acs, 3, rng=seeded(), windows=windows, **options) for windows in ("balanced", "equal")]
-    balanced, equal = (nmse(interpolate(network, sampled, mask), head) for network in networks)
+    balanced, equal = (nmse(apply_raki(network, sampled, mask), head) for network in networks)
     assert balanced < equal
 
 
@@ -130,22 +136,24 @@ def test_calibration_of_the_fewest_lines_is_fitted(head):
     assert all(torch.view_as_real(layer).isfinite().all() for layer in network.layers)
 
 
-def test_warm_start_solves_only_the_last_layer(head):
+def test_a_refit_solves_only_the_last_layer(head):
     """The neighbour's hidden layers serve; its last layer and linear path are this slice's own."""
     first, second = head[..., 20:44, :]
     neighbour = fit_raki(first, 3, rng=seeded(), **SMALL)
-    network = fit_raki(second, 3, rng=seeded(), warm_start=neighbour)
+    network = refit_raki(neighbour, second)
     assert all(torch.equal(a, b) for a, b in zip(network.layers[:-1], neighbour.layers[:-1], strict=True))
     lines, mask = head[1], equispaced_lines(64, 3)
-    errors = [nmse(interpolate(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
+    errors = [nmse(apply_raki(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
     assert errors[0] < errors[1]
-    with pytest.raises(ValueError, match="8 coils at R=3, but the ACS has 8 coils at R=2"):
-        fit_raki(second, 2, rng=seeded(), warm_start=neighbour)
+    with pytest.raises(ValueError, match="refit_raki: 3 layers for 8 coils, but the ACS has 7 coils"):
+        refit_raki(neighbour, second[:7])
+    with pytest.raises(ValueError, match="refit_raki: 1 layers for 8 coils"):
+        refit_raki(RakiNetwork((network.skip,), 0.5, 3), second)
 
 
-def test_one_cycle_rises_and_falls():
+def test_rates_rise_and_fall():
     """From a 25th up to the peak and down to nearly nothing."""
-    rates = one_cycle(1e-2, 30)
+    rates = rise_and_fall(1e-2, 30)
     assert len(rates) == 30
     assert rates[0] == pytest.approx(1e-2 / 25)
     assert max(rates) == pytest.approx(1e-2)
@@ -159,22 +167,10 @@ def test_time_budget_is_kept(head):
     assert fit_raki(head[0, :, 20:44], 3, rng=seeded(), time_budget=60, **SMALL).n_coils == 8
 
 
-@pytest.mark.parametrize("fit", [fit_raki, fit_raki_rf, fit_real_raki, fit_rraki])
+@pytest.mark.parametrize("fit", [fit_raki, fit_raki_as_published, fit_raki_rf])
 def test_what_cannot_be_fitted_is_said(fit, rng):
-    """Too few lines, too few samples, no acceleration, and numbers that are none."""
-    span = 4 if fit in (fit_raki, fit_raki_rf) else 7
-    with pytest.raises(ValueError, match=f"{span - 1} calibration lines of 12 samples, {span} of . needed for R=3"):
-        fit(gaussian(rng, 3, span - 1, 12), 3, rng=rng)
-    with pytest.raises(ValueError, match="8 calibration lines of 6 samples"):
-        fit(gaussian(rng, 3, 8, 6), 3, rng=rng)
-    with pytest.raises(ValueError, match="24 calibration lines"):
-        fit(gaussian(rng, 3, 24, 12), 30, rng=rng)
-    with pytest.raises(ValueError, match="R=1"):
-        fit(gaussian(rng, 3, 24, 12), 1, rng=rng)
-    broken = gaussian(rng, 3, 24, 12)
-    broken[0, 0, 0] = torch.inf
-    with pytest.raises(ValueError, match="1 of 864 samples are not finite"):
-        fit(broken, 3, rng=rng)
+    """Two lines of the grid are four lines of k-space at R=3."""
+    check_refusals(fit, 4, rng)
 
 
 def test_a_dead_coil_stays_dead(head):
@@ -200,30 +196,8 @@ def test_a_slice_without_signal_is_said(head):
 def test_training_goes_on_from_given_layers(rng):
     """Two runs of one epoch differ from one of two only by Adam's forgotten moments: both move every layer."""
     acs = gaussian(rng, 3, 12, 12)
-    start = initial_layers(acs, 3, rng=rng, hidden=(6, 4), kernel=(2, 5), last_samples=5)
+    start = initial_layers(acs, 3, rng=rng, hidden=(6, 4))
     after = train(acs, 3, start, slope=0.5, rates=[1e-3])
     for a, b in zip(start, after, strict=True):
         step = torch.view_as_real(a - b).abs()
         assert step.mean() == pytest.approx(1e-3, rel=0.05), "Adam's first step is its rate"
-
-
-@pytest.mark.parametrize("fit", [fit_real_raki, fit_rraki])
-def test_real_valued_networks_are_trained_apart(fit, head):
-    """A batch of two slices equals each alone, and the error falls (rounding, amplified by training)."""
-    acs, lines = head[..., 20:44, :], head[:, :, ::3]
-    both = fit(acs, 3, rng=seeded(), n_steps=30)
-    alone = fit(acs[1], 3, rng=seeded(), n_steps=30)
-    assert nmse(both.forward(lines)[1], alone.forward(lines[1])) < 1e-6
-    mask = equispaced_lines(64, 3)
-    filled = interpolate(both, head * mask[:, None], mask)
-    assert nmse(filled, head) < 0.7 * nmse(head * mask[:, None], head)
-
-
-def test_iterative_raki_keeps_what_was_measured(head):
-    """Each round puts the measured lines back; the missing ones are filled."""
-    kspace, mask = head[0], equispaced_lines(64, 3, acs_lines=24)
-    filled = iterative_raki(
-        kspace * mask[:, None], mask, 3, slice(20, 44), rng=seeded(), hidden=(16, 8), n_rounds=1, n_epochs=(40, 20)
-    )
-    assert torch.equal(filled[:, mask], kspace[:, mask])
-    assert nmse(filled, kspace) < nmse(kspace * mask[:, None], kspace)

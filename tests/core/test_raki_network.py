@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from kband_core.raki.network import RakiNetwork, complex_leaky_relu, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki, complex_leaky_relu
 from kband_core.sampling import equispaced_lines
 
 
@@ -13,12 +13,12 @@ def gaussian(rng, *shape):
     return torch.randn(*shape, dtype=torch.complex64, generator=rng)
 
 
-def random_network(rng, acceleration, *, n_coils=3, slope=0.5, skip=False, targets="missing", batch=()):
-    n_offsets = acceleration - (targets == "missing")
+def random_network(rng, acceleration, *, n_coils=3, slope=0.5, skip=False, batch=()):
+    n_offsets = acceleration - 1
     shapes = [(6, n_coils, 2, 5), (4, 6, 1, 1), (n_coils * n_offsets, 4, 1, 5)]
     layers = tuple(gaussian(rng, *batch, *shape) for shape in shapes)
     path = gaussian(rng, *batch, n_coils * n_offsets, n_coils, 2, 5) if skip else None
-    return RakiNetwork(layers, slope, acceleration, skip=path, targets=targets)
+    return RakiNetwork(layers, slope, acceleration, skip=path)
 
 
 def convolve_by_hand(lines, weights):
@@ -106,7 +106,7 @@ def test_every_line_comes_from_its_gap(n_lines, acceleration, offset, rng):
     """Offset o of group g is line first + gR + o, also before the first line and where R does not divide ky."""
     network, kspace = random_network(rng, acceleration), gaussian(rng, 3, n_lines, 8)
     mask = equispaced_lines(n_lines, acceleration, offset=offset)
-    filled = interpolate(network, kspace * mask[:, None], mask)
+    filled = apply_raki(network, kspace * mask[:, None], mask)
     n_groups = -(-n_lines // acceleration)
     padded = torch.zeros(3, n_groups * acceleration, 8, dtype=kspace.dtype)
     padded[:, :n_lines] = kspace * mask[:, None]
@@ -122,16 +122,8 @@ def test_calibration_lines_are_kept_or_predicted(rng):
     """The mask says what was measured: with the ACS in it the lines come back bit by bit."""
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 30, 8)
     grid, mask = equispaced_lines(30, 3), equispaced_lines(30, 3, acs_lines=8)
-    assert torch.equal(interpolate(network, kspace * mask[:, None], mask)[:, mask], kspace[:, mask])
-    assert not torch.equal(interpolate(network, kspace * mask[:, None], grid)[:, mask], kspace[:, mask])
-
-
-def test_published_targets_replace_measured_lines(rng):
-    """With R offsets the last one is the next acquired line, which the published script overwrites."""
-    network, kspace = random_network(rng, 3, targets="all"), gaussian(rng, 3, 12, 8)
-    mask = equispaced_lines(12, 3)
-    filled = interpolate(network, kspace * mask[:, None], mask)
-    assert torch.equal(filled[:, 3], network(kspace[:, ::3])[:, 2, 0])
+    assert torch.equal(apply_raki(network, kspace * mask[:, None], mask)[:, mask], kspace[:, mask])
+    assert not torch.equal(apply_raki(network, kspace * mask[:, None], grid)[:, mask], kspace[:, mask])
 
 
 def test_partial_fourier_stays_partial(rng):
@@ -139,7 +131,7 @@ def test_partial_fourier_stays_partial(rng):
     network, kspace = random_network(rng, 4), gaussian(rng, 3, 40, 8)
     mask = equispaced_lines(40, 4)
     mask[:10] = False
-    filled = interpolate(network, kspace * mask[:, None], mask)
+    filled = apply_raki(network, kspace * mask[:, None], mask)
     assert (filled.abs().sum((0, 2)) > 0).nonzero().flatten().tolist() == list(range(12 - 3, 40))
 
 
@@ -147,13 +139,13 @@ def test_what_cannot_be_filled_is_said(rng):
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 12, 8)
     mask = equispaced_lines(12, 3)
     with pytest.raises(ValueError, match="the network has 3 coils, but kspace has 2"):
-        interpolate(network, kspace[:2], mask)
+        apply_raki(network, kspace[:2], mask)
     with pytest.raises(ValueError, match="none of the 12 lines"):
-        interpolate(network, kspace, torch.zeros(12, dtype=torch.bool))
+        apply_raki(network, kspace, torch.zeros(12, dtype=torch.bool))
     broken = kspace.clone()
     broken[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="1 of 288 samples are not finite"):
-        interpolate(network, broken, mask)
+        apply_raki(network, broken, mask)
     mask[6] = False
     with pytest.raises(ValueError, match=r"line 6 of the R=3 grid is missing \(1 of 4\)"):
-        interpolate(network, kspace, mask)
+        apply_raki(network, kspace, mask)

@@ -12,7 +12,7 @@ from kband_core.losses import predicted_kspace
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.reconstruct import sense
 from kband_core.sampling import equispaced_lines, variable_density_lines
-from kband_core.shrinkage import shrink_grappa
+from kband_core.shrinkage import move_towards_grappa
 
 N, SIGMA = 96, 0.02
 
@@ -38,7 +38,7 @@ def distance(image, other):
 def test_a_good_image_stays_as_it_is(scan):
     """It differs from GRAPPA's by GRAPPA's errors alone, which noise and misfit explain, were noise told as too low."""
     kspace, lines, csm, kernel, truth = scan
-    image, share = shrink_grappa(truth, kspace, lines, csm, kernel, torch.tensor(0.9 * SIGMA))
+    image, share = move_towards_grappa(truth, kspace, lines, csm, kernel, torch.tensor(0.9 * SIGMA))
     assert share < 0.1
     assert distance(image, truth) < 0.1 * distance(of_grappa(kspace, lines, csm, kernel), truth)
 
@@ -49,7 +49,7 @@ def test_invented_structure_is_taken_back(scan):
     lesions = torch.zeros(N, N)
     lesions[30:60:6, 50:60] = 2 * truth.abs().max()
     invented = truth + lesions
-    image, share = shrink_grappa(invented, kspace, lines, csm, kernel, torch.tensor(SIGMA))
+    image, share = move_towards_grappa(invented, kspace, lines, csm, kernel, torch.tensor(SIGMA))
     assert share > 0.8
     assert distance(image, truth) < 0.65 * distance(invented, truth)
 
@@ -60,7 +60,7 @@ def test_between_the_two_the_error_is_less_than_of_both(scan, rng):
     grappa = of_grappa(kspace, lines, csm, kernel)
     missed = complex_noise(torch.eye(1), (N, N), rng)[0] * (csm.abs().sum((0, 1)) > 0)
     worse = truth + missed * (grappa - truth).norm() / missed.norm()
-    image, share = shrink_grappa(worse, kspace, lines, csm, kernel, torch.tensor(SIGMA))
+    image, share = move_towards_grappa(worse, kspace, lines, csm, kernel, torch.tensor(SIGMA))
     assert 0.1 < share < 0.7
     assert distance(image, truth) < 0.95 * min(distance(grappa, truth), distance(worse, truth))
 
@@ -69,7 +69,7 @@ def test_a_kernel_that_does_not_fit_has_no_say(scan):
     """Noise told as next to nothing cannot explain the difference; what the kernel misses of calibration lines can."""
     kspace, lines, csm, kernel, truth = scan
     useless = GrappaKernel(kernel.weights.flip(-1).conj())
-    image, share = shrink_grappa(truth, kspace, lines, csm, useless, torch.tensor(1e-6))
+    image, share = move_towards_grappa(truth, kspace, lines, csm, useless, torch.tensor(1e-6))
     assert share < 0.5
     assert distance(image, truth) < 0.5 * distance(of_grappa(kspace, lines, csm, useless), truth)
 
@@ -78,7 +78,7 @@ def test_an_image_that_explains_what_was_acquired_stays(scan):
     """Whatever a kernel that does not fit would say of the lines that nobody acquired."""
     kspace, lines, csm, kernel, truth = scan
     useless = GrappaKernel(kernel.weights.flip(-1).conj())
-    image, share = shrink_grappa(truth, kspace, lines, csm, useless, torch.tensor(SIGMA))
+    image, share = move_towards_grappa(truth, kspace, lines, csm, useless, torch.tensor(SIGMA))
     assert share == 0
     assert torch.equal(image, truth)
 
@@ -95,23 +95,23 @@ def test_grappa_is_asked_only_about_images_that_miss_acquired_lines(scan, monkey
         return apply_grappa(kernel, kspace, mask) * torch.where(outer & ~mask[:, None], 3.0, 1.0)
 
     monkeypatch.setattr(shrinkage, "apply_grappa", erring)
-    assert shrink_grappa(fitted, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] == 0
+    assert move_towards_grappa(fitted, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] == 0
     monkeypatch.setattr(shrinkage, "apply_grappa", apply_grappa)
     clean = coil_kspace(head_phantom(), loop_coils(8), (N, N), oversampling=1)
     noiseless = combine(to_image(clean), csm)[0]
     residual = (kspace - predicted_kspace(noiseless[None], csm))[:, lines]
     assert float(residual.abs().square().mean()) == pytest.approx(SIGMA**2, rel=0.1)
     monkeypatch.setattr(shrinkage, "apply_grappa", erring)
-    assert shrink_grappa(noiseless, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] > 0
+    assert move_towards_grappa(noiseless, kspace, lines, csm, kernel, torch.tensor(SIGMA))[1] > 0
 
 
 def test_acquired_lines_change_nothing(scan):
     """What GRAPPA did not fill is not its to judge: a full scan gives no difference, a random pattern no grid."""
     kspace, _, csm, kernel, truth = scan
     everything = torch.ones(N, dtype=torch.bool)
-    image, share = shrink_grappa(truth, kspace, everything, csm, kernel, torch.tensor(SIGMA))
+    image, share = move_towards_grappa(truth, kspace, everything, csm, kernel, torch.tensor(SIGMA))
     assert share == 0
     assert torch.equal(image, truth)
     at_random = variable_density_lines(N, 3, acs_lines=24, rng=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="of the R=3 grid is missing"):
-        shrink_grappa(truth, kspace, at_random, csm, kernel, torch.tensor(SIGMA))
+        move_towards_grappa(truth, kspace, at_random, csm, kernel, torch.tensor(SIGMA))

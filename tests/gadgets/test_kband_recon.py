@@ -40,7 +40,7 @@ def save_overflowing_model(folder):
 @pytest.fixture
 def agreeing(monkeypatch):
     """GRAPPA says yes to everything."""
-    monkeypatch.setattr(kband_recon, "shrink_grappa", lambda image, *_: (image, 0.0))
+    monkeypatch.setattr(kband_recon, "move_towards_grappa", lambda image, *_: (image, 0.0))
 
 
 @pytest.mark.parametrize("n_sets", [1, 2])
@@ -70,7 +70,7 @@ def test_the_image_says_how_far_it_was_moved_towards_grappa(head_scan, lines_of,
 def test_each_image_tells_its_own_share(head_scan, lines_of, monkeypatch):
     """What was found for one repetition is not written to the other."""
     shares = iter([0.25, 0.5])
-    monkeypatch.setattr(kband_recon, "shrink_grappa", lambda image, *_: (image, next(shares)))
+    monkeypatch.setattr(kband_recon, "move_towards_grappa", lambda image, *_: (image, next(shares)))
     lines = [line for repetition in range(2) for line in lines_of(2, repetition=repetition)]
     chain = AcquisitionBuffer(), CoilSensitivities(), KBandRecon(model="tiny")
     arrays = reconstruct(head_scan(acceleration=2, repetition=2), lines, *chain)

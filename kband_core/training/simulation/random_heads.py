@@ -1,4 +1,4 @@
-"""Heads that never were, whose tissues are level sets of smooth fields and so fold like a cortex.
+"""Random heads, whose tissues are level sets of smooth fields and so fold like a cortex.
 
 In a cartoon tissues are flat and their borders sharp; textured ones have gradations, soft borders and detail at every
 scale, as real ones have.

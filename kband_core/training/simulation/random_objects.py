@@ -1,4 +1,4 @@
-"""Objects that never were: dead leaves, and heads, within an irregular outline."""
+"""Random objects: dead leaves, and heads, within an irregular outline."""
 
 from __future__ import annotations
 
@@ -16,21 +16,15 @@ Objects = Literal["cartoon", "textured"]
 FINER = 2  # drawn pixels per acquired one along each axis
 
 
-def random_object(
-    shape: tuple[int, int], rng: torch.Generator, *, objects: Objects = "textured", cut: bool = False
-) -> Tensor:
-    """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object.
-
-    If `cut`, it is larger than the field of view, at one edge or more, where it fades.
-    """
+def random_object(shape: tuple[int, int], rng: torch.Generator, *, objects: Objects = "textured") -> Tensor:
+    """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object."""
     fine = FINER * shape[0], FINER * shape[1]
     kind = float(torch.rand((), generator=rng))
-    outline = _outline(fine, rng, grown=between(1.1, 1.6, rng) if cut else 1.0)
+    outline = _outline(fine, rng)
     if kind < (0.3 if objects == "cartoon" else 0.12):
         leaves = dead_leaves(fine, rng)
         return (leaves if objects == "cartoon" else _softened(leaves, rng)) * (outline < 1)
-    head = cartoon_head(outline, rng) if objects == "cartoon" else _softened(textured_head(outline, rng), rng)
-    return head * fading(fine, rng) if cut else head
+    return cartoon_head(outline, rng) if objects == "cartoon" else _softened(textured_head(outline, rng), rng)
 
 
 def _softened(image: Tensor, rng: torch.Generator) -> Tensor:
@@ -39,21 +33,13 @@ def _softened(image: Tensor, rng: torch.Generator) -> Tensor:
     return blurred(image, width) if width > 0 else image
 
 
-def _outline(shape: tuple[int, int], rng: torch.Generator, *, grown: float = 1.0) -> Tensor:
-    """Distance from the centre of an irregular ellipse, 1 at its border; `grown` by a factor, it may stand askew."""
+def _outline(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Distance from the centre of an irregular ellipse, 1 at its border."""
     y, x = (torch.linspace(-1, 1, n) for n in shape)
-    shift = 0.1 + (grown - 1)
-    y, x = y[:, None] - between(-shift, shift, rng), x - between(-shift, shift, rng)
+    y, x = y[:, None] - between(-0.1, 0.1, rng), x - between(-0.1, 0.1, rng)
     turn = between(-math.pi, math.pi, rng)
-    semi = grown * between(0.65, 1.0, rng), grown * between(0.6, 0.95, rng)
+    semi = between(0.65, 1.0, rng), between(0.6, 0.95, rng)
     along, across = (math.cos(turn) * y + math.sin(turn) * x, math.cos(turn) * x - math.sin(turn) * y)
     angle = torch.atan2(along.expand(shape), across.expand(shape))
     bumps = sum(between(-0.05, 0.05, rng) * torch.cos(n * angle + between(0, 6.28, rng)) for n in (2, 3, 4))
     return torch.hypot(along / semi[0], across / semi[1]) * (1 + bumps)
-
-
-def fading(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """Draw what the ends of coils and gradients leave of the signal, 1 in the middle `(y, x)`, less along one axis."""
-    edge, width = between(0.8, 1.1, rng), between(0.03, 0.2, rng)
-    y, x = (torch.sigmoid((edge - torch.linspace(-1, 1, n).abs()) / width) for n in shape)
-    return y[:, None].expand(shape) if between(0, 1, rng) < 0.5 else x.expand(shape)

@@ -1,4 +1,4 @@
-"""Scalps that never were: layers of bone, fat, muscle and skin around a brain.
+"""Random scalps: layers of bone, fat, muscle and skin around a brain.
 
 With few lines most of the error of a real head lies in them: they are thin, bright, and next to the coils.
 """

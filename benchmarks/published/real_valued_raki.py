@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from kband_core.raki.footprint import (
+from kband_core.footprint import (
     calibration_columns,
     calibration_targets,
     check_calibration,
@@ -23,7 +22,7 @@ CHANNELS = (32, 8)
 
 @dataclass(frozen=True)
 class RealRakiNetwork:
-    """One small real network for the real and one for the imaginary part of each coil; `interpolate` takes it.
+    """One small real network for the real and one for the imaginary part of each coil; `apply_raki` takes it.
 
     layers: `(..., part, out, in·line·sample)`, where the 2C parts are all coils' real, then all coils' imaginary
     parts. Every layer sees lines R apart, so a group sees itself and the two behind it. linear: the same for rRAKI's
@@ -34,7 +33,6 @@ class RealRakiNetwork:
     acceleration: int
     n_coils: int
     linear: Tensor | None = None
-    targets: ClassVar[Literal["missing"]] = "missing"
 
     @property
     def n_offsets(self) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.raki.fit import initial_layers, train
-from kband_core.raki.network import RakiNetwork, interpolate
+from kband_core.raki.network import RakiNetwork, apply_raki
 
 
 def iterative_raki(
@@ -45,8 +45,8 @@ def iterative_raki(
     for number in range(rounds + 1):
         acs = filled[..., extended, :]
         if layers is None:
-            layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel, last_samples=5)
+            layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel)
         rates = n_epochs[number > 0] * [max(5e-4 - number * step, step)]
         layers = train(acs, acceleration, layers, slope=slope, rates=rates)
-        filled = interpolate(RakiNetwork(layers, slope, acceleration), kspace, mask_lines)
+        filled = apply_raki(RakiNetwork(layers, slope, acceleration), kspace, mask_lines)
     return filled

@@ -1,4 +1,4 @@
-"""Which samples a kernel sees: columns of a matrix from acquired lines or from the ACS."""
+"""Which samples a kernel of GRAPPA or RAKI sees: columns of a matrix, from acquired lines or from the ACS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kband_core.axes import check_axes
+from kband_core.axes import check_axes, check_finite
 
 
 def circular_columns(lines: Tensor, n_lines: int, n_samples: int) -> Tensor:
@@ -58,14 +58,22 @@ def crop_samples(columns: Tensor, later: Sequence[int]) -> Tensor:
 
 
 def balancing_weights(columns: Tensor) -> Tensor:
-    """Weight each of the windows `(..., in, window, kx)` by 1 / (‖s‖² + 0.1 mean ‖s‖²) of its sources s; mean 1.
+    """Weight each of the windows `(..., in, window, kx)` by the inverse of its `balanced_energy`; mean 1.
 
     Without it the windows at the k-space centre, far stronger than all others, decide alone.
     """
-    energy = columns.abs().square().sum(-3, keepdim=True)
-    mean = energy.mean((-2, -1), keepdim=True)
-    weights = 1 / (energy + 0.1 * mean).clamp(min=torch.finfo(energy.dtype).tiny)
+    weights = 1 / balanced_energy(columns)
     return weights / weights.mean((-2, -1), keepdim=True)
+
+
+def balanced_energy(columns: Tensor) -> Tensor:
+    """Return ‖s‖² + 0.1 mean ‖s‖² of the sources s of each window `(..., in, window, kx)`; `(..., 1, window, kx)`.
+
+    Windows divided by it count alike, those at the k-space centre as those further out, but for windows ten times
+    weaker than the mean, which hold more noise than signal.
+    """
+    energy = columns.abs().square().sum(-3, keepdim=True)
+    return (energy + 0.1 * energy.mean((-2, -1), keepdim=True)).clamp(min=torch.finfo(energy.dtype).tiny)
 
 
 def as_columns(windows: Tensor) -> Tensor:
@@ -80,10 +88,15 @@ def normalised(acs: Tensor) -> Tensor:
 
 
 def check_calibration(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_samples: int) -> None:
-    """Raise `ValueError` unless the ACS `(..., coil, ky, kx)` is finite and holds one window of the kernel."""
-    check_axes(acs=(acs, "... coil ky kx"))
+    """Raise `ValueError` unless RAKI can be fitted to the ACS `(..., coil, ky, kx)`: R of 2, one window, finite."""
     if acceleration < 2 or n_lines < 2:
         raise ValueError(f"{who}: R={acceleration} with a kernel of {n_lines} lines, at least R=2 with 2 needed")
+    check_window(who, acs, acceleration, n_lines=n_lines, n_samples=n_samples)
+
+
+def check_window(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_samples: int) -> None:
+    """Raise `ValueError` unless the ACS `(..., coil, ky, kx)` is finite and holds one window of the kernel."""
+    check_axes(acs=(acs, "... coil ky kx"))
     span = (n_lines - 1) * acceleration + 1
     if acs.shape[-2] < span or acs.shape[-1] < n_samples:
         raise ValueError(
@@ -91,13 +104,6 @@ def check_calibration(who: str, acs: Tensor, acceleration: int, *, n_lines: int,
             f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
         )
     check_finite(who, acs)
-
-
-def check_finite(who: str, kspace: Tensor) -> None:
-    """Raise `ValueError` if a sample of `kspace` is NaN or infinite."""
-    n_broken = int((~torch.isfinite(kspace)).sum())
-    if n_broken:
-        raise ValueError(f"{who}: {n_broken} of {kspace.numel()} samples are not finite")
 
 
 def sample_columns(channels: Tensor, n_samples: int) -> Tensor:
