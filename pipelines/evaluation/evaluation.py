@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
 
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.kband_recon import KBandRecon

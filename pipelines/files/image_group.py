@@ -9,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 import h5py
 import numpy as np
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 
 PARTS = ("header", "attributes", "data")
 

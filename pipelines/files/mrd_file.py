@@ -12,7 +12,7 @@ from types import TracebackType
 import h5py
 import numpy as np
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from pipelines.files.finished_file import FileProblem, finished_or_absent, writing
 from pipelines.files.image_group import ImageGroup, images_below
 

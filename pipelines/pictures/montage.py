@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from pipelines.pictures.image_panel import RED, TEXT, Panel, comparison_panels, image_panel
 
 MOST_PANELS = 64

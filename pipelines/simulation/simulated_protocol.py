@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Literal
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 
 xsd = ismrmrd.xsd
 

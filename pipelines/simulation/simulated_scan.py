@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from kband_core.fourier import resize, to_image
 from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.whitening import whiten, whitening_matrix
