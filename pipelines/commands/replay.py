@@ -25,9 +25,9 @@ from pipelines.files.mrd_file import ImageFile, read_images
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_message
 from pipelines.protocol.request import Request
-from pipelines.protocol.wire import Id
 
 Pace = Callable[..., Iterator[Any]]
 Road = Callable[[UpToDamage, Verdict], Iterator[Any]]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.hosts.anonymise import anonymised
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import Buffer, Id, Message
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Journal:
 
     def _write(self, message: Message) -> None:
         """Write a message in one system call; a second one follows only to learn why the first wrote too little."""
-        parts: list[Buffer] = [message.id.to_bytes(2, "little"), *message.parts]
+        parts = message.pieces()
         n_written = os.writev(self._descriptor, parts)
         if n_written < message.size:
             rest = b"".join(parts)[n_written:]

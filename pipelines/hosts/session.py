@@ -20,9 +20,10 @@ from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay
 from pipelines.protocol.dialect import Dialect, Voice
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import text_of
 from pipelines.protocol.request import Request, looks_like_parent
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

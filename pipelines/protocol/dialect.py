@@ -9,8 +9,9 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+from pipelines.protocol.framing import CLOSE, Id, Message
 from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import CLOSE, Id, Message, Wire
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

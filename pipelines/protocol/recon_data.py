@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeAlias
 
-import ismrmrd
 import numpy as np
 import torch
 
 from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.calibration_lines import flaw_of, in_all_partitions, with_gaps
 from gadgets.receiving.kspace_lines import acs_block, calibration_block, count_lines
 from gadgets.scan import Encoding, Scan
-from pipelines.protocol.messages import LINE_HEADER, decode_array
-from pipelines.protocol.wire import Limits, Message
-
-Lines: TypeAlias = tuple[np.ndarray, np.ndarray]  # k-space and headers of a buffer
+from pipelines.protocol.framing import Bounds, Message
+from pipelines.protocol.recon_bytes import LINE_HEADER, Lines, read_recon_data
 
 
 def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconBuffer]:
@@ -28,28 +24,9 @@ def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconBuffer]:
 
     Missing lines are zeros whose header has 0 samples. Raises `ScanError` for a buffer that does not fit its header.
     """
-    parts = iter(message.parts)
-    (n_bits,) = struct.unpack("<Q", next(parts))
-    for _ in range(n_bits):
-        buffer = _read_buffer(parts)
-        reference = _read_buffer(parts) if next(parts) != b"\0" else None
-        if buffer is not None:
-            yield _buffer(*buffer, reference, scan)
-
-
-def _read_buffer(parts: Iterator[Any]) -> Lines | None:
-    """K-space [slice s n coil kz ky kx] and headers, void [slice s n kz ky]; None where nothing was ever filled in."""
-    kspace = decode_array(parts, np.dtype(np.complex64))
-    for _ in ("trajectory", "density"):
-        if next(parts) != b"\0":
-            decode_array(parts, np.dtype(np.float32))
-    headers = decode_array(parts, LINE_HEADER)
-    next(parts)  # the sampling description repeats the header
-    if kspace.size == headers.size == 0:
-        return None
-    if kspace.size == 0 or kspace.ndim != 7 or headers.shape != kspace.shape[:3] + kspace.shape[4:6]:
-        raise ScanError(f"ReconData: k-space {kspace.shape} and headers {headers.shape} do not belong together")
-    return kspace, headers
+    for lines, reference in read_recon_data(message):
+        if lines is not None:
+            yield _buffer(*lines, reference, scan)
 
 
 class _Lines:
@@ -128,8 +105,8 @@ def _missing(
     if kx not in (samples, samples - sum(discarded)):
         raise ScanError(f"ReconData: k-space has {kx} samples along the readout, but its first header {samples}")
     n_bytes = 8 * prod((*batch, n_partitions, n_rows, samples))
-    if n_bytes > Limits.array:
-        raise ScanError(f"ReconData: a buffer of {n_bytes:,} bytes, at most {Limits.array:,} are accepted")
+    if n_bytes > Bounds.array:
+        raise ScanError(f"ReconData: a buffer of {n_bytes:,} bytes, at most {Bounds.array:,} are accepted")
     along_readout = (0, 0) if kx == samples else discarded
     return [(0, 0)] * 4 + [(0, n_partitions - kz), (0, n_rows - ky), along_readout]
 

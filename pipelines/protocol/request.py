@@ -7,14 +7,13 @@ import re
 from dataclasses import replace
 from xml.sax.saxutils import escape, quoteattr
 
-import ismrmrd
-
 from gadgets.errors import PipelineError
 from gadgets.gadget import gadget_class
+from gadgets.mrd import ismrmrd
 from pipelines.chain.pipeline import installed_xml, resolve
 from pipelines.chain.xml import Chain, read_chain
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id, Message
 
 NAMING = ("config", "customconfig")  # parameters that name another pipeline, the later one wins
 
