@@ -21,9 +21,6 @@ class ImageGroup:
         self._group = group
         self._variables: dict[tuple[int, tuple[int, ...], str], h5py.Group] = {}
 
-    def __len__(self) -> int:
-        return sum(len(variable["header"]) for variable in self._variables.values())
-
     def append(self, image: ismrmrd.Image) -> None:
         """Add one image behind those of its kind."""
         # Stock readers decode attributes as ASCII; a reference such as &#233; is the same XML to all of them.

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kband_core.finished_file import finished
 from pipelines.hosts.anonymise import anonymised
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message
@@ -140,9 +141,8 @@ class Journal:
 
 def write_verdict(path: Path, verdict: Mapping[str, Any]) -> None:
     """Write a verdict as JSON: under its name it stands complete. Raises `OSError`."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(verdict, indent=1, default=str) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    with finished(path) as unfinished:
+        unfinished.write_text(json.dumps(verdict, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _release(_: Path, descriptor: int) -> None:
