@@ -14,8 +14,9 @@ import ismrmrd
 from gadgets.errors import PipelineError
 from gadgets.gadget import REGISTRY, Gadget
 from gadgets.items import ReconBuffer
-from pipelines.chain.pipeline import neighbour_problem, resolve
-from pipelines.chain.xml import Chain, External, Node, read_chain
+from pipelines.chain.chain import Chain, External, Node, resolve
+from pipelines.chain.pipeline import ending_problem, neighbour_problem
+from pipelines.chain.xml import read_chain
 from pipelines.installation.checkup import OUR_PACKAGES
 
 
@@ -166,7 +167,7 @@ def _not_found(gadget: Gadget) -> Iterator[Finding]:
 
 
 def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding]:
-    arriving = (ismrmrd.Acquisition, ReconBuffer) if chain.dialect == "bare" else (ismrmrd.Acquisition,)
+    arriving = (ismrmrd.Acquisition, ReconBuffer) if chain.form == "bare" else (ismrmrd.Acquisition,)
     first, last = classes[0], classes[-1]
     if first and not set(first.accepts) & set(arriving):
         yield _error(f"{first.label()} is the first gadget and accepts {_names(first.accepts)}, but "
@@ -174,10 +175,8 @@ def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding
     for before, after in itertools.pairwise(classes):
         if before and after and (problem := neighbour_problem(before, after)):
             yield _error(problem)
-    unwritten = [kind for kind in last.emits if kind is not ismrmrd.Image] if last else []
-    if unwritten and chain.dialect != "bare":
-        yield _error(f"{last.label()} ends the chain and emits {_names(unwritten)}, which Gadgetron drops for want of "
-                     "a writer; a chain must end with Image")  # fmt: skip
+    if last and chain.form != "bare" and (problem := ending_problem(last)):
+        yield _error(f"{problem}, which Gadgetron drops for want of a writer; a chain must end with Image")
 
 
 def _names(kinds: Iterable[type]) -> str:
