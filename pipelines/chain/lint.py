@@ -145,18 +145,17 @@ def _stock_only(where: str, is_external: bool) -> Finding:
 
 def _refused(kind: type[Gadget], values: dict[str, str]) -> Iterator[Finding]:
     """Take out each property that the gadget refuses, until it accepts the rest; then see what they name."""
-    refused: set[str] = set()
+    refused: set[str | None] = set()
     while True:
         try:
             gadget = kind.from_properties({name: value for name, value in values.items() if name not in refused})
             yield from _not_found(gadget)
             return
         except PipelineError as error:
-            name = str(error).removeprefix(f"{kind.label()}.").partition(":")[0]
-            if name in refused:
+            if error.property in refused:
                 return  # a property that must be given: what was wrong with it has been said
             yield _error(str(error))
-            refused.add(name)
+            refused.add(error.property)
 
 
 def _not_found(gadget: Gadget) -> Iterator[Finding]:
