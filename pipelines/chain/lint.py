@@ -17,7 +17,7 @@ from gadgets.items import ReconBuffer
 from pipelines.chain.chain import Chain, External, Node, resolve
 from pipelines.chain.pipeline import ending_problem, neighbour_problem
 from pipelines.chain.xml import read_chain
-from pipelines.installation.checkup import OUR_PACKAGES
+from pipelines.packages import OUR_PACKAGES
 
 
 @dataclass(frozen=True)
