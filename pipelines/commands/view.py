@@ -24,7 +24,7 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
     """
     from pipelines.files.finished_file import FileProblem, finished_file
     from pipelines.files.mrd_file import RawFile, read_images
-    from pipelines.pictures.montage import comparison, montage  # matplotlib is slow to import; other commands need none
+    from pipelines.pictures.montage import beside_references, montage  # matplotlib is slow to import
 
     output = output or images.with_suffix(".png")
     if output.suffix.lower() != ".png":
@@ -38,7 +38,7 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
                 references = scan.reference()
             if not references:
                 raise click.ClickException(f"{reference}: no reference images; only simulated scans have them")
-            figure = comparison(shown, references, f"{images.name} against {reference.name}")
+            figure = beside_references(shown, references, f"{images.name} against {reference.name}")
         with finished_file(output) as unfinished:
             figure.savefig(unfinished, format="png")
     except (FileProblem, ValueError) as problem:

@@ -23,7 +23,7 @@ from pipelines.simulation.simulated_protocol import (
     NOISE_BANDWIDTH,
     SLICE_SPACING_MM,
     TR_MS,
-    Line,
+    PlannedLine,
     Protocol,
     bit,
     header_xml,
@@ -101,7 +101,7 @@ def _noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) -
     ]
 
 
-def _acquisition(protocol: Protocol, line: Line, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
+def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
     offset = _offset_mm(protocol, line.slice)
     counters = ismrmrd.EncodingCounters(
         kspace_encode_step_1=line.row - protocol.first_row,
