@@ -44,10 +44,6 @@ class Chain:
     absent: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def names(self, gadget: str) -> bool:
-        """Whether a gadget of this name stands in the chain."""
-        return any(node.classname == gadget for node in self.nodes)
-
 
 def with_properties(chain: Chain, values: Mapping[str, str]) -> Chain:
     """Return the chain with other values for properties, each named `Gadget.property`.
@@ -55,14 +51,14 @@ def with_properties(chain: Chain, values: Mapping[str, str]) -> Chain:
     Whether the gadget has such a property, and takes the value, is seen when it is built. Raises `PipelineError` for a
     gadget that is not in the chain.
     """
-    given: dict[str, dict[str, str]] = {}
+    names = [node.classname for node in chain.nodes]
+    given: dict[str, dict[str, str]] = {name: {} for name in names}
     for key, value in values.items():
         gadget, _, name = key.partition(".")
-        if not chain.names(gadget):
-            have = ", ".join(node.classname for node in chain.nodes)
-            raise PipelineError(f"no gadget '{gadget}' in the pipeline; it has {have}")
-        given.setdefault(gadget, {})[name] = value
-    nodes = (replace(node, properties={**node.properties, **given.get(node.classname, {})}) for node in chain.nodes)
+        if gadget not in names:
+            raise PipelineError(f"no gadget '{gadget}' in the pipeline; it has {', '.join(names)}")
+        given[gadget][name] = value
+    nodes = (replace(node, properties={**node.properties, **given[node.classname]}) for node in chain.nodes)
     return replace(chain, nodes=tuple(nodes))
 
 

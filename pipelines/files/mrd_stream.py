@@ -12,7 +12,7 @@ import numpy as np
 from gadgets.mrd import ismrmrd
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
-from pipelines.protocol.framing import ID_BYTES, USUAL, Buffer, Id, Message, Unsupported, WireError
+from pipelines.protocol.framing import ID_BYTES, Buffer, Id, Message, Source, Unsupported, WireError
 from pipelines.protocol.layouts import LONGEST_HEADER, body, read_message
 from pipelines.protocol.messages import decode_line, text_of
 
@@ -92,16 +92,17 @@ class StreamFile:
 
     def _pass_over(self, place: _Place) -> int:
         """Go behind the message that begins at `place`; return its number."""
-        number = int.from_bytes(place.pass_over(ID_BYTES, "a message number"), "little")
+        source = Source(place.pass_over)
+        _, number = source.number("<H", "a message number")
         if number not in READ:
             raise WireError(f"message {number} is none of a file's")
-        for _ in body(number, place.pass_over, USUAL):
+        for _ in body(number, source):
             pass
         return number
 
     def _read(self, at: int) -> Message:
         try:
-            return read_message(_Place(self._file.fileno(), at, self._size).take, USUAL)
+            return read_message(Source(_Place(self._file.fileno(), at, self._size).take))
         except (EOFError, WireError) as error:
             raise FileProblem(f"{self.path}: the message at byte {at:,} cannot be read any more ({error})") from error
 

@@ -1,11 +1,8 @@
-"""What an MRD 1 message is made of: a number, and pieces whose lengths are bounded before anything is allocated.
-
-Pieces come from a source of bytes, `take(n_bytes, what)`, which gives exactly so many, of a socket or of a file; `what`
-is for its sentence where they do not come.
-"""
+"""What an MRD 1 message is made of: a number, and pieces whose lengths are bounded before anything is allocated."""
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +10,6 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-Take: TypeAlias = Callable[[int, str], Buffer]
 
 ID_BYTES, LINE_HEADER_BYTES = 2, 340
 MOST_DIMENSIONS = 16
@@ -87,35 +83,40 @@ def bounded(n_bytes: int, most: int, what: str) -> int:
     return n_bytes
 
 
-def number(take: Take, form: str, what: str) -> tuple[Buffer, int]:
-    """Take a number; return its bytes as well."""
-    raw = take(struct.calcsize(form), what)
-    return raw, struct.unpack(form, raw)[0]
+class Source(NamedTuple):
+    """Bytes of a socket or a file, and how many are accepted at once.
 
+    `take(n_bytes, what)` gives exactly so many, which have been bounded; `what` is for its sentence where they do not
+    come.
+    """
 
-def text(take: Take, bounds: Bounds, form: str, what: str) -> Iterator[Buffer]:
-    """Yield length and bytes of a text."""
-    raw, length = number(take, form, f"the length of {what}")
-    yield raw
-    yield take(bounded(length, bounds.text, what), what)
+    take: Callable[[int, str], Buffer]
+    bounds: Bounds = USUAL
 
+    def number(self, form: str, what: str) -> tuple[Buffer, int]:
+        """Take a number; return its bytes as well."""
+        raw = self.take(struct.calcsize(form), what)
+        return raw, struct.unpack(form, raw)[0]
 
-def array(take: Take, bounds: Bounds, item_bytes: int, what: str) -> Iterator[Buffer]:
-    """Yield rank, dimensions and bytes of an array; of rank 0 is one that was never filled."""
-    raw, n_dimensions = number(take, "<Q", f"the rank of {what}")
-    yield raw
-    bounded(n_dimensions, MOST_DIMENSIONS, f"the rank of {what}")
-    raw = take(8 * n_dimensions, f"the dimensions of {what}")
-    yield raw
-    length = item_bytes
-    for dimension in struct.unpack(f"<{n_dimensions}Q", raw):
-        length *= dimension
-    yield take(bounded(length if n_dimensions else 0, bounds.array, what), what)
+    def text(self, form: str, what: str) -> Iterator[Buffer]:
+        """Yield length and bytes of a text."""
+        raw, length = self.number(form, f"the length of {what}")
+        yield raw
+        yield self.take(bounded(length, self.bounds.text, what), what)
 
+    def array(self, item_bytes: int, what: str) -> Iterator[Buffer]:
+        """Yield rank, dimensions and bytes of an array; of rank 0 is one that was never filled."""
+        raw, n_dimensions = self.number("<Q", f"the rank of {what}")
+        yield raw
+        bounded(n_dimensions, MOST_DIMENSIONS, f"the rank of {what}")
+        raw = self.take(8 * n_dimensions, f"the dimensions of {what}")
+        yield raw
+        length = math.prod(struct.unpack(f"<{n_dimensions}Q", raw), start=item_bytes) if n_dimensions else 0
+        yield self.take(bounded(length, self.bounds.array, what), what)
 
-def optional(take: Take, present: Iterator[Buffer], what: str) -> Iterator[Buffer]:
-    """Yield the byte that tells whether something follows, then the pieces of it, if it does."""
-    raw, is_present = number(take, "<B", what)
-    yield raw
-    if is_present:
-        yield from present
+    def optional(self, present: Iterator[Buffer], what: str) -> Iterator[Buffer]:
+        """Yield the byte that tells whether something follows, then the pieces of it, if it does."""
+        raw, is_present = self.number("<B", what)
+        yield raw
+        if is_present:
+            yield from present

@@ -12,18 +12,13 @@ from gadgets.mrd import ismrmrd
 from pipelines.protocol.framing import (
     ID_BYTES,
     LINE_HEADER_BYTES,
-    Bounds,
     Buffer,
     Id,
     Message,
-    Take,
+    Source,
     Unsupported,
     WireError,
-    array,
     bounded,
-    number,
-    optional,
-    text,
 )
 from pipelines.protocol.recon_bytes import recon_data
 
@@ -37,92 +32,85 @@ PIXELS = dict(enumerate(map(np.dtype, ("u2", "i2", "u4", "i4", "f4", "f8", "c8",
 MOST_META = 1 << 20
 
 
-def read_message(take: Take, bounds: Bounds) -> Message:
-    """Read one message. Raises `WireError` if it is unknown, too long or compressed, and what `take` raises."""
-    kind = int.from_bytes(take(ID_BYTES, "a message number"), "little")
-    return Message(kind, tuple(body(kind, take, bounds)))
+def read_message(source: Source) -> Message:
+    """Read one message. Raises `WireError` if it is unknown, too long or compressed, and what the source raises."""
+    number = int.from_bytes(source.take(ID_BYTES, "a message number"), "little")
+    return Message(number, tuple(body(number, source)))
 
 
-def body(kind: int, take: Take, bounds: Bounds) -> Iterator[Buffer]:
+def body(number: int, source: Source) -> Iterator[Buffer]:
     """Yield the pieces that follow a message number. Raises as `read_message` does."""
-    if kind not in LAYOUTS:
-        raise WireError(f"message number {kind} is unknown; {', '.join(str(int(name)) for name in Id)} are known")
-    n_bytes = 0
-    for piece in LAYOUTS[kind](take, bounds):
+    layout = LAYOUTS.get(number)
+    if layout is None:
+        raise WireError(f"message number {number} is unknown; {', '.join(str(int(name)) for name in Id)} are known")
+    n_bytes, most = 0, source.bounds.array
+    for piece in layout(source):
         n_bytes += len(piece)
-        if n_bytes > bounds.array:
-            raise WireError(f"a message is longer than the {bounds.array:,} bytes that are accepted")
+        if n_bytes > most:
+            raise WireError(f"a message is longer than the {most:,} bytes that are accepted")
         yield piece
 
 
-def _of_length(n_bytes: int, what: str, take: Take, _: Bounds) -> Iterator[Buffer]:
-    yield take(n_bytes, what)
+def _correlated(n_bytes: int, what: str, source: Source) -> Iterator[Buffer]:
+    yield source.take(n_bytes, what)
+    yield from source.text("<Q", what)
 
 
-def _text(form: str, what: str, take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    return text(take, bounds, form, what)
-
-
-def _correlated(n_bytes: int, what: str, take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    yield take(n_bytes, what)
-    yield from text(take, bounds, "<Q", what)
-
-
-def _acquisition(take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    head = take(LINE_HEADER_BYTES, "an acquisition header")
+def _acquisition(source: Source) -> Iterator[Buffer]:
+    head = source.take(LINE_HEADER_BYTES, "an acquisition header")
     _, flags = VERSION_AND_FLAGS.unpack_from(head)
     if flags & COMPRESSED:
         raise Unsupported("an acquisition is compressed (flag 53 or 54), which is not supported")
     samples, channels, dimensions = (int.from_bytes(head[at : at + 2], "little") for at in COUNT_OFFSETS)
     length = samples * (4 * dimensions + 8 * channels)
     yield head
-    yield take(bounded(length, bounds.line, "an acquisition"), "an acquisition")
+    yield source.take(bounded(length, source.bounds.line, "an acquisition"), "an acquisition")
 
 
-def _waveform(take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    head = take(WAVEFORM_HEADER_BYTES, "a waveform header")
+def _waveform(source: Source) -> Iterator[Buffer]:
+    head = source.take(WAVEFORM_HEADER_BYTES, "a waveform header")
     header = ismrmrd.WaveformHeader.from_buffer_copy(head)
     length = 4 * header.channels * header.number_of_samples
     yield head
-    yield take(bounded(length, bounds.line, "a waveform"), "a waveform")
+    yield source.take(bounded(length, source.bounds.line, "a waveform"), "a waveform")
 
 
-def _image(take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    head = take(IMAGE_HEADER_BYTES, "an image header")
+def _image(source: Source) -> Iterator[Buffer]:
+    head = source.take(IMAGE_HEADER_BYTES, "an image header")
     yield head
     header = ismrmrd.ImageHeader.from_buffer_copy(head)
     if header.data_type not in PIXELS:
         raise WireError(f"an image of data type {header.data_type}, 1 to 8 expected")
-    yield from text(take, bounds, "<Q", "image attributes")
+    yield from source.text("<Q", "image attributes")
     x, y, z = header.matrix_size
     length = x * y * z * header.channels * PIXELS[header.data_type].itemsize
-    yield take(bounded(length, bounds.array, "an image"), "an image")
+    yield source.take(bounded(length, source.bounds.array, "an image"), "an image")
 
 
-def _image_array(take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    yield from array(take, bounds, 8, "an image array")
-    yield from array(take, bounds, IMAGE_HEADER_BYTES, "image headers")
-    raw, n_meta = number(take, "<Q", "image attributes")
+def _image_array(source: Source) -> Iterator[Buffer]:
+    yield from source.array(8, "an image array")
+    yield from source.array(IMAGE_HEADER_BYTES, "image headers")
+    raw, n_meta = source.number("<Q", "image attributes")
     yield raw
     for _ in range(bounded(n_meta, MOST_META, "image attributes")):
-        yield from text(take, bounds, "<Q", "image attributes")
-    raw, waveforms = number(take, "<B", "waveforms")
+        yield from source.text("<Q", "image attributes")
+    raw, waveforms = source.number("<B", "waveforms")
     yield raw
     if waveforms:
         raise Unsupported("an image array with waveforms is not supported")
-    headers = array(take, bounds, LINE_HEADER_BYTES, "acquisition headers")
-    yield from optional(take, headers, "acquisition headers")
+    headers = source.array(LINE_HEADER_BYTES, "acquisition headers")
+    yield from source.optional(headers, "acquisition headers")
 
 
-LAYOUTS: dict[int, Callable[[Take, Bounds], Iterator[Buffer]]] = {
-    Id.CONFIG_FILE: partial(_of_length, CONFIG_NAME_BYTES, "a configuration name"),
-    Id.CONFIG_TEXT: partial(_text, "<I", "a configuration"),
-    Id.HEADER: partial(_text, "<I", "a header"),
-    Id.CLOSE: lambda *_: iter(()),
-    Id.TEXT: partial(_text, "<I", "a text"),
+LAYOUTS: dict[int, Callable[[Source], Iterator[Buffer]]] = {
+    Id.CONFIG_FILE: lambda source: iter((source.take(CONFIG_NAME_BYTES, "a configuration name"),)),
+    Id.CONFIG_TEXT: lambda source: source.text("<I", "a configuration"),
+    Id.HEADER: lambda source: source.text("<I", "a header"),
+    Id.CLOSE: lambda _: iter(()),
+    Id.TEXT: lambda source: source.text("<I", "a text"),
     Id.QUERY: partial(_correlated, 16, "a query"),
     Id.RESPONSE: partial(_correlated, 8, "a response"),
-    Id.ERROR: partial(_text, "<Q", "an error"),
+    Id.ERROR: lambda source: source.text("<Q", "an error"),
     Id.ACQUISITION: _acquisition,
     Id.WAVEFORM: _waveform,
     Id.IMAGE: _image,

@@ -9,17 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gadgets.errors import ScanError
-from pipelines.protocol.framing import (
-    LINE_HEADER_BYTES,
-    Bounds,
-    Buffer,
-    Message,
-    Take,
-    array,
-    bounded,
-    number,
-    optional,
-)
+from pipelines.protocol.framing import LINE_HEADER_BYTES, Buffer, Message, Source, bounded
 
 LINE_HEADER = np.dtype((np.void, LINE_HEADER_BYTES))
 SAMPLING_BYTES = 56
@@ -28,13 +18,13 @@ MOST_BITS = 64
 Lines: TypeAlias = tuple[np.ndarray, np.ndarray]  # k-space and headers of a buffer
 
 
-def recon_data(take: Take, bounds: Bounds) -> Iterator[Buffer]:
+def recon_data(source: Source) -> Iterator[Buffer]:
     """Yield the pieces of a ReconData message: buffers, each with the lines that calibrate it, if there are any."""
-    raw, n_bits = number(take, "<Q", "recon data")
+    raw, n_bits = source.number("<Q", "recon data")
     yield raw
     for _ in range(bounded(n_bits, MOST_BITS, "recon data")):
-        yield from _buffer(take, bounds)
-        yield from optional(take, _buffer(take, bounds), "a reference buffer")
+        yield from _buffer(source)
+        yield from source.optional(_buffer(source), "a reference buffer")
 
 
 def read_recon_data(message: Message) -> Iterator[tuple[Lines | None, Lines | None]]:
@@ -46,15 +36,16 @@ def read_recon_data(message: Message) -> Iterator[tuple[Lines | None, Lines | No
     parts = iter(message.parts)
     (n_bits,) = struct.unpack("<Q", next(parts))
     for _ in range(n_bits):
-        yield _read_buffer(parts), _read_buffer(parts) if next(parts) != b"\0" else None
+        lines = _read_buffer(parts)
+        yield lines, _read_buffer(parts) if next(parts) != b"\0" else None
 
 
-def _buffer(take: Take, bounds: Bounds) -> Iterator[Buffer]:
-    yield from array(take, bounds, 8, "k-space")
+def _buffer(source: Source) -> Iterator[Buffer]:
+    yield from source.array(8, "k-space")
     for what in ("a trajectory", "a density"):
-        yield from optional(take, array(take, bounds, 4, what), what)
-    yield from array(take, bounds, LINE_HEADER.itemsize, "acquisition headers")
-    yield take(SAMPLING_BYTES, "a sampling description")
+        yield from source.optional(source.array(4, what), what)
+    yield from source.array(LINE_HEADER.itemsize, "acquisition headers")
+    yield source.take(SAMPLING_BYTES, "a sampling description")
 
 
 def _read_buffer(parts: Iterator[Buffer]) -> Lines | None:

@@ -47,9 +47,9 @@ class Request:
             if given.get(key) and str(given[key]) != "default":
                 self.name = str(given[key]).strip().removesuffix(".xml")
                 self.chain = read_chain(installed_xml(self.name))
-        ours = {str(key): str(value) for key, value in given.items() if "." in str(key)}
-        known = {key: value for key, value in ours.items() if self.chain.names(key.partition(".")[0])}
-        self.chain = with_properties(self.chain, known)
+        names = {f"{node.classname}." for node in self.chain.nodes}
+        ours = {key: str(value) for key, value in given.items() if key.startswith(tuple(names))}
+        self.chain = with_properties(self.chain, ours)
 
     def xml(self) -> str:
         """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from pipelines.protocol.framing import USUAL, Bounds, Buffer, Message, WireError
+from pipelines.protocol.framing import USUAL, Bounds, Buffer, Message, Source, WireError
 from pipelines.protocol.layouts import read_message
 
 SMALL = 4096  # bytes
@@ -18,7 +18,7 @@ class Wire:
 
     def __init__(self, connection: socket.socket, bounds: Bounds = USUAL) -> None:
         self.socket = connection
-        self.bounds = bounds
+        self._source = Source(self.take, bounds)
         self._sending = threading.Lock()
 
     def read(self) -> Message:
@@ -27,7 +27,7 @@ class Wire:
         Raises `WireError` if the peer vanishes, with what was being read and how much of it came; if the message is
         unknown, too long, or compressed. `TimeoutError` comes from the socket's own deadline.
         """
-        return read_message(self.take, self.bounds)
+        return read_message(self._source)
 
     def send(self, *messages: Message) -> None:
         """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own deadline."""

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pipelines.files.mrd_stream import StreamFile
-from pipelines.protocol.framing import USUAL
+from pipelines.protocol.framing import Source
 from pipelines.protocol.layouts import LONGEST_HEADER, read_message
 from tests.pipelines.mrd_samples import problem_of
 from tests.streaming import bytes_by_hand as by_hand
@@ -18,7 +18,7 @@ HEADER = by_hand.text(3, b"<ismrmrdHeader/>")
 def test_any_source_gives_the_same_message(kind):
     """A source is a function; that the wire's is a socket does not matter."""
     source = io.BytesIO(EACH[kind] + by_hand.CLOSE)
-    message = read_message(lambda n_bytes, _: source.read(n_bytes), USUAL)
+    message = read_message(Source(lambda n_bytes, _: source.read(n_bytes)))
     assert message == by_hand.read_one(EACH[kind])
     assert source.read() == by_hand.CLOSE
 
@@ -32,7 +32,7 @@ def test_samples_can_be_passed_over(kind):
         piece = source.read(n_bytes)
         return piece if n_bytes <= LONGEST_HEADER else b""
 
-    read_message(pass_over, USUAL)
+    read_message(Source(pass_over))
     assert source.read() == by_hand.CLOSE
 
 
