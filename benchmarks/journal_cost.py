@@ -16,8 +16,9 @@ import numpy as np
 from measure import interleave, print_conditions, print_table
 
 from pipelines.hosts.journal import Journal
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import encode_line
-from pipelines.protocol.wire import Id, Message, Wire
+from pipelines.protocol.wire import Wire
 
 FORWARDED, JOURNALLED, MAPPED, DELETED = "forwarded", "and journalled", "and written to a mapped file", "files deleted"
 STEP = 64 << 20

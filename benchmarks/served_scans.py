@@ -15,8 +15,9 @@ import click
 import ismrmrd
 
 from pipelines.hosts.server import Server, Settings
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import encode_line, text_message, text_of
-from pipelines.protocol.wire import Id, Message, Wire
+from pipelines.protocol.wire import Wire
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 

@@ -18,7 +18,7 @@ from served_scans import ScanMessages, connect, reset, run_scan, running_server,
 
 from pipelines.hosts.server import Server, Settings
 from pipelines.hosts.session import Patience
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from pipelines.simulation.simulated_protocol import Protocol
 
 SHARES = {"cut": 0.05, "garbage": 0.02, "stall": 0.01}

@@ -75,19 +75,22 @@ class Gadget:
     def from_properties(cls, values: Mapping[str, str]) -> Gadget:
         """Build the gadget from XML texts. Raises `PipelineError` naming the property, its value and what is right."""
         for name in sorted(cls.stock_only & values.keys()):
-            raise PipelineError(f"{cls.label()}.{name}: honoured only by Gadgetron's own gadget, not by its twin here")
+            raise cls._refusal(name, "honoured only by Gadgetron's own gadget, not by its twin here")
         known = {field.name for field in dataclasses.fields(cls)}
         for name in values:
             if name not in known:
-                have = ", ".join(sorted(known)) or "none"
-                raise PipelineError(f"{cls.label()}.{name}: no such property; properties are {have}")
+                raise cls._refusal(name, f"no such property; properties are {', '.join(sorted(known)) or 'none'}")
         try:
             return TypeAdapter(cls).validate_python(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, (cls.label(), *first["loc"][:1])))
             problem = first["msg"][0].lower() + first["msg"][1:]
-            raise PipelineError(f"{where}: {problem}, got '{first['input']}'") from error
+            name = next(map(str, first["loc"]), None)
+            raise cls._refusal(name, f"{problem}, got '{first['input']}'") from error
+
+    @classmethod
+    def _refusal(cls, name: str | None, sentence: str) -> PipelineError:
+        return PipelineError(sentence, gadget=cls.label(), property=name)
 
 
 def gadget_class(name: str) -> type[Gadget]:

@@ -10,7 +10,8 @@ import datetime
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from kband_core import networks
+from kband_core.finished_file import finished
 
 SHIPPED = Path(__file__).parent / "shipped"
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -151,15 +153,27 @@ def save_model(folder: Path, fields: Mapping[str, Any], module: nn.Module) -> Ca
         raise ValueError(f"model '{card.name}': a name has only letters, digits, - and _")
     text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     for suffix, content in ((".safetensors", data), (".yaml", text.encode())):
-        partial = folder / f"{card.name}{suffix}.partial"
-        partial.write_bytes(content)
-        partial.replace(folder / f"{card.name}{suffix}")  # who reads meanwhile finds a whole file
+        with finished(folder / f"{card.name}{suffix}") as unfinished:
+            unfinished.write_bytes(content)
     return card
+
+
+_searched_first: list[Path] = []
+
+
+@contextmanager
+def searched_first(folder: Path) -> Iterator[None]:
+    """Find the models of `folder` before all others, in the `with` alone: for a card that is named by its file."""
+    _searched_first.insert(0, folder)
+    try:
+        yield
+    finally:
+        _searched_first.remove(folder)
 
 
 def _folders() -> list[Path]:
     named = os.environ.get("KBAND_MODELS", "").split(os.pathsep)
-    return [*(Path(folder) for folder in named if folder), SHIPPED]
+    return [*_searched_first, *(Path(folder) for folder in named if folder), SHIPPED]
 
 
 def _find(name: str) -> Path:

@@ -7,6 +7,8 @@ import logging
 
 import click
 
+from pipelines.idle_threads import sleep_while_waiting
+
 COMMANDS = {
     "simulate": "make a multi-coil raw file of a head phantom",
     "prepare": "make planes to train on from raw files",
@@ -29,6 +31,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
+        sleep_while_waiting()
         return getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

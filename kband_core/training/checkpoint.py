@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 import zipfile
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from kband_core.finished_file import finished
 
 FORMAT = "kband checkpoint 1"
 # what torch.load and the pickle inside raise at bytes that make no sense to them
@@ -21,9 +22,8 @@ DAMAGED = (
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, tensors and plain numbers and texts; the file before it stays until this one is whole."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    torch.save({"format": FORMAT, **state}, unfinished)
-    os.replace(unfinished, path)
+    with finished(path) as unfinished:
+        torch.save({"format": FORMAT, **state}, unfinished)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

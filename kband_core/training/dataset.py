@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.finished_file import finished
 from kband_core.training.acquired import Acquired
 
 FORMAT, VERSION = "kband planes", 1
@@ -75,20 +75,19 @@ class PlaneWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.unfinished")
         self._n = 0
 
     def __enter__(self) -> PlaneWriter:
-        self._file = h5py.File(self._unfinished, "w")
-        self._file.attrs.update(format=FORMAT, version=VERSION)
-        self._file.create_group("planes")
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(finished(self.path, is_wanted=lambda: self._n > 0))
+            self._file = stack.enter_context(h5py.File(unfinished, "w"))
+            self._file.attrs.update(format=FORMAT, version=VERSION)
+            self._file.create_group("planes")
+            self._ending = stack.pop_all()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-        if kind is None and self._n:
-            os.replace(self._unfinished, self.path)
-        self._unfinished.unlink(missing_ok=True)
+        self._ending.__exit__(kind, error, trace)
 
     def __len__(self) -> int:
         return self._n

@@ -14,9 +14,10 @@ import ismrmrd
 from gadgets.errors import PipelineError
 from gadgets.gadget import REGISTRY, Gadget
 from gadgets.items import ReconData
-from pipelines.chain.pipeline import neighbour_problem, resolve
-from pipelines.chain.xml import Chain, External, Node, read_chain
-from pipelines.installation.checkup import OUR_PACKAGES
+from pipelines.chain.chain import Chain, External, Node, resolve
+from pipelines.chain.pipeline import ending_problem, neighbour_problem
+from pipelines.chain.xml import read_chain
+from pipelines.packages import OUR_PACKAGES
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,17 @@ def _stock_only(where: str, is_external: bool) -> Finding:
 
 def _refused(kind: type[Gadget], values: dict[str, str]) -> Iterator[Finding]:
     """Take out each property that the gadget refuses, until it accepts the rest; then see what they name."""
-    refused: set[str] = set()
+    refused: set[str | None] = set()
     while True:
         try:
             gadget = kind.from_properties({name: value for name, value in values.items() if name not in refused})
             yield from _not_found(gadget)
             return
         except PipelineError as error:
-            name = str(error).removeprefix(f"{kind.label()}.").partition(":")[0]
-            if name in refused:
+            if error.property in refused:
                 return  # a property that must be given: what was wrong with it has been said
             yield _error(str(error))
-            refused.add(name)
+            refused.add(error.property)
 
 
 def _not_found(gadget: Gadget) -> Iterator[Finding]:
@@ -166,7 +166,7 @@ def _not_found(gadget: Gadget) -> Iterator[Finding]:
 
 
 def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding]:
-    arriving = (ismrmrd.Acquisition, ReconData) if chain.dialect == "bare" else (ismrmrd.Acquisition,)
+    arriving = (ismrmrd.Acquisition, ReconData) if chain.form == "bare" else (ismrmrd.Acquisition,)
     first, last = classes[0], classes[-1]
     if first and not set(first.accepts) & set(arriving):
         yield _error(f"{first.label()} is the first gadget and accepts {_names(first.accepts)}, but "
@@ -174,10 +174,8 @@ def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding
     for before, after in itertools.pairwise(classes):
         if before and after and (problem := neighbour_problem(before, after)):
             yield _error(problem)
-    unwritten = [kind for kind in last.emits if kind is not ismrmrd.Image] if last else []
-    if unwritten and chain.dialect != "bare":
-        yield _error(f"{last.label()} ends the chain and emits {_names(unwritten)}, which Gadgetron drops for want of "
-                     "a writer; a chain must end with Image")  # fmt: skip
+    if last and chain.form != "bare" and (problem := ending_problem(last)):
+        yield _error(f"{problem}, which Gadgetron drops for want of a writer; a chain must end with Image")
 
 
 def _names(kinds: Iterable[type]) -> str:

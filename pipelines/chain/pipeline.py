@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
 from pathlib import Path
+
+import ismrmrd
 
 import gadgets  # noqa: F401 - registers every gadget
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, gadget_class
 from gadgets.scan import Scan
-from pipelines.chain.xml import Node, read_chain
+from pipelines.chain.chain import Chain, resolve
+from pipelines.chain.xml import read_chain
 
 
 class Pipeline:
@@ -26,7 +28,12 @@ class Pipeline:
     @classmethod
     def from_xml(cls, text: str | bytes) -> Pipeline:
         """Build from XML. Raises `PipelineError` for an unknown gadget, a wrong property, or impossible neighbours."""
-        nodes = read_chain(text).nodes
+        return cls.from_chain(read_chain(text))
+
+    @classmethod
+    def from_chain(cls, chain: Chain) -> Pipeline:
+        """Build from a chain. Raises as `from_xml` does."""
+        nodes = chain.nodes
         return cls([gadget_class(node.classname).from_properties(resolve(node, nodes)) for node in nodes])
 
     def open(self, scan: Scan) -> None:
@@ -47,20 +54,10 @@ def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
     return f"{after.label()} accepts {accepts}, but {before.label()} before it emits {', '.join(refused)}"
 
 
-def resolve(node: Node, nodes: Iterable[Node]) -> dict[str, str]:
-    """Replace values `property@gadget` by that property of the gadget of that name. Raises `PipelineError`."""
-    named = {other.name: other for other in nodes if other.name}
-    resolved = dict(node.properties)
-    for name, value in node.properties.items():
-        if "@" not in value:
-            continue
-        wanted, _, at = value.partition("@")
-        if at not in named or wanted not in named[at].properties:
-            raise PipelineError(
-                f"{node.classname}.{name}: '{value}' refers to nothing; no gadget is named '{at}' with '{wanted}'"
-            )
-        resolved[name] = named[at].properties[wanted]
-    return resolved
+def ending_problem(last: type[Gadget]) -> str | None:
+    """Say what a chain that ends with this gadget gives besides images, or None if it gives images alone."""
+    others = [kind.__name__ for kind in last.emits if kind is not ismrmrd.Image]
+    return f"{last.label()} ends the chain and emits {' or '.join(others)}" if others else None
 
 
 def load_xml(pipeline: str) -> str | bytes:

@@ -1,58 +1,24 @@
-"""Read a chain from XML: version 2, the legacy dialect, or the bare chain that an external node is given."""
+"""Chains from XML, of version 2, legacy, or bare as an external node is given one; and back, bare."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from gadgets.errors import PipelineError
+from pipelines.chain.chain import Chain, External, Form, Node, resolve
 
 LARGEST_XML = 1_000_000  # bytes; the largest that Gadgetron ships has 30,000
 BRANCHES = ("parallel", "distributed", "parallelprocess", "puredistributed", "purestream", "branch", "merge")
 IGNORED = {"version 2": (), "legacy": ("reader", "writer"), "bare": ("version",)}
 
-Dialect = Literal["version 2", "legacy", "bare"]
-
-
-@dataclass(frozen=True)
-class Node:
-    """One gadget as written. `is_external`: it stands inside `<external>`, which Gadgetron does not look into."""
-
-    classname: str
-    properties: dict[str, str]
-    name: str | None
-    dll: str | None
-    is_external: bool
-
-
-@dataclass(frozen=True)
-class External:
-    """Attributes of `<execute>`, by which Gadgetron starts a module, and of `<connect>`, by which it finds one."""
-
-    execute: dict[str, str] | None
-    connect: dict[str, str] | None
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A chain as written, `<external>` flattened in place.
-
-    `absent` names the sections that version 2 should have and that are missing or empty; `remarks` are other flaws of
-    the XML that do not stop it.
-    """
-
-    dialect: Dialect
-    nodes: tuple[Node, ...]
-    externals: tuple[External, ...] = ()
-    absent: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-
 
 def read_chain(text: str | bytes) -> Chain:
-    """Read a chain. Raises `PipelineError` if it is not XML, not a known dialect, or branches."""
+    """Read a chain. Raises `PipelineError` if it is not XML, no known form, or branches."""
     root = _parse(text.encode() if isinstance(text, str) else text)
     tag = _tag(root)
     if tag == "gadgetronStreamConfiguration":
@@ -72,6 +38,16 @@ def read_chain(text: str | bytes) -> Chain:
     return replace(_Found("version 2").chain(stream), absent=absent)
 
 
+def write_chain(chain: Chain) -> str:
+    """Write a chain bare. Raises `PipelineError` for a reference that leads nowhere."""
+    gadgets = []
+    for node in chain.nodes:
+        values = resolve(node, chain.nodes).items()
+        properties = "".join(f"<property name={quoteattr(n)} value={quoteattr(v)}/>" for n, v in values)
+        gadgets.append(f"<gadget><classname>{escape(node.classname)}</classname>{properties}</gadget>")
+    return f"<configuration>{''.join(gadgets)}</configuration>"
+
+
 def _parse(text: bytes) -> Any:
     if len(text) > LARGEST_XML:
         raise PipelineError(f"pipeline XML has {len(text):,} bytes, at most {LARGEST_XML:,} are accepted")
@@ -87,14 +63,14 @@ def _parse(text: bytes) -> Any:
 class _Found:
     """What has been read so far."""
 
-    dialect: Dialect
+    form: Form
     nodes: list[Node] = field(default_factory=list)
     externals: list[External] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def chain(self, parent: Any) -> Chain:
-        self._line(parent, IGNORED[self.dialect], is_external=self.dialect == "bare")
-        return Chain(self.dialect, tuple(self.nodes), tuple(self.externals), remarks=tuple(self.remarks))
+        self._line(parent, IGNORED[self.form], is_external=self.form == "bare")
+        return Chain(self.form, tuple(self.nodes), tuple(self.externals), remarks=tuple(self.remarks))
 
     def _line(self, parent: Any, ignored: tuple[str, ...], is_external: bool) -> None:
         n_before = len(self.nodes)
@@ -112,8 +88,8 @@ class _Found:
             raise PipelineError(f"<{_tag(parent)}> holds 0 gadgets, at least 1 expected")
 
     def _external(self, element: Any) -> None:
-        if self.dialect == "legacy":
-            self.remarks.append("<external> is not read by Gadgetron in the legacy dialect; write version 2")
+        if self.form == "legacy":
+            self.remarks.append("<external> is not read by Gadgetron in the legacy form; write version 2")
         how = {tag: _child(element, tag) for tag in ("execute", "connect")}
         self.externals.append(External(**{tag: None if e is None else dict(e.attrib) for tag, e in how.items()}))
         configuration = _child(element, "configuration")
@@ -135,9 +111,9 @@ class _Found:
                 raise PipelineError(f"{classname}: a <property> has no name")
             if name in properties:
                 self.remarks.append(f"{classname}.{name} is given twice; the last one counts")
-            if self.dialect == "legacy" and item.attrib:
+            if self.form == "legacy" and item.attrib:
                 self.remarks.append(f"{classname}.{name} is written as attributes, which Gadgetron does not read in "
-                                    "the legacy dialect; write <name> and <value>")  # fmt: skip
+                                    "the legacy form; write <name> and <value>")  # fmt: skip
             properties[name] = value
         name, dll = _text(element, "name") or None, _text(element, "dll") or None
         return Node(classname, properties, name, dll, is_external)

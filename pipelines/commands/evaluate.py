@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +51,13 @@ def evaluate(
     from pipelines.evaluation.evaluation import image_of
     from pipelines.files.finished_file import FileProblem
 
-    model = _registered(model)
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
     found: list[Judged] = []
     n_failed = 0
     for path in raws:
         try:
-            evaluation = judge(model, path, undersampling, rng=torch.Generator().manual_seed(seed))
+            with _registered(model) as name:
+                evaluation = judge(name, path, undersampling, rng=torch.Generator().manual_seed(seed))
         except (FileProblem, PipelineError, ScanError, ValueError) as problem:
             click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
             n_failed += 1
@@ -67,21 +67,26 @@ def evaluate(
         click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}{left_out}")
         _print(of_file)
         found += of_file
-    if output and found:
-        _write(output, found)
-    if picture and found:
-        _draw(picture, found)
+    try:
+        if output and found:
+            _write(output, found)
+        if picture and found:
+            _draw(picture, found)
+    except FileProblem as problem:
+        raise click.ClickException(str(problem)) from problem
     if n_failed:
         raise SystemExit(1)
 
 
-def _registered(model: str) -> str:
-    """Let the registry find the model of a card."""
+@contextmanager
+def _registered(model: str) -> Iterator[str]:
+    """Give the name of a model; where its card was given, let the registry find it."""
+    from kband_core.models import searched_first
+
     card = Path(model)
-    if card.suffix != ".yaml" or not card.is_file():
-        return model
-    os.environ["KBAND_MODELS"] = os.pathsep.join(filter(None, (str(card.parent), os.environ.get("KBAND_MODELS"))))
-    return card.stem
+    is_card = card.suffix == ".yaml" and card.is_file()
+    with searched_first(card.parent) if is_card else nullcontext():
+        yield card.stem if is_card else model
 
 
 def _name(one: Judged) -> str:
@@ -103,8 +108,10 @@ def _print(found: Sequence[Judged]) -> None:
 
 
 def _write(path: Path, found: Sequence[Judged]) -> None:
+    from pipelines.files.finished_file import finished_file
+
     columns = ("file", "slice", "contrast", "repetition", "partition", "method", "acceleration")
-    with path.open("w", newline="") as file:
+    with finished_file(path) as unfinished, unfinished.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow((*columns, *SHOWN))
         for one in found:
@@ -113,7 +120,9 @@ def _write(path: Path, found: Sequence[Judged]) -> None:
 
 
 def _draw(path: Path, found: Sequence[Judged]) -> None:
+    from pipelines.files.finished_file import finished_file
     from pipelines.pictures.error_maps import error_maps
 
-    error_maps(found).savefig(path, format="png")
+    with finished_file(path) as unfinished:
+        error_maps(found).savefig(unfinished, format="png")
     click.echo(f"{path}: errors times 5")

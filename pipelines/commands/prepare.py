@@ -74,7 +74,7 @@ def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"]
     Raises what reading and gadgets raise, or `ValueError` where no plane came, and writes nothing.
     """
     from kband_core.training.dataset import Plane, PlaneWriter
-    from pipelines.files.plane_source import open_planes
+    from pipelines.planes.plane_source import open_planes
 
     n_empty = 0
     with open_planes(path, middle=middle) as source, PlaneWriter(part) as writer:

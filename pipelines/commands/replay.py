@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -17,17 +16,16 @@ from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
+from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pace import paced, repetition_ms
-from pipelines.chain.pipeline import Pipeline, load_xml
+from pipelines.chain.pipeline import Pipeline, ending_problem, load_xml
 from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.xml import read_chain
 from pipelines.files.finished_file import FileProblem, refuse_existing
 from pipelines.files.mrd_file import ImageFile, read_images
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
-from pipelines.protocol.messages import text_message
-from pipelines.protocol.request import Request
-from pipelines.protocol.wire import Id
 
 Pace = Callable[..., Iterator[Any]]
 Road = Callable[[UpToDamage, Verdict], Iterator[Any]]
@@ -76,7 +74,7 @@ def replay(
     as_due = _at_scanner_pace if pace == "scanner" else _at_once
     try:
         if address is None:
-            road = partial(_here, _overridden(load_xml(pipeline), parameters), as_due)
+            road = partial(_here, _overridden(read_chain(load_xml(pipeline)), parameters), as_due)
         else:
             is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
             xml = load_xml(pipeline) if is_file else None
@@ -145,10 +143,10 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
         return f"{error}, so it is not compared with"
 
 
-def _here(xml: str | bytes, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
+def _here(chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
     """Reconstruct in this process; reading goes on while gadgets compute."""
     lines = pump(as_due(raw), READ_AHEAD)
-    return run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
+    return run(Pipeline.from_chain(chain), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
 
 
 def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
@@ -170,17 +168,9 @@ def _progress(lines: Iterator[Any], raw: UpToDamage, *, delay: float = 0.5) -> I
     return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
 
 
-def _overridden(xml: str | bytes, parameters: Mapping[str, str]) -> str | bytes:
-    """Set properties in a chain as the server does. Raises `PipelineError` if there is no such thing."""
-    if parameters:
-        request = Request(text_message(Id.CONFIG_TEXT, xml))
-        names = [node.classname for node in request.chain.nodes]
-        for gadget in {key.partition(".")[0] for key in parameters} - set(names):
-            raise PipelineError(f"no gadget '{gadget}' in the pipeline; it has {', '.join(names)}")
-        request.override(json.dumps(parameters))
-        xml = request.xml()
-    last = Pipeline.from_xml(xml).gadgets[-1]
-    if ismrmrd.Image not in last.emits:
-        kinds = ", ".join(kind.__name__ for kind in last.emits)
-        raise PipelineError(f"{last.label()} ends the chain and emits {kinds}, but an image file holds only images")
-    return xml
+def _overridden(chain: Chain, parameters: Mapping[str, str]) -> Chain:
+    """Set properties of a chain. Raises `PipelineError` if there is no such thing, or if no image comes of it."""
+    chain = with_properties(chain, parameters)
+    if problem := ending_problem(type(Pipeline.from_chain(chain).gadgets[-1])):
+        raise PipelineError(f"{problem}, but an image file holds only images")
+    return chain

@@ -1,4 +1,4 @@
-"""`kband simulate`: a raw data set of a head that never was, from a scanner that is not there."""
+"""`kband simulate`: a raw data set of a head phantom, as a scanner would have sent it."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
 
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
-    from pipelines.files.finished_file import FileProblem
+    from pipelines.files.finished_file import FileProblem, finished_file
     from pipelines.files.mrd_file import RawFile, read_images
-    from pipelines.pictures.montage import comparison, montage  # matplotlib is slow to import; other commands need none
+    from pipelines.pictures.montage import beside_references, montage  # matplotlib is slow to import
 
     output = output or images.with_suffix(".png")
     if output.suffix.lower() != ".png":
@@ -38,10 +38,9 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
                 references = scan.reference()
             if not references:
                 raise click.ClickException(f"{reference}: no reference images; only simulated scans have them")
-            figure = comparison(shown, references, f"{images.name} against {reference.name}")
-        figure.savefig(output, format="png")
+            figure = beside_references(shown, references, f"{images.name} against {reference.name}")
+        with finished_file(output) as unfinished:
+            figure.savefig(unfinished, format="png")
     except (FileProblem, ValueError) as problem:
         raise click.ClickException(str(problem)) from problem
-    except OSError as error:
-        raise click.ClickException(f"{output}: cannot be written ({error.strerror})") from error
     click.echo(f"{output}: {len(shown)} images" if len(shown) > 1 else f"{output}: 1 image")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
 
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer, acquired_lines
-from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.kband_recon import KBandRecon
 from gadgets.recon.reconstruction import Reconstruction, combine_coils
@@ -24,8 +24,10 @@ from kband_core.fourier import to_kspace
 from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, nmse, psnr, ssim
 from kband_core.quality import weighted_error_by_radius
 from kband_core.training.undersampling import Undersampling
+from pipelines.chain.chain import with_properties
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import Verdict, run
+from pipelines.chain.xml import read_chain
 from pipelines.evaluation.undersampled_scan import undersample
 from pipelines.files.mrd_stream import open_raw
 
@@ -116,13 +118,10 @@ def before_network(
     Where none are flagged, `acs_lines` central ones calibrate: of the scan without omissions those that calibrate the
     one with them, for other lines would give other coils and other maps.
     """
-    whole = Pipeline.from_xml(installed_xml("kband")).gadgets
-    before = next(n for n, gadget in enumerate(whole) if isinstance(gadget, KBandRecon))
-    gadgets = [
-        replace(gadget, acs_lines=acs_lines) if isinstance(gadget, AcquisitionBuffer) else gadget
-        for gadget in whole[:before]
-    ]
-    return list(run(Pipeline(gadgets), scan, lines, Verdict()))
+    chain = with_properties(read_chain(installed_xml("kband")), {"AcquisitionBuffer.acs_lines": str(acs_lines)})
+    gadgets = Pipeline.from_chain(chain).gadgets
+    before = itertools.takewhile(lambda gadget: not isinstance(gadget, KBandRecon), gadgets)
+    return list(run(Pipeline(list(before)), scan, lines, Verdict()))
 
 
 class _ZeroFilled:

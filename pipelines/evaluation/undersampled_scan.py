@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gadgets import flags, ismrmrd
+from gadgets import flags
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.training.undersampling import Undersampling
 

@@ -1,1 +1,1 @@
-"""Files: raw lines, images, planes, and data sets of others."""
+"""MRD files and streams: raw lines in, images out, each finished or absent."""

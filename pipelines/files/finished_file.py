@@ -1,13 +1,15 @@
-"""A file stands complete under its name, or not at all; and no file is replaced that nobody wanted replaced."""
+"""What is wrong with a file is one sentence that names it; and no file is replaced that nobody wanted replaced."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import h5py
+
+from kband_core.finished_file import finished
 
 
 class FileProblem(Exception):
@@ -25,21 +27,24 @@ def refuse_existing(path: Path | str, overwrite: bool, *, inputs: Iterable[Path]
 
 
 @contextmanager
-def finished_or_absent(path: Path | str, overwrite: bool) -> Iterator[h5py.File]:
-    """Write to a file beside `path` that takes its name only at the end."""
+def finished_hdf5(
+    path: Path | str, overwrite: bool, *, is_wanted: Callable[[], bool] = lambda: True
+) -> Iterator[h5py.File]:
+    """Give an HDF5 file to be written; see `finished`."""
     refuse_existing(path, overwrite)
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    with writing(path):
-        file = h5py.File(unfinished, "w")
-    try:
+    with ExitStack() as ending:
+        with writing(path):
+            file = ending.enter_context(h5py.File(ending.enter_context(finished(path, is_wanted=is_wanted)), "w"))
         yield file
         with writing(path):
-            file.close()
-            os.replace(unfinished, target)
-    finally:
-        file.close()
-        unfinished.unlink(missing_ok=True)
+            ending.close()
+
+
+@contextmanager
+def finished_file(path: Path | str) -> Iterator[Path]:
+    """Give the path of a file to be written, whatever it is; see `finished`."""
+    with writing(path), finished(path) as unfinished:
+        yield unfinished
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 import h5py
 import numpy as np
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 
 PARTS = ("header", "attributes", "data")
 
@@ -20,9 +20,6 @@ class ImageGroup:
     def __init__(self, group: h5py.Group) -> None:
         self._group = group
         self._variables: dict[tuple[int, tuple[int, ...], str], h5py.Group] = {}
-
-    def __len__(self) -> int:
-        return sum(len(variable["header"]) for variable in self._variables.values())
 
     def append(self, image: ismrmrd.Image) -> None:
         """Add one image behind those of its kind."""

@@ -12,8 +12,8 @@ from types import TracebackType
 import h5py
 import numpy as np
 
-from gadgets import ismrmrd
-from pipelines.files.finished_file import FileProblem, finished_or_absent, writing
+from gadgets.mrd import ismrmrd
+from pipelines.files.finished_file import FileProblem, finished_hdf5, writing
 from pipelines.files.image_group import ImageGroup, images_below
 
 hdf5 = ismrmrd.hdf5
@@ -118,7 +118,7 @@ def write_raw(
     overwrite: bool = False,
 ) -> None:
     """Write an MRD file of raw lines and waveforms, block by block, and the images they were made from, if any."""
-    with finished_or_absent(path, overwrite) as file, writing(path):
+    with finished_hdf5(path, overwrite) as file, writing(path):
         group = file.create_group("dataset")
         _write_header(group, header_xml)
         lines = ((np.frombuffer(line.getHead(), hdf5.acquisition_header_dtype)[0], line.traj.ravel(),
@@ -149,8 +149,8 @@ class ImageFile:
     """
 
     def __init__(self, path: Path | str, header_xml: str, *, overwrite: bool = False) -> None:
-        self.path, self._header_xml = path, header_xml
-        self._unfinished = finished_or_absent(path, overwrite)
+        self.path, self._header_xml, self._n_images = path, header_xml, 0
+        self._unfinished = finished_hdf5(path, overwrite, is_wanted=lambda: self._n_images > 0)
 
     def __enter__(self) -> ImageFile:
         group = self._unfinished.__enter__().create_group("dataset")
@@ -159,14 +159,13 @@ class ImageFile:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None and not self._images:
-            kind, error = EOFError, EOFError("no image came")  # makes the unfinished file go; not raised from here
         self._unfinished.__exit__(kind, error, trace)
 
     def append(self, image: ismrmrd.Image) -> None:
         """Add one image."""
         with writing(self.path):
             self._images.append(image)
+        self._n_images += 1
 
 
 def read_images(path: Path | str) -> list[ismrmrd.Image]:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import ismrmrd
 import numpy as np
 
+from gadgets.mrd import ismrmrd
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
+from pipelines.protocol.framing import ID_BYTES, Buffer, Id, Message, Source, Unsupported, WireError
+from pipelines.protocol.layouts import LONGEST_HEADER, body, read_message
 from pipelines.protocol.messages import decode_line, text_of
-from pipelines.protocol.wire import (
-    COMPRESSED,
-    CONFIG_NAME_BYTES,
-    COUNT_OFFSETS,
-    LINE_HEADER_BYTES,
-    VERSION_AND_FLAGS,
-    WAVEFORM_HEADER_BYTES,
-    Id,
-    Limits,
-    Message,
-)
 
 log = logging.getLogger(__name__)
 
 FIRST_MESSAGES = (Id.CONFIG_FILE, Id.CONFIG_TEXT, Id.HEADER)
 READ = (*FIRST_MESSAGES, Id.TEXT, Id.ACQUISITION, Id.WAVEFORM, Id.CLOSE)
-ID_BYTES = 2
 
 
 class StreamFile:
@@ -47,8 +36,9 @@ class StreamFile:
             self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by __exit__
         except OSError as error:
             raise FileProblem(f"{path}: cannot be opened ({error.strerror})") from error
+        self._size = os.fstat(self._file.fileno()).st_size
         self.is_closed = self.is_damaged = False
-        self._found: dict[int, list[tuple[int, int]]] = {Id.ACQUISITION: [], Id.WAVEFORM: [], Id.HEADER: []}
+        self._found: dict[int, list[int]] = {Id.ACQUISITION: [], Id.WAVEFORM: [], Id.HEADER: []}
         try:
             self._find_messages()
             if not self._found[Id.HEADER]:
@@ -56,7 +46,7 @@ class StreamFile:
         except FileProblem:
             self._file.close()
             raise
-        self.header_xml = text_of(self._read(*self._found[Id.HEADER][0], Id.HEADER, 4))
+        self.header_xml = text_of(self._read(self._found[Id.HEADER][0]))
 
     def __enter__(self) -> StreamFile:
         return self
@@ -68,13 +58,12 @@ class StreamFile:
         return len(self._found[Id.ACQUISITION])
 
     def __iter__(self) -> Iterator[ismrmrd.Acquisition]:
-        for at, length in self._found[Id.ACQUISITION]:
-            yield decode_line(self._read(at, length, Id.ACQUISITION, LINE_HEADER_BYTES))
+        return map(decode_line, map(self._read, self._found[Id.ACQUISITION]))
 
     def waveforms(self) -> Iterator[ismrmrd.Waveform]:
         """Iterate over the waveforms in file order."""
-        for at, length in self._found[Id.WAVEFORM]:
-            head, samples = self._read(at, length, Id.WAVEFORM, WAVEFORM_HEADER_BYTES).parts
+        for message in map(self._read, self._found[Id.WAVEFORM]):
+            head, samples = message.parts
             yield ismrmrd.Waveform(head, np.frombuffer(samples, np.uint32))
 
     def reference(self) -> list[ismrmrd.Image]:
@@ -82,46 +71,74 @@ class StreamFile:
         return []
 
     def _find_messages(self) -> None:
-        """Note where every whole message lies, without reading the samples."""
-        size, at = os.fstat(self._file.fileno()).st_size, 0
-        while at < size and not self.is_closed:
-            start = os.pread(self._file.fileno(), ID_BYTES + LINE_HEADER_BYTES, at)
-            number = int.from_bytes(start[:ID_BYTES], "little")
-            length = self._body_bytes(number, start[ID_BYTES:])
-            if length is None or at + ID_BYTES + length > size:
-                self.is_damaged = (number not in READ and size - at >= ID_BYTES) or (length or 0) > Limits.line
+        """Note where every whole message begins, without reading the samples."""
+        place = _Place(self._file.fileno(), 0, self._size)
+        while place.at < self._size and not self.is_closed:
+            start = place.at
+            try:
+                number = self._pass_over(place)
+            except Unsupported as error:
+                raise FileProblem(f"{self.path}: line {len(self)}: {error}") from error
+            except (EOFError, WireError) as error:
+                self.is_damaged = isinstance(error, WireError)
                 log.warning(
                     "%s: the last %s bytes are not a whole message and are ignored; %d lines stand before them",
-                    self.path, f"{size - at:,}", len(self),
+                    self.path, f"{self._size - start:,}", len(self),
                 )  # fmt: skip
                 return
             if number in self._found:
-                self._found[number].append((at + ID_BYTES, length))
-            at += ID_BYTES + length
+                self._found[number].append(start)
             self.is_closed = number == Id.CLOSE
 
-    def _body_bytes(self, number: int, start: bytes) -> int | None:
-        """Return the length of a message from its first bytes; None if these are too few, or no message."""
-        try:
-            if number == Id.ACQUISITION:
-                if VERSION_AND_FLAGS.unpack_from(start)[1] & COMPRESSED:
-                    raise FileProblem(f"{self.path}: line {len(self)} is compressed, which is not supported")
-                samples, channels, dimensions = (struct.unpack_from("<H", start, at)[0] for at in COUNT_OFFSETS)
-                return LINE_HEADER_BYTES + samples * (4 * dimensions + 8 * channels)
-            if number == Id.WAVEFORM:
-                header = ismrmrd.WaveformHeader.from_buffer_copy(start)
-                return WAVEFORM_HEADER_BYTES + 4 * header.channels * header.number_of_samples
-            if number in (Id.HEADER, Id.CONFIG_TEXT, Id.TEXT):
-                return 4 + struct.unpack_from("<I", start)[0]
-        except (struct.error, ValueError):
-            return None
-        return {Id.CONFIG_FILE: CONFIG_NAME_BYTES, Id.CLOSE: 0}.get(number)
+    def _pass_over(self, place: _Place) -> int:
+        """Go behind the message that begins at `place`; return its number."""
+        source = Source(place.pass_over)
+        _, number = source.number("<H", "a message number")
+        if number not in READ:
+            raise WireError(f"message {number} is none of a file's")
+        for _ in body(number, source):
+            pass
+        return number
 
-    def _read(self, at: int, length: int, number: Id, head_bytes: int) -> Message:
-        parts = tuple(memoryview(np.empty(n_bytes, np.uint8)) for n_bytes in (head_bytes, length - head_bytes))
-        if os.preadv(self._file.fileno(), parts, at) != length:
-            raise FileProblem(f"{self.path}: {length:,} bytes at byte {at:,} cannot be read any more")
-        return Message(number, parts)
+    def _read(self, at: int) -> Message:
+        try:
+            return read_message(Source(_Place(self._file.fileno(), at, self._size).take))
+        except (EOFError, WireError) as error:
+            raise FileProblem(f"{self.path}: the message at byte {at:,} cannot be read any more ({error})") from error
+
+
+class _Place:
+    """A place in a file, from which bytes are taken up to `end`. Raises `EOFError` where there are too few."""
+
+    def __init__(self, descriptor: int, at: int, end: int) -> None:
+        self._descriptor, self.at, self._end = descriptor, at, end
+
+    def take(self, n_bytes: int, what: str) -> Buffer:
+        """Read so many bytes."""
+        read = os.pread if n_bytes <= LONGEST_HEADER else _read_samples
+        piece = read(self._descriptor, n_bytes, self._go_on(n_bytes, what))
+        if len(piece) < n_bytes:
+            raise EOFError(f"{what} ends too early")
+        return piece
+
+    def pass_over(self, n_bytes: int, what: str) -> Buffer:
+        """Read what may be a header, go behind all else."""
+        if n_bytes <= LONGEST_HEADER:
+            return self.take(n_bytes, what)
+        self._go_on(n_bytes, what)
+        return b""
+
+    def _go_on(self, n_bytes: int, what: str) -> int:
+        start, self.at = self.at, self.at + n_bytes
+        if self.at > self._end:
+            raise EOFError(f"{what} ends too early")
+        return start
+
+
+def _read_samples(descriptor: int, n_bytes: int, at: int) -> Buffer:
+    """Read into memory that gadgets may write to."""
+    samples = memoryview(np.empty(n_bytes, np.uint8))
+    return samples[: os.preadv(descriptor, [samples], at)]
 
 
 Raw = RawFile | StreamFile

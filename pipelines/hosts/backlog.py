@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from pipelines.protocol.wire import Message
+from pipelines.protocol.framing import Message
 
 OBJECT_BYTES = 1024  # what Python needs for a message beside its bytes, at most; an empty text has 6 of these
 

@@ -19,8 +19,10 @@ import ismrmrd
 from gadgets.errors import PipelineError, ScanError
 from pipelines.chain.run import Verdict
 from pipelines.hosts.images_due import ImagesDue
+from pipelines.protocol.framing import CLOSE, Id, Message
+from pipelines.protocol.layouts import CONFIG_NAME_BYTES
 from pipelines.protocol.messages import decode_image, encode_line, text_message, text_of
-from pipelines.protocol.wire import CLOSE, CONFIG_NAME_BYTES, Id, Message, Wire
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ import logging
 from gadgetron.external import Connection
 
 from pipelines.hosts.module import reconstruct
-from pipelines.protocol.wire import Wire, WireError
+from pipelines.protocol.framing import WireError
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kband_core.finished_file import finished
 from pipelines.hosts.anonymise import anonymised
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import Buffer, Id, Message
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Journal:
 
     def _write(self, message: Message) -> None:
         """Write a message in one system call; a second one follows only to learn why the first wrote too little."""
-        parts: list[Buffer] = [message.id.to_bytes(2, "little"), *message.parts]
+        parts = message.pieces()
         n_written = os.writev(self._descriptor, parts)
         if n_written < message.size:
             rest = b"".join(parts)[n_written:]
@@ -140,9 +141,8 @@ class Journal:
 
 def write_verdict(path: Path, verdict: Mapping[str, Any]) -> None:
     """Write a verdict as JSON: under its name it stands complete. Raises `OSError`."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(verdict, indent=1, default=str) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    with finished(path) as unfinished:
+        unfinished.write_text(json.dumps(verdict, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _release(_: Path, descriptor: int) -> None:

@@ -13,6 +13,7 @@ from gadgets.items import ImageArray, ReconData
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import Verdict, pump, run
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import (
     decode_image,
     decode_line,
@@ -23,7 +24,7 @@ from pipelines.protocol.messages import (
     text_of,
 )
 from pipelines.protocol.recon_data import decode_recon_data
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

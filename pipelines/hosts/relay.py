@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.pool import Worker
+from pipelines.protocol.framing import CLOSE, Id, Message, WireError
 from pipelines.protocol.messages import text_message, text_of
-from pipelines.protocol.wire import CLOSE, Id, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 
 NOT_FOR_CHAINS = (Id.TEXT, Id.RESPONSE)
 LOOKS_PER_PATIENCE = 8

@@ -19,10 +19,12 @@ from pipelines.chain.run import Verdict
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay
-from pipelines.protocol.dialect import Dialect, Voice
+from pipelines.protocol.dialect import Dialect
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import text_of
 from pipelines.protocol.request import Request, looks_like_parent
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.voice import Voice
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.protocol.wire import Message
+from pipelines.protocol.framing import Message
 
 
 class Unkept:

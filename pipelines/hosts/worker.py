@@ -21,8 +21,9 @@ import structlog
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
+from pipelines.protocol.framing import CLOSE, Id, WireError
 from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import CLOSE, Id, Wire, WireError
+from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
 

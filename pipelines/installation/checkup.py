@@ -10,25 +10,17 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+
+from pipelines.installation.check import Check
+from pipelines.installation.gadgetron_python import check_gadgetron_python
+from pipelines.packages import OUR_FOLDER, OUR_PACKAGES
 
 DISTRIBUTIONS = ("kband", "torch", "numpy", "h5py", "ismrmrd", "gadgetron")
 CONFIGURATIONS = Path("share", "gadgetron", "config")  # where Gadgetron looks, below its home
-OUR_PACKAGES = ("kband_core", "gadgets", "pipelines")
-OUR_FOLDER = Path(__file__).resolve().parents[2]
 CONNECT = re.compile(rb"<connect\s[^>]*>")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. *error*: nothing works before it is mended; *warning*: something will not."""
-
-    level: Literal["ok", "warning", "error"]
-    sentence: str
 
 
 def check_all() -> Iterator[Check]:
@@ -41,8 +33,6 @@ def check_all() -> Iterator[Check]:
     yield from check_models()
     yield from check_pipelines()
     yield from check_copies(Path(sys.prefix), os.environ.get("GADGETRON_HOME"))
-    from pipelines.installation.gadgetron_python import check_gadgetron_python
-
     yield from check_gadgetron_python()
 
 

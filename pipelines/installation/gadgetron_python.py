@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipelines.installation.checkup import OUR_FOLDER, Check
+from pipelines.installation.check import Check
+from pipelines.packages import OUR_FOLDER
 
 NAMES = ("python", "python3")  # in the order in which Gadgetron tries them
 OLDEST = (3, 6)

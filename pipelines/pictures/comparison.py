@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import ismrmrd
 import numpy as np
 import torch
 
+from gadgets.mrd import ismrmrd
 from kband_core.metrics import nrmse, ssim
 
 

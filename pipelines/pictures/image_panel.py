@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from pipelines.pictures.comparison import compare, part_shown, shown_pixels
 
 TEXT, QUIET, AMBER, RED = "#f0f0f0", "#a8aeb4", "#ffc04d", "#ff5a52"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from pipelines.pictures.image_panel import RED, TEXT, Panel, comparison_panels, image_panel
 
 MOST_PANELS = 64
@@ -42,7 +42,7 @@ def montage(images: Sequence[ismrmrd.Image], title: str) -> Figure:
     return draw(_rows(panels, n_columns), title)
 
 
-def comparison(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Image], title: str) -> Figure:
+def beside_references(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Image], title: str) -> Figure:
     """Draw rows of images, their references and five-fold differences; of more than 21 images, 21 evenly chosen.
 
     A reference belongs to all images of its slice; maps of quantities have none and are left out. Raises `ValueError`

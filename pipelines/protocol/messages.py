@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any
 
-import ismrmrd
 import numpy as np
 
 from gadgets.errors import ScanError
 from gadgets.items import ImageArray
-from pipelines.protocol.wire import LINE_HEADER_BYTES, PIXELS, Id, Message
+from gadgets.mrd import ismrmrd
+from pipelines.protocol.framing import Id, Message
+from pipelines.protocol.layouts import PIXELS
 
 
 def text_message(number: Id, text: str | bytes, *, nul: bool = False) -> Message:
@@ -82,22 +81,3 @@ def encode_image_array(array: ImageArray) -> Message:
             b"\0\0",  # no waveforms, no acquisition headers
         ),
     )
-
-
-def decode_array(parts: Iterator[Any], dtype: np.dtype) -> np.ndarray:
-    """Read an array from the pieces rank, dimensions, bytes, its axes in C order: the reverse of the wire's.
-
-    Rank 0 is how Gadgetron writes an array that was never filled: empty. Raises `ScanError` for impossible dimensions.
-    """
-    (rank,) = struct.unpack("<Q", next(parts))
-    shape = struct.unpack(f"<{rank}Q", next(parts))
-    flat = np.frombuffer(next(parts), dtype)
-    if rank == 0:
-        return flat
-    try:
-        return flat.reshape(shape[::-1])
-    except (ValueError, OverflowError) as error:  # beside a 0 any length fits
-        raise ScanError(f"ReconData: an array of {' × '.join(map(str, shape))} cannot be") from error
-
-
-LINE_HEADER = np.dtype((np.void, LINE_HEADER_BYTES))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeAlias
 
-import ismrmrd
 import numpy as np
 
 from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.items import ReconData
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Encoding, Scan
-from pipelines.protocol.messages import LINE_HEADER, decode_array
-from pipelines.protocol.wire import Limits, Message
-
-Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]  # k-space and headers of a buffer
+from pipelines.protocol.framing import Bounds, Message
+from pipelines.protocol.recon_bytes import LINE_HEADER, Lines, read_recon_data
 
 
 def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconData]:
@@ -25,32 +21,13 @@ def decode_recon_data(message: Message, scan: Scan) -> Iterator[ReconData]:
 
     Missing lines are zeros whose header has 0 samples. Raises `ScanError` for a buffer that does not fit its header.
     """
-    parts = iter(message.parts)
-    (n_bits,) = struct.unpack("<Q", next(parts))
-    for _ in range(n_bits):
-        buffer = _read_buffer(parts)
-        reference = _read_buffer(parts) if next(parts) != b"\0" else None
+    for buffer, reference in read_recon_data(message):
         calibration = [line for line in _lines(reference, scan) if flags.is_calibration_only(line)]
         lines = list(_lines(buffer, scan))
         if buffer is not None and not lines:
             raise ScanError("ReconData: a buffer holds 0 acquired lines")
         if calibration or lines:
             yield ReconData([*calibration, *lines])
-
-
-def _read_buffer(parts: Iterator[Any]) -> Arrays | None:
-    """K-space [slice s n coil kz ky kx] and headers, void [slice s n kz ky]; None where nothing was ever filled in."""
-    kspace = decode_array(parts, np.dtype(np.complex64))
-    for _ in ("trajectory", "density"):
-        if next(parts) != b"\0":
-            decode_array(parts, np.dtype(np.float32))
-    headers = decode_array(parts, LINE_HEADER)
-    next(parts)  # the sampling description repeats the header
-    if kspace.size == headers.size == 0:
-        return None
-    if kspace.size == 0 or kspace.ndim != 7 or headers.shape != kspace.shape[:3] + kspace.shape[4:6]:
-        raise ScanError(f"ReconData: k-space {kspace.shape} and headers {headers.shape} do not belong together")
-    return kspace, headers
 
 
 def _check_size(shape: tuple[int, ...], encoding: Encoding, n_samples: int) -> None:
@@ -60,11 +37,11 @@ def _check_size(shape: tuple[int, ...], encoding: Encoding, n_samples: int) -> N
     if ky > n_rows or kz > n_partitions:
         raise ScanError(f"ReconData: a buffer of {ky} × {kz} lines for a matrix of {n_rows} × {n_partitions}")
     n_bytes = 8 * prod((*shape[:3], n_coils, n_partitions, n_rows, n_samples))
-    if n_bytes > Limits.array:
-        raise ScanError(f"ReconData: a buffer of {n_bytes:,} bytes, at most {Limits.array:,} are accepted")
+    if n_bytes > Bounds.array:
+        raise ScanError(f"ReconData: a buffer of {n_bytes:,} bytes, at most {Bounds.array:,} are accepted")
 
 
-def _lines(arrays: Arrays | None, scan: Scan) -> Iterator[ismrmrd.Acquisition]:
+def _lines(arrays: Lines | None, scan: Scan) -> Iterator[ismrmrd.Acquisition]:
     """Yield the lines that were acquired, by slice, s, n, partition and row: their counters tell their place."""
     if arrays is None:
         return

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from xml.sax.saxutils import escape, quoteattr
-
-import ismrmrd
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import gadget_class
-from pipelines.chain.pipeline import installed_xml, resolve
-from pipelines.chain.xml import Chain, read_chain
+from pipelines.chain.chain import with_properties
+from pipelines.chain.pipeline import ending_problem, installed_xml
+from pipelines.chain.xml import read_chain, write_chain
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id, Message
 
 NAMING = ("config", "customconfig")  # parameters that name another pipeline, the later one wins
 
@@ -30,7 +27,7 @@ class Request:
     @property
     def is_from_gadgetron(self) -> bool:
         """Whether this is the inner chain that Gadgetron gives its module."""
-        return self.name is None and self.chain.dialect == "bare"
+        return self.name is None and self.chain.form == "bare"
 
     def override(self, parameters: str) -> None:
         """Apply JSON parameters: another pipeline, or values for `Gadget.property`. Raises `PipelineError`.
@@ -50,31 +47,16 @@ class Request:
             if given.get(key) and str(given[key]) != "default":
                 self.name = str(given[key]).strip().removesuffix(".xml")
                 self.chain = read_chain(installed_xml(self.name))
-        nodes = list(self.chain.nodes)
-        for key, value in given.items():
-            gadget, dot, name = str(key).partition(".")
-            for index, node in enumerate(nodes):
-                if dot and node.classname == gadget:
-                    nodes[index] = replace(node, properties={**node.properties, name: str(value)})
-        self.chain = replace(self.chain, nodes=tuple(nodes))
+        names = {f"{node.classname}." for node in self.chain.nodes}
+        ours = {key: str(value) for key, value in given.items() if key.startswith(tuple(names))}
+        self.chain = with_properties(self.chain, ours)
 
     def xml(self) -> str:
         """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""
-        last = gadget_class(self.chain.nodes[-1].classname)
-        if not self.is_from_gadgetron and ismrmrd.Image not in last.emits:
-            kinds = ", ".join(kind.__name__ for kind in last.emits)
-            raise PipelineError(f"{last.label()} ends the chain and emits {kinds}, but clients read only images")
-        return chain_xml(self.chain)
-
-
-def chain_xml(chain: Chain) -> str:
-    """Write a chain in the bare dialect. Raises `PipelineError` for a reference that leads nowhere."""
-    gadgets = []
-    for node in chain.nodes:
-        values = resolve(node, chain.nodes).items()
-        properties = "".join(f"<property name={quoteattr(n)} value={quoteattr(v)}/>" for n, v in values)
-        gadgets.append(f"<gadget><classname>{escape(node.classname)}</classname>{properties}</gadget>")
-    return f"<configuration>{''.join(gadgets)}</configuration>"
+        problem = ending_problem(gadget_class(self.chain.nodes[-1].classname))
+        if problem and not self.is_from_gadgetron:
+            raise PipelineError(f"{problem}, but clients read only images")
+        return write_chain(self.chain)
 
 
 def looks_like_parent(config: Message) -> bool:

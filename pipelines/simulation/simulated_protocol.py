@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Literal
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 
 xsd = ismrmrd.xsd
 
@@ -114,7 +114,7 @@ class Protocol:
 
 
 @dataclass
-class Line:
+class PlannedLine:
     """One readout: its row in k-space, its counters, its flags as bits."""
 
     row: int
@@ -125,15 +125,15 @@ class Line:
     probability: float = 0.0  # of having been drawn, where the line is held out
 
 
-def plan_lines(protocol: Protocol) -> list[Line]:
+def plan_lines(protocol: Protocol) -> list[PlannedLine]:
     """List the lines in the order of their acquisition, noise lines aside. Odd slices follow the even ones."""
     slices = [*range(0, protocol.n_slices, 2), *range(1, protocol.n_slices, 2)]
     rows = _rows_with_flags(protocol)
     repetitions, averages = range(protocol.n_repetitions), range(protocol.n_averages)
     if protocol.interleaved:
-        loop = [Line(row, s, a, r, rows[row]) for r, a, row, s in product(repetitions, averages, rows, slices)]
+        loop = [PlannedLine(row, s, a, r, rows[row]) for r, a, row, s in product(repetitions, averages, rows, slices)]
     else:
-        loop = [Line(row, s, a, r, rows[row]) for r, s, a, row in product(repetitions, slices, averages, rows)]
+        loop = [PlannedLine(row, s, a, r, rows[row]) for r, s, a, row in product(repetitions, slices, averages, rows)]
     for first_flag, last_flag, counters in _LOOPS:
         for lines, flag in ((loop, last_flag), (loop[::-1], first_flag)):
             ends = {tuple(getattr(line, name) for name in counters): line for line in lines}
@@ -142,16 +142,16 @@ def plan_lines(protocol: Protocol) -> list[Line]:
     loop[-1].flags |= bit(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
     if protocol.calibrates and protocol.calibration == "separate":
         only = bit(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-        loop = [Line(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
+        loop = [PlannedLine(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
     return [*_held_out(protocol, slices), *loop]
 
 
-def _held_out(protocol: Protocol, slices: Sequence[int]) -> Iterator[Line]:
+def _held_out(protocol: Protocol, slices: Sequence[int]) -> Iterator[PlannedLine]:
     rng, rows, n = random.Random(f"{protocol.seed} held out"), protocol.all_rows, protocol.held_out_lines
     flags = bit(ismrmrd.ACQ_IS_NAVIGATION_DATA) | bit(ismrmrd.ACQ_USER1)
     borders = [number * len(rows) // max(n, 1) for number in range(n + 1)]
     for repetition, slice_, (start, stop) in product(range(protocol.n_repetitions), slices, pairwise(borders)):
-        yield Line(rng.choice(rows[start:stop]), slice_, 0, repetition, flags, 1 / (stop - start))
+        yield PlannedLine(rng.choice(rows[start:stop]), slice_, 0, repetition, flags, 1 / (stop - start))
 
 
 def bit(flag: int) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gadgets import ismrmrd
+from gadgets.mrd import ismrmrd
 from kband_core.fourier import resize, to_image
 from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.whitening import whiten, whitening_matrix
@@ -23,7 +23,7 @@ from pipelines.simulation.simulated_protocol import (
     NOISE_BANDWIDTH,
     SLICE_SPACING_MM,
     TR_MS,
-    Line,
+    PlannedLine,
     Protocol,
     bit,
     header_xml,
@@ -101,7 +101,7 @@ def _noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) -
     ]
 
 
-def _acquisition(protocol: Protocol, line: Line, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
+def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
     offset = _offset_mm(protocol, line.slice)
     counters = ismrmrd.EncodingCounters(
         kspace_encode_step_1=line.row - protocol.first_row,

@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from gadgets.coils.coil_sensitivities import CoilSensitivities
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.training.dataset import PlaneFile
-from pipelines.chain.pipeline import installed_xml
-from pipelines.chain.xml import read_chain
-from pipelines.files.datasets import ACS_LINES, N_COILS
+from pipelines.files.mrd_file import write_raw
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 from tests.pipelines.dataset_files import COLUMNS, HEADER, ROWS, SPOT, write_fastmri, write_m4raw, write_skm_tea
 
@@ -45,12 +44,20 @@ def peak(image: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
 
 
-def test_preparation_is_that_of_raw_files():
-    """A network must not meet other coils or maps at the scanner."""
-    given = {node.classname: node.properties for node in read_chain(installed_xml("prepare")).nodes}
-    assert given["CoilCompression"] == {"n_coils": str(N_COILS)}
-    assert given["CoilWhitening"] == given["CoilSensitivities"] == {}
-    assert CoilSensitivities().acs_lines == ACS_LINES
+def test_a_volume_becomes_what_its_lines_become(tmp_path, prepared):
+    """A network must not meet other coils or maps at the scanner: the same planes by both ways, bit for bit."""
+    protocol = Protocol(matrix=48, n_coils=14, n_slices=2, acceleration=1, oversampling=1, noise_scan=False)
+    header, lines, _ = simulate_scan(protocol)
+    write_raw(tmp_path / "lines.h5", header, lines)
+    kspace = np.empty((2, 14, 48, 48), np.complex64)  # slice, coil, readout, phase
+    for line in lines:
+        kspace[line.idx.slice, :, :, line.idx.kspace_encode_step_1] = line.data
+    with h5py.File(tmp_path / "volume.h5", "w") as file:
+        file.update(kspace=kspace, reconstruction_rss=np.zeros((2, 48, 48)), ismrmrd_header=b"")
+    planes = prepared(tmp_path / "volume.h5", tmp_path / "lines.h5")
+    assert [plane.slice for plane in planes] == [0, 1, 0, 1]
+    for volume, acquired in ((planes[0], planes[2]), (planes[1], planes[3])):
+        assert all(torch.equal(getattr(volume, name), getattr(acquired, name)) for name in ("kspace", "mask", "csm"))
 
 
 def test_fastmri(tmp_path, prepared):
@@ -150,7 +157,7 @@ def test_maps_explain_the_coil_images(write, tmp_path, prepared):
 def test_many_coils_are_compressed(tmp_path, prepared):
     """As at the scanner."""
     write_fastmri(tmp_path / "many.h5", n_coils=15)
-    assert prepared(tmp_path / "many.h5")[0].kspace.shape[0] == N_COILS
+    assert prepared(tmp_path / "many.h5")[0].kspace.shape[0] == 12
 
 
 def test_the_middle_slices(tmp_path, prepared):

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from pipelines.cli import main
 from pipelines.installation import gadgetron_python
-from pipelines.installation.checkup import OUR_FOLDER
 from pipelines.installation.gadgetron_python import DISTRIBUTIONS, check_gadgetron_python, find_python, python_path
+from pipelines.packages import OUR_FOLDER
 
 BARE = f'exec "{sys.executable}" -I -S "$@"'  # no installed package can be imported
 NEW = 'if [ "$1" = --version ]; then echo Python 3.12.1; exit; fi'

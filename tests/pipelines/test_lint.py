@@ -214,11 +214,11 @@ def test_flaws_of_the_xml():
     ]
 
 
-def test_the_legacy_dialect_is_flat_and_nested():
+def test_the_legacy_form_is_flat_and_nested():
     """It knows neither <external> nor properties as attributes."""
     gadgets = BEFORE + external(INSIDE) + AFTER + stock("AutoScaleGadget", prop("max_value", "2"))
     assert warnings(f"<gadgetronStreamConfiguration>{gadgets}</gadgetronStreamConfiguration>") == [
-        "<external> is not read by Gadgetron in the legacy dialect; write version 2",
-        "AutoScaleGadget.max_value is written as attributes, which Gadgetron does not read in the legacy dialect; "
+        "<external> is not read by Gadgetron in the legacy form; write version 2",
+        "AutoScaleGadget.max_value is written as attributes, which Gadgetron does not read in the legacy form; "
         "write <name> and <value>",
     ]

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from gadgets.errors import PipelineError
-from pipelines.chain.pipeline import Pipeline, installed_pipelines, installed_xml, load_xml, resolve
-from pipelines.chain.xml import LARGEST_XML, Node, read_chain
+from pipelines.chain.chain import Node, resolve, with_properties
+from pipelines.chain.pipeline import Pipeline, installed_pipelines, installed_xml, load_xml
+from pipelines.chain.xml import LARGEST_XML, read_chain, write_chain
 
 GADGETS = """
   <gadget><dll>d</dll><classname>NoiseAdjustGadget</classname></gadget>
@@ -34,13 +35,13 @@ def stream(gadgets: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "dialect", "is_external"),
+    ("text", "form", "is_external"),
     [(VERSION_2, "version 2", False), (LEGACY, "legacy", False), (BARE, "bare", True)],
 )
-def test_three_dialects_hold_the_same_gadgets(text, dialect, is_external):
+def test_three_forms_hold_the_same_gadgets(text, form, is_external):
     """A chain means the same whoever hands it over; only a bare one came through an external node."""
     chain = read_chain(text)
-    assert chain.dialect == dialect
+    assert chain.form == form
     assert chain.remarks == ()
     assert chain.nodes == (
         Node("NoiseAdjustGadget", {}, None, "d", is_external),
@@ -151,3 +152,28 @@ def test_a_pipeline_is_a_name_or_an_xml_file(tmp_path):
     assert load_xml("sense") == load_xml("sense.xml") == installed_xml("sense")
     with pytest.raises(PipelineError, match=r"other\.xml'; installed are"):
         load_xml(str(tmp_path / "other.xml"))
+
+
+def test_properties_are_set_on_the_value():
+    """In every gadget of that name; the chain itself stays as it was."""
+    chain = read_chain(installed_xml("sense"))
+    changed = with_properties(chain, {"SenseRecon.n_iterations": "7", "CoilCompression.n_coils": "8"})
+    given = {node.classname: node.properties for node in changed.nodes if node.properties}
+    assert given == {"SenseRecon": {"n_iterations": "7"}, "CoilCompression": {"n_coils": "8"}}
+    assert with_properties(chain, {}) == chain == read_chain(installed_xml("sense"))
+
+
+def test_properties_of_no_gadget_are_refused():
+    """A typing error would change nothing, in silence."""
+    with pytest.raises(PipelineError, match=r"^no gadget 'SensRecon' in the pipeline; it has NoiseAdjustGadget, "):
+        with_properties(read_chain(installed_xml("sense")), {"SensRecon.n_iterations": "7"})
+
+
+@pytest.mark.parametrize("name", sorted(installed_pipelines()))
+def test_a_chain_is_written_as_it_is_read(name):
+    """What a worker builds is what was asked for; references are resolved on the way."""
+    chain = with_properties(read_chain(installed_xml(name)), {"NoiseAdjustGadget.perform_noise_adjust": "<&\">"})
+    again = read_chain(write_chain(chain))
+    assert [(node.classname, node.properties) for node in again.nodes] == [
+        (node.classname, node.properties) for node in chain.nodes
+    ]

@@ -16,9 +16,9 @@ from kband_core.training.dataset import PlaneFile
 from pipelines.chain.pipeline import installed_xml
 from pipelines.chain.xml import read_chain
 from pipelines.files.mrd_file import write_raw
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_message
 from pipelines.protocol.request import Request
-from pipelines.protocol.wire import Id
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from pipelines.commands.view import view
 from pipelines.files.mrd_file import ImageFile, write_raw
 from pipelines.pictures.image_panel import AMBER, RED, comparison_panels, image_panel
-from pipelines.pictures.montage import comparison, edge_letters, montage
+from pipelines.pictures.montage import beside_references, edge_letters, montage
 
 GOOD = {"kband_method": "network knee_kband", "kband_fallback": "no", "kband_complete": "yes"}
 AXIAL = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "field_of_view": (240, 240, 5)}
@@ -153,7 +153,7 @@ def test_comparison_forgives_one_factor_and_no_more():
 
 def test_comparison_keeps_the_red_label():
     """A fallback stays visible beside its reference."""
-    figure = comparison([image(meta={**GOOD, "kband_fallback": "GPU full"})], [image()], "")
+    figure = beside_references([image(meta={**GOOD, "kband_fallback": "GPU full"})], [image()], "")
     assert "FALLBACK: GPU full" in texts(figure, RED)
     assert len(figure.axes) == 3
 

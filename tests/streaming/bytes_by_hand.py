@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import ismrmrd
 import numpy as np
 
-from pipelines.protocol.wire import Message, Wire
+from pipelines.protocol.framing import Message
+from pipelines.protocol.wire import Wire
 
 CLOSE = struct.pack("<H", 4)
 META = b'<?xml version="1.0"?><ismrmrdMeta><meta><name>DataRole</name><value>Image</value></meta></ismrmrdMeta>'

@@ -15,9 +15,10 @@ from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_pipelines
 from pipelines.chain.xml import read_chain
 from pipelines.hosts.module import reconstruct
+from pipelines.protocol.framing import Bounds, Buffer, Id, Message, WireError
 from pipelines.protocol.messages import decode_image, decode_line, encode_line, text_of
 from pipelines.protocol.recon_data import decode_recon_data
-from pipelines.protocol.wire import Buffer, Id, Limits, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 from tests.streaming.fuzzing import (
@@ -30,7 +31,7 @@ from tests.streaming.fuzzing import (
 )
 
 MOST_BYTES = 1 << 18
-LIMITS = Limits(text=1 << 14, line=1 << 15, array=MOST_BYTES)
+LIMITS = Bounds(text=1 << 14, line=1 << 15, array=MOST_BYTES)
 SECONDS = 20  # for one example: a hang, not a slow machine
 
 

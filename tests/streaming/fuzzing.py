@@ -9,7 +9,7 @@ import ismrmrd
 import numpy as np
 from hypothesis import strategies as st
 
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand

@@ -16,7 +16,8 @@ import torch
 from gadgetron.types.image_array import read_image_array
 
 from gadgets.items import ImageArray
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.framing import Id, Message, WireError
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 
 WITHOUT_STDIN = ("sh", "-c", 'exec "$@" <&-', "sh")  # Gadgetron closes it: the socket becomes descriptor 0

@@ -23,8 +23,9 @@ from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import Verdict, run
 from pipelines.hosts.server import Server, Settings
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import decode_image, text_of
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand

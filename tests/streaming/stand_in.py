@@ -11,7 +11,8 @@ import numpy as np
 from gadgets.errors import ScanError
 from pipelines.chain.run import Verdict
 from pipelines.hosts.client import Client, Target
-from pipelines.protocol.wire import Id, Message, Wire
+from pipelines.protocol.framing import Id, Message
+from pipelines.protocol.wire import Wire
 from tests.pipelines.mrd_samples import line
 from tests.streaming import bytes_by_hand as by_hand
 

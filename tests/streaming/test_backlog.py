@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from pipelines.hosts.backlog import Backlog
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from tests.streaming import bytes_by_hand as by_hand
 
 KINDS = {"text": (by_hand.text(5, b""), Id.TEXT), "line": (by_hand.acquisition(by_hand.random_complex(2, 3)), 1008),

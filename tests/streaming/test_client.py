@@ -8,8 +8,9 @@ import pytest
 
 from gadgets.errors import PipelineError
 from pipelines.hosts.client import Target
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id, Wire
+from pipelines.protocol.wire import Wire
 from tests.pipelines.mrd_samples import line
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.stand_in import IMAGE, N_LINES, answer, outcome, peer, to_close

@@ -15,7 +15,8 @@ from gadgets.errors import ScanError
 from pipelines.chain.run import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.hosts.client import Client, Target
-from pipelines.protocol.wire import Wire, WireError
+from pipelines.protocol.framing import WireError
+from pipelines.protocol.wire import Wire
 from tests.pipelines.mrd_samples import line
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.stand_in import IMAGE, LONG_SCAN, N_LINES, answer, heavy_lines, outcome, peer, to_close

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ismrmrd import Meta
 
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 from tests.laws import nmse

@@ -17,8 +17,8 @@ import pytest
 from pipelines.files.mrd_file import read_images
 from pipelines.files.mrd_stream import StreamFile, open_raw
 from pipelines.hosts.journal import Journal
+from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import encode_line
-from pipelines.protocol.wire import Id, Message
 from tests.command import kband
 from tests.pipelines.mrd_samples import XML, line, problem_of
 

@@ -10,8 +10,9 @@ import pytest
 from gadgets.errors import ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from pipelines.hosts.module import read_start, reconstruct
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id, Message, Wire, WireError
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 

@@ -13,7 +13,7 @@ from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer, ReconData
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.scan import Scan
-from pipelines.protocol.messages import decode_array
+from pipelines.protocol.recon_bytes import read_array
 from pipelines.protocol.recon_data import decode_recon_data
 from pipelines.simulation.simulated_protocol import Protocol, bit
 from pipelines.simulation.simulated_scan import simulate_scan
@@ -125,7 +125,7 @@ def test_fewer_rows_than_the_matrix():
     header, lines = simulated(acceleration=1)
     header, lines = shortened(header), [line for line in lines if line.idx.kspace_encode_step_1 < 36]
     (raw,) = stock.recon_data(header, lines)
-    assert decode_array(iter(by_hand.read_one(raw).parts[1:]), np.dtype(np.complex64)).shape[-2] == 36
+    assert read_array(iter(by_hand.read_one(raw).parts[1:]), np.dtype(np.complex64)).shape[-2] == 36
     check_same_images(header, lines)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pipelines.chain.pipeline import installed_xml
 from pipelines.files.mrd_file import read_images, write_raw
 from pipelines.hosts.server import Server, Settings
-from pipelines.protocol.wire import Message
+from pipelines.protocol.framing import Message
 from tests.command import kband
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.stand_in import answer, peer

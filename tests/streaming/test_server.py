@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.chain.pipeline import installed_xml
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 from tests.streaming import bytes_by_hand as by_hand

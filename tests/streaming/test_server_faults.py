@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.hosts.session import Patience
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, assert_same_images, serving, tiny_images, tiny_scan, wait_until
 from tests.streaming.stock import inner_configuration

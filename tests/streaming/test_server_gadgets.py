@@ -10,8 +10,8 @@ import torch
 
 from pipelines.chain.turns import DeviceLock
 from pipelines.hosts.session import Patience
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_of
-from pipelines.protocol.wire import Id
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, line_bytes, serving, tiny_scan, wait_until
 

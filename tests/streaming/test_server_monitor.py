@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.protocol.wire import Id
+from pipelines.protocol.framing import Id
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, serving, tiny_scan, wait_until
 

@@ -13,6 +13,7 @@ from gadgetron.types.image_array import read_image_array
 
 from gadgets.errors import ScanError
 from gadgets.items import ImageArray
+from pipelines.protocol.framing import Id, WireError
 from pipelines.protocol.messages import (
     decode_image,
     decode_line,
@@ -22,7 +23,7 @@ from pipelines.protocol.messages import (
     text_message,
     text_of,
 )
-from pipelines.protocol.wire import Id, Wire, WireError
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 
 EACH = by_hand.one_of_each()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.protocol import wire
-from pipelines.protocol.wire import Limits, WireError
+from pipelines.protocol.framing import Bounds, WireError
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 
 EACH = by_hand.one_of_each()
@@ -117,8 +118,7 @@ def test_absurd_length(name, allocated):
 @pytest.mark.parametrize("kind", ["text", "acquisition", "image", "recon_data", "image_array"])
 def test_own_limits(kind, allocated):
     """What is too long for this host is refused by the limits it was given."""
-    connection = by_hand.feed(EACH[kind])
-    connection.limits = Limits(text=4, line=50, array=30)
+    connection = Wire(by_hand.feed(EACH[kind]).socket, Bounds(text=4, line=50, array=30))
     with pytest.raises(WireError, match=r"bytes announced, at most (4|50) are|longer than the 30 bytes"):
         connection.read()
     assert max(allocated, default=0) <= 400
@@ -126,8 +126,7 @@ def test_own_limits(kind, allocated):
 
 def test_many_parts_are_one_message():
     """A message of many small parts is bounded as a whole: attributes of an image array come one by one."""
-    connection = by_hand.feed(EACH["image_array"])
-    connection.limits = Limits(array=len(EACH["image_array"]) - 3)
+    connection = Wire(by_hand.feed(EACH["image_array"]).socket, Bounds(array=len(EACH["image_array"]) - 3))
     with pytest.raises(WireError, match="a message is longer than the 817 bytes that are accepted"):
         connection.read()
 

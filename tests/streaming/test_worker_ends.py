@@ -4,8 +4,9 @@ import socket
 from pathlib import Path
 
 from pipelines.hosts.pool import Worker
+from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import Id, Wire
+from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.serving import LONG, serving, tiny_scan
 from tests.streaming.test_server_gadgets import MEMORY_BYTES, bad, client_config, gadget

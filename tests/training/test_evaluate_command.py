@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from gadgets import flags
 from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, ssim
+from kband_core.models import available_models
 from kband_core.training.undersampling import Undersampling
 from pipelines.evaluation.evaluation import figures
 from pipelines.evaluation.undersampled_scan import undersample
@@ -73,6 +75,14 @@ def test_every_method_is_judged(tmp_path, raw, model):
     zero_filled, _, sense, _ = (float(row["nmse"]) for row in rows[:4])
     assert sense < 0.2 * zero_filled
     assert (tmp_path / "errors.png").stat().st_size > 10_000
+
+
+def test_a_card_is_known_for_one_evaluation_alone(raw, model):
+    """What a command is told must not change what the next scan of this process finds."""
+    before = dict(os.environ), available_models()
+    assert kband("evaluate", model, raw, "--acceleration", 2, "--acs", 16).exit_code == 0
+    assert (dict(os.environ), available_models()) == before
+    assert "tiny" not in available_models()
 
 
 @pytest.mark.parametrize("acs", [16, 20, 32])

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 from torch import Tensor
 
-from pipelines.files.datasets.volume import Volume, check_kspace, read_slice
+from pipelines.planes.volume import Volume, check_kspace, read_slice
 
 
 def volume(path: Path, file: h5py.File) -> Volume | None:

@@ -16,9 +16,10 @@ from gadgets.recon.collect_planes import band_of
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
-from pipelines.files.datasets import is_dataset, open_volume, training_planes
 from pipelines.files.mrd_file import RawFile
 from pipelines.files.mrd_stream import StreamFile, open_raw
+from pipelines.planes.layouts import is_dataset, open_volume
+from pipelines.planes.volume_planes import volume_planes
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ def open_planes(path: Path, *, middle: int | None = None) -> Iterator[PlaneSourc
         with h5py.File(path, "r") as file:
             volume = open_volume(path, file)
             slices = tqdm(_middle(volume.n_slices, middle), desc=path.name, unit="slice", delay=0.5)
-            yield PlaneSource(
-                training_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol
-            )
+            yield PlaneSource(volume_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol)
     else:
         with open_raw(path) as raw:
             yield _of_scan(path, raw, Scan.from_xml(raw.header_xml), middle)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import h5py
 
-from pipelines.files.datasets.fastmri import rows_of_readouts
-from pipelines.files.datasets.volume import Volume, check_kspace, read_slice, text_attribute
+from pipelines.planes.fastmri import rows_of_readouts
+from pipelines.planes.volume import Volume, check_kspace, read_slice, text_attribute
 
 NAME = re.compile(r"(?P<subject>.+)_(?P<contrast>T1|T2|FLAIR|GRE)(?P<repetition>\d\d)")
 

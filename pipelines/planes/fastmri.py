@@ -17,8 +17,8 @@ from defusedxml.common import DefusedXmlException
 from torch import Tensor
 
 from kband_core.fourier import resize, to_image, to_kspace
-from pipelines.files.datasets.volume import LONGEST_TEXT, Volume, check_kspace, read_slice, text_attribute
 from pipelines.files.finished_file import FileProblem
+from pipelines.planes.volume import LONGEST_TEXT, Volume, check_kspace, read_slice, text_attribute
 
 
 def volume(path: Path, file: h5py.File) -> Volume | None:

@@ -1,0 +1,49 @@
+"""Thirteen plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, no drift."""
+
+import pytest
+
+from pipelines.chain.pipeline import installed_pipelines, installed_xml
+from pipelines.chain.xml import read_chain
+
+RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
+WAYS = ("", "_warm", "_buffered")
+
+
+def nodes(name: str) -> dict[str, tuple]:
+    """The gadgets of an installed pipeline, in order, with all that is written of each; the library aside."""
+    chain = read_chain(installed_xml(name)).nodes
+    return {node.classname: (node.properties, node.name, node.is_external) for node in chain}
+
+
+def test_there_are_no_others():
+    """Else the laws below would not be about all of them."""
+    assert set(installed_pipelines()) == {name + way for name in RECONSTRUCTIONS for way in WAYS} | {"prepare"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "gadget"), RECONSTRUCTIONS.items())
+def test_pipelines_differ_in_the_reconstruction_alone(name, gadget, way):
+    """What a site learns of one it knows of all; an image differs by its method, not by its coils."""
+    others = list(nodes(f"sense{way}").items())
+    of_name = list(nodes(name + way).items())
+    at = [classname for classname, _ in others].index("SenseRecon")
+    assert of_name[at][0] == gadget
+    assert (of_name[:at], of_name[at + 1 :]) == (others[:at], others[at + 1 :])
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+def test_buffered_pipelines_differ_in_the_way_in_alone(name):
+    """Gadgetron's buffers instead of ours: the same from there on."""
+    direct, buffered = list(nodes(name).items()), list(nodes(f"{name}_buffered").items())
+    at = [classname for classname, _ in direct].index("AcquisitionBuffer")
+    stock = ["AcquisitionAccumulateTriggerGadget", "BucketToBufferGadget", "BufferIntake"]
+    assert [classname for classname, _ in buffered[at : at + 3]] == stock
+    assert (buffered[:at], buffered[at + 3 :]) == (direct[:at], direct[at + 1 :])
+
+
+def test_planes_are_those_that_a_reconstruction_gets():
+    """A network must not meet other coils or maps at the scanner than in training; the bare form knows no outside."""
+    prepare, kband = ([(name, given[0]) for name, given in nodes(of).items()] for of in ("prepare", "kband"))
+    assert prepare[-1] == ("CollectPlanes", {})
+    assert prepare[:-1] == kband[: len(prepare) - 1]
+    assert kband[len(prepare) - 1][0] == "KBandRecon"
