@@ -19,7 +19,9 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.chain.pace import paced, repetition_ms
 from pipelines.chain.pipeline import Pipeline, load_xml
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem, refuse_existing
 from pipelines.files.mrd_file import ImageFile, read_images
 from pipelines.files.mrd_stream import UpToDamage, open_raw

@@ -17,7 +17,7 @@ from typing import Literal
 import ismrmrd
 
 from gadgets.errors import PipelineError, ScanError
-from pipelines.chain.run import Verdict
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.images_due import ImagesDue
 from pipelines.protocol.messages import decode_image, encode_line, text_message, text_of
 from pipelines.protocol.wire import CLOSE, CONFIG_NAME_BYTES, Id, Message, Wire

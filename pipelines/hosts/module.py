@@ -12,7 +12,9 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import Verdict, pump, run
+from pipelines.chain.pump import pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.protocol.messages import (
     decode_image,
     decode_line,

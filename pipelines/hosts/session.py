@@ -15,7 +15,7 @@ import ismrmrd
 import structlog
 
 from gadgets.errors import PipelineError
-from pipelines.chain.run import Verdict
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay

@@ -21,7 +21,8 @@ from gadgetron.types.image_array import read_image_array
 
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.server import Server, Settings
 from pipelines.protocol.messages import decode_image, text_of
 from pipelines.protocol.wire import Id, Message, Wire, WireError
