@@ -13,7 +13,7 @@ import ismrmrd
 from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget, field
-from gadgets.items import Calibration, ReconBuffer
+from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey
@@ -53,8 +53,11 @@ class AcquisitionBuffer(Gadget):
         self._scan = scan
         self.computes_on = choose_device(self.device)
 
-    def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer]:
-        """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
+    def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer | Aside]:
+        """Emit each image once, and warn of the first line that is set aside for a reason.
+
+        Raises `ScanError` at the end if lines had no place or if images never began.
+        """
         images = ImagesUnderWay(self.acs_lines)
         shapes: dict[int, tuple[int, int]] = {}  # coils and samples, by encoding
         set_aside: Counter[str] = Counter()
@@ -64,7 +67,9 @@ class AcquisitionBuffer(Gadget):
             key = ImageKey.of(line)
             reason = "it came after its image had left" if key in images.sent else self._unusable(line, shapes)
             if reason:
-                log.warning("AcquisitionBuffer: line %d (%s) set aside: %s", number, key, reason)
+                if not set_aside[reason]:  # at once: the scan may be repeated while the patient still lies there
+                    yield Aside("warning", f"AcquisitionBuffer: line {number} ({key}) set aside: {reason}")
+                log.info("AcquisitionBuffer: line %d (%s) set aside: %s", number, key, reason)
                 set_aside[reason] += 1
                 images.note(key, f"a line was set aside: {reason}")
                 continue

@@ -13,7 +13,7 @@ import ismrmrd
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import REGISTRY, Gadget
-from gadgets.items import ReconBuffer
+from gadgets.items import Aside, ReconBuffer
 from pipelines.chain.pipeline import neighbour_problem, resolve
 from pipelines.chain.xml import Chain, External, Node, read_chain
 from pipelines.installation.checkup import OUR_PACKAGES
@@ -174,7 +174,7 @@ def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding
     for before, after in itertools.pairwise(classes):
         if before and after and (problem := neighbour_problem(before, after)):
             yield _error(problem)
-    unwritten = [kind for kind in last.emits if kind is not ismrmrd.Image] if last else []
+    unwritten = [kind for kind in last.emits if kind not in (ismrmrd.Image, Aside)] if last else []
     if unwritten and chain.dialect != "bare":
         yield _error(f"{last.label()} ends the chain and emits {_names(unwritten)}, which Gadgetron drops for want of "
                      "a writer; a chain must end with Image")  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 import gadgets  # noqa: F401 - registers every gadget
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, gadget_class
+from gadgets.items import Aside
 from gadgets.scan import Scan
 from pipelines.chain.xml import Node, read_chain
 
@@ -40,7 +41,7 @@ class Pipeline:
 
 def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
     """Say why one gadget cannot stand behind another, or None if it can."""
-    refused = [kind.__name__ for kind in before.emits if kind not in after.accepts]
+    refused = [kind.__name__ for kind in before.emits if kind not in (*after.accepts, Aside)]
     if not refused:
         return None
     accepts = ", ".join(kind.__name__ for kind in after.accepts)

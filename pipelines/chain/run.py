@@ -13,15 +13,16 @@ from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from pipelines.chain.clock import Clock
 from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.side_road import Hear, for_the_next, log_aside
 from pipelines.chain.turns import Computing, DeviceLock, Lock, Waiting
 from pipelines.chain.verdict import Verdict
 
 
 def run(
     pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, *,
-    still_waiting: Callable[[], object] | None = None,
+    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None,
 ) -> Iterator[Any]:  # fmt: skip
-    """Open the pipeline and yield what comes out of it, keeping `verdict` up to date.
+    """Open the pipeline and yield what comes out of it, keeping `verdict` up to date; `hear` gets what is said aside.
 
     On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits.
     Raises what the gadgets raise; what came out before is the caller's already.
@@ -30,11 +31,11 @@ def run(
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
     is_shared = device is not None and device.type == "cuda"
     with DeviceLock(device, still_waiting=still_waiting) if is_shared else nullcontext() as lock:
-        yield from _run(pipeline, lines, verdict, lock)
+        yield from _run(pipeline, lines, verdict, hear, lock)
 
 
 def _run(
-    pipeline: Pipeline, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, lock: Lock | None
+    pipeline: Pipeline, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, hear: Hear, lock: Lock | None
 ) -> Iterator[Any]:
     last_line = time.perf_counter()
 
@@ -45,15 +46,15 @@ def _run(
             last_line = time.perf_counter()
             yield line
 
-    stream: Iterator[Any] = counted()
-    clocks = [Clock(stream)]
+    clocks = [Clock(counted())]
     for gadget in pipeline.gadgets:
+        stream = for_the_next(clocks[-1], hear)
         if lock and ReconBuffer in gadget.accepts:
-            clocks.append(Clock(Computing(gadget.process(Waiting(clocks[-1], lock)), lock)))
+            clocks.append(Clock(Computing(gadget.process(Waiting(stream, lock)), lock)))
         else:
-            clocks.append(Clock(gadget.process(clocks[-1])))
+            clocks.append(Clock(gadget.process(stream)))
     try:
-        for item in clocks[-1]:
+        for item in for_the_next(clocks[-1], hear):
             if isinstance(item, ismrmrd.Image):
                 verdict.count(item)
             verdict.latency = time.perf_counter() - last_line

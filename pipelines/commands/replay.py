@@ -148,16 +148,22 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
 
 
 def _here(xml: str | bytes, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
-    """Reconstruct in this process; reading goes on while gadgets compute."""
+    """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
     lines = pump(as_due(raw), READ_AHEAD)
-    return run(Pipeline.from_xml(xml), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
+    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: _show(f"{aside.level:<8}{aside.sentence}")
+    return run(Pipeline.from_xml(xml), scan, _progress(lines, raw), verdict, hear=hear)
 
 
 def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says."""
-    client = Client(target, hear=lambda text: tqdm.write(text, file=sys.stderr))
+    client = Client(target, hear=_show)
     lines = as_due(raw, sleep=client.closed.wait)
     return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
+
+
+def _show(text: str) -> None:
+    """Write a line on the screen, above the progress bar."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:

@@ -149,7 +149,8 @@ class Client:
 
     def _note(self, message: Message) -> None:
         """Hear what is not an image; remember it if it tells of a failure."""
-        if message.id == Id.RESPONSE:
+        is_feedback = message.id == Id.WAVEFORM and self._target.dialect == "fire"
+        if message.id == Id.RESPONSE or is_feedback:
             return
         if message.id not in (Id.TEXT, Id.ERROR):
             self._fail(f"the server sent message {message.id}, which is none for clients")

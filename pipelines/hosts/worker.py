@@ -20,9 +20,8 @@ import structlog
 
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
-from pipelines.protocol.messages import text_message
-from pipelines.protocol.wire import CLOSE, Id, Wire, WireError
+from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES, SIGN_OF_LIFE, told
+from pipelines.protocol.wire import CLOSE, Wire, WireError
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +61,11 @@ def main(control_fd: int, memory_bytes: int) -> None:
 def _serve(wire: Wire) -> None:
     def still_waiting() -> None:
         with suppress(WireError):  # who waits for its turn learns of it soon enough
-            wire.send(text_message(Id.TEXT, "waiting for the GPU"))
+            wire.send(SIGN_OF_LIFE)
 
     try:
-        reconstruct(wire, *read_start(wire), still_waiting=still_waiting)
+        tell = lambda what: wire.send(told(what))  # noqa: E731
+        reconstruct(wire, *read_start(wire), began=tell, hear=tell, still_waiting=still_waiting)
         wire.send(CLOSE)
     except WireError as error:
         log.info("scan given up: %s", error)

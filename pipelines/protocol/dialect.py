@@ -9,7 +9,8 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from pipelines.protocol.messages import text_message
+from gadgets.items import Aside
+from pipelines.protocol.messages import encode_waveform, text_message
 from pipelines.protocol.wire import CLOSE, Id, Message, Wire
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ class Dialect:
     is_parent: bool = False
     nul: bool = False
 
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return "parent" if self.is_parent else "fire" if self.nul else "gadgetron"
+
     def heard(self, message: Message) -> Dialect:
         """Learn from a text message how the peer ends its texts."""
         is_text = message.id in (Id.CONFIG_TEXT, Id.HEADER, Id.TEXT)
@@ -46,6 +52,12 @@ class Dialect:
     def remark(self, level: str, sentence: str) -> Message | None:
         """Make a text, its level padded to the eight characters that FIRE expects; a parent may hear none."""
         return None if self.is_parent else text_message(Id.TEXT, f"{level:<8}{sentence}", nul=self.nul)
+
+    def aside(self, aside: Aside) -> list[Message]:
+        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform."""
+        text = self.remark(aside.level, aside.sentence)
+        waveform = None if aside.waveform is None or not self.nul else encode_waveform(aside.waveform)
+        return [] if text is None else [text] if waveform is None else [text, waveform]
 
     def image(self, message: Message) -> Message:
         """End the attributes of an image as the peer expects."""
@@ -82,11 +94,17 @@ class Voice:
 
     def remark(self, level: str, sentence: str) -> None:
         """Tell a client something; a parent hears nothing, and neither does a peer that has gone."""
-        message = self.dialect.remark(level, sentence)
-        if message is None:
-            return
+        if (message := self.dialect.remark(level, sentence)) is not None:
+            self._say(message)
+
+    def aside(self, aside: Aside) -> None:
+        """Tell the peer what a gadget says aside, if it is one that may hear it."""
+        self._say(*self.dialect.aside(aside))
+
+    def _say(self, *messages: Message) -> None:
         try:
-            self.send(message)
+            for message in messages:
+                self.send(message)
         except PeerGone as error:
             log.info("not said: %s", error)
 
