@@ -23,7 +23,7 @@ from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem, refuse_existing
-from pipelines.files.mrd_file import ImageFile, read_images
+from pipelines.files.image_sink import image_sink
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
@@ -119,21 +119,22 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
         refuse_existing(target, overwrite, inputs=inputs)
         with open_raw(path) as raw:
             lines, problem = UpToDamage(raw), None
-            with ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
+            reference, to_compare = raw.reference(), []
+            with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
                 try:
                     for image in road(lines, verdict):
-                        images.append(image)
+                        sink.append(image)
+                        to_compare += [image] if reference else []
                 except (PipelineError, ScanError) as error:
                     problem = str(error)
             problem = lines.damage or problem
-            reference = raw.reference()
     except FileProblem as error:
         return str(error).removeprefix(f"{path}: ")
     if verdict.n_images:
         seconds = time.perf_counter() - started
         click.echo(f"{path}: {verdict.n_lines} lines, {verdict.n_images} images in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
-        for image in read_images(target) if reference else ():
+        for image in sorted(to_compare, key=lambda image: image.image_series_index):
             for other in reference:
                 if other.slice == image.slice and image.image_type == other.image_type:
                     click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
