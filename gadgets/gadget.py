@@ -40,12 +40,16 @@ class Gadget:
     emits: ClassVar[tuple[type, ...]]
     twin_of: ClassVar[str | None] = None
     stock_only: ClassVar[frozenset[str]] = frozenset()
-    computes_on: ClassVar[torch.device | None] = None  # set by `open` where buffers are moved to a device
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls) -> None:
         for name in {cls.__name__, cls.twin_of or cls.__name__}:
             REGISTRY[name] = cls
+
+    @property
+    def computes_on(self) -> torch.device | None:
+        """The device to which `open` has decided to move buffers, where it has: its scans take turns there."""
+        return None
 
     def look_up(self) -> None:
         """Find what the properties name outside the XML, such as a trained model. Raises `PipelineError`.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import ismrmrd
+import torch
 
 from gadgets import flags
 from gadgets.errors import ScanError
@@ -51,7 +52,12 @@ class AcquisitionBuffer(Gadget):
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, "AcquisitionBuffer")
         self._scan = scan
-        self.computes_on = choose_device(self.device)
+        self._device = choose_device(self.device)
+
+    @property
+    def computes_on(self) -> torch.device:
+        """Where the buffers go."""
+        return self._device
 
     def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer | Aside]:
         """Emit each image once, and warn of the first line that is set aside for a reason.
@@ -75,9 +81,9 @@ class AcquisitionBuffer(Gadget):
                 continue
             shapes[key.encoding] = line.active_channels, line.number_of_samples
             for item in images.add(key, line, self._scan.encodings[key.encoding]):
-                yield item.to(self.computes_on)
+                yield item.to(self._device)
         for buffer in images.close():
-            yield buffer.to(self.computes_on)
+            yield buffer.to(self._device)
         problems = [f"{n} line{'s' * (n > 1)} set aside: {reason}" for reason, n in set_aside.items()]
         problems += images.flaws() + missing_images(self._scan, images.sent)
         if problems:

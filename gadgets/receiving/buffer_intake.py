@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget
@@ -30,7 +31,12 @@ class BufferIntake(Gadget):
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, "BufferIntake")
         self._scan = scan
-        self.computes_on = choose_device(self.device)
+        self._device = choose_device(self.device)
+
+    @property
+    def computes_on(self) -> torch.device:
+        """Where the buffers go."""
+        return self._device
 
     def process(self, buffers: Iterable[ReconBuffer]) -> Iterator[ReconBuffer]:
         """Emit each buffer with N = 1. Raises `ScanError` at the end if images never came."""
@@ -38,7 +44,7 @@ class BufferIntake(Gadget):
         for buffer in buffers:
             merged = _merge_averages(buffer)
             came.update(ImageKey.of(header) for header in merged.headers.flat if header is not None)
-            yield merged.to(self.computes_on)
+            yield merged.to(self._device)
         if problems := missing_images(self._scan, came):
             raise ScanError("BufferIntake: " + "; ".join(problems))
 
