@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gadgets.errors import PipelineError
+from gadgets.foreign import foreign_names, import_foreign
 from gadgets.scan import Scan
 
 REGISTRY: dict[str, type[Gadget]] = {}
@@ -44,6 +45,9 @@ class Gadget:
 
     def __init_subclass__(cls) -> None:
         for name in {cls.__name__, cls.twin_of or cls.__name__}:
+            taken = REGISTRY.setdefault(name, cls).__module__
+            if taken != cls.__module__:
+                raise PipelineError(f"gadget '{name}' of {cls.__module__}: {taken} has one of that name already")
             REGISTRY[name] = cls
 
     @property
@@ -95,9 +99,20 @@ class Gadget:
 
 
 def gadget_class(name: str) -> type[Gadget]:
-    """Look up a gadget by class name or by the stock name it is a twin of. Raises `PipelineError`."""
+    """Look up a gadget by class name or by the stock name it is a twin of; import it if another package has it.
+
+    Raises `PipelineError`, also for a foreign gadget that cannot be imported.
+    """
+    if name not in REGISTRY and name in foreign_names():
+        try:
+            import_foreign(name)
+        except PipelineError:
+            REGISTRY.pop(name, None)  # it may have come as far as its class; the next chain must not find it half there
+            raise
+        if name not in REGISTRY:
+            raise PipelineError(f"gadget '{name}' of another package: its entry point leads to no gadget of that name")
     if name not in REGISTRY:
-        raise PipelineError(f"no gadget '{name}'; gadgets are {', '.join(sorted(REGISTRY))}")
+        raise PipelineError(f"no gadget '{name}'; gadgets are {', '.join(sorted({*REGISTRY, *foreign_names()}))}")
     return REGISTRY[name]
 
 

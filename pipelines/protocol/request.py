@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 import ismrmrd
 
 from gadgets.errors import PipelineError
-from gadgets.gadget import gadget_class
+from gadgets.foreign import foreign_names
+from gadgets.gadget import REGISTRY, gadget_class
 from pipelines.chain.pipeline import installed_xml, resolve
 from pipelines.chain.xml import Chain, read_chain
 from pipelines.protocol.messages import text_of
@@ -60,7 +61,10 @@ class Request:
 
     def xml(self) -> str:
         """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""
-        last = gadget_class(self.chain.nodes[-1].classname)
+        name = self.chain.nodes[-1].classname
+        if name not in REGISTRY and name in foreign_names():
+            return chain_xml(self.chain)  # what other packages bring is imported in workers alone
+        last = gadget_class(name)
         if not self.is_from_gadgetron and ismrmrd.Image not in last.emits:
             kinds = ", ".join(kind.__name__ for kind in last.emits)
             raise PipelineError(f"{last.label()} ends the chain and emits {kinds}, but clients read only images")
