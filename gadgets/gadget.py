@@ -52,7 +52,7 @@ class Gadget:
 
     @property
     def computes_on(self) -> torch.device | None:
-        """The device to which `open` has decided to move buffers, where it has: its scans take turns there."""
+        """The device that `open` has chosen for buffers, if it has chosen one: scans take turns there."""
         return None
 
     def look_up(self) -> None:

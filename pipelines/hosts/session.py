@@ -71,7 +71,7 @@ class Session:
         self._problem: str | None = None
 
     def run(self) -> None:
-        """Serve the connection; whatever goes wrong is announced and no exception."""
+        """Serve the connection; whatever goes wrong is announced, and raises nothing."""
         self._guard(self._serve)
         self._backlog.drop()
         if self._reader.ident is not None:

@@ -18,6 +18,8 @@ from contextlib import suppress
 
 import structlog
 
+from gadgets.items import Aside
+from pipelines.hosts.events import Facts
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES, SIGN_OF_LIFE, told
@@ -59,12 +61,14 @@ def main(control_fd: int, memory_bytes: int) -> None:
 
 
 def _serve(wire: Wire) -> None:
+    def tell(what: Aside | Facts) -> None:
+        wire.send(told(what))
+
     def still_waiting() -> None:
         with suppress(WireError):  # who waits for its turn learns of it soon enough
             wire.send(SIGN_OF_LIFE)
 
     try:
-        tell = lambda what: wire.send(told(what))  # noqa: E731
         reconstruct(wire, *read_start(wire), began=tell, hear=tell, still_waiting=still_waiting)
         wire.send(CLOSE)
     except WireError as error:
