@@ -26,7 +26,8 @@ from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.evaluation.evaluation import Judged
 from pipelines.evaluation.undersampled_scan import undersample
 from pipelines.files.mrd_stream import open_raw

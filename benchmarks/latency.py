@@ -31,7 +31,9 @@ from kband_core.models import load_card, load_model
 from kband_core.raki.network import apply_raki
 from kband_core.reconstruct import network, sense, zero_filled
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.mrd_file import RawFile, write_raw
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan

@@ -21,7 +21,8 @@ from gadgets.scan import Scan
 from gadgets.stock import RemoveROOversampling
 from kband_core.metrics import nrmse, ssim
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
 

@@ -13,7 +13,9 @@ from measure import data_option, print_conditions, print_table
 from gadgets.errors import PipelineError, ScanError
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
 from pipelines.pictures.montage import montage

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import click
 import ismrmrd
@@ -23,16 +22,6 @@ from pipelines.simulation.simulated_scan import simulate_scan
 
 START_SECONDS, ANSWER_SECONDS = 120.0, 120.0
 CLOSE = Message(Id.CLOSE)
-
-
-class NoJournal:
-    """Keeps nothing: the disk is another benchmark's."""
-
-    def append(self, _: Message) -> None:
-        """Forget a message."""
-
-    def end(self, _: dict[str, Any]) -> None:
-        """Forget the verdict."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +51,8 @@ class Answer:
 
 @contextmanager
 def running_server(settings: Settings) -> Iterator[Server]:
-    """Run a server until the block ends; all its workers are ready when it begins."""
-    server = Server(settings, lambda *_: NoJournal())
+    """Run a server until the block ends; all its workers are ready when it begins. It keeps no scans."""
+    server = Server(settings)
     thread = threading.Thread(target=server.serve_forever, daemon=True, name="accept")
     thread.start()
     try:

@@ -29,7 +29,9 @@ from gadgets.stock import (
     RemoveROOversampling,
 )
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.mrd_file import RawFile, write_raw
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gadgets.errors import PipelineError
+from gadgets.foreign import foreign_names, import_foreign
 from gadgets.scan import Scan
 
 REGISTRY: dict[str, type[Gadget]] = {}
@@ -40,12 +41,19 @@ class Gadget:
     emits: ClassVar[tuple[type, ...]]
     twin_of: ClassVar[str | None] = None
     stock_only: ClassVar[frozenset[str]] = frozenset()
-    computes_on: ClassVar[torch.device | None] = None  # set by `open` where buffers are moved to a device
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls) -> None:
         for name in {cls.__name__, cls.twin_of or cls.__name__}:
+            taken = REGISTRY.setdefault(name, cls).__module__
+            if taken != cls.__module__:
+                raise PipelineError(f"gadget '{name}' of {cls.__module__}: {taken} has one of that name already")
             REGISTRY[name] = cls
+
+    @property
+    def computes_on(self) -> torch.device | None:
+        """The device that `open` has chosen for buffers, if it has chosen one: scans take turns there."""
+        return None
 
     def look_up(self) -> None:
         """Find what the properties name outside the XML, such as a trained model. Raises `PipelineError`.
@@ -94,9 +102,20 @@ class Gadget:
 
 
 def gadget_class(name: str) -> type[Gadget]:
-    """Look up a gadget by class name or by the stock name it is a twin of. Raises `PipelineError`."""
+    """Look up a gadget by class name or by the stock name it is a twin of; import it if another package has it.
+
+    Raises `PipelineError`, also for a foreign gadget that cannot be imported.
+    """
+    if name not in REGISTRY and name in foreign_names():
+        try:
+            import_foreign(name)
+        except PipelineError:
+            REGISTRY.pop(name, None)  # it may have come as far as its class; the next chain must not find it half there
+            raise
+        if name not in REGISTRY:
+            raise PipelineError(f"gadget '{name}' of another package: its entry point leads to no gadget of that name")
     if name not in REGISTRY:
-        raise PipelineError(f"no gadget '{name}'; gadgets are {', '.join(sorted(REGISTRY))}")
+        raise PipelineError(f"no gadget '{name}'; gadgets are {', '.join(sorted({*REGISTRY, *foreign_names()}))}")
     return REGISTRY[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import ismrmrd
 import numpy as np
@@ -13,6 +13,10 @@ from torch import Tensor
 from gadgets.scan import Encoding
 from kband_core.coils import compress
 from kband_core.fourier import to_image
+
+LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
+LARGEST_WAVEFORM = 1 << 16  # bytes
+AsideKind = Literal["feedback", "progress", "warning"]
 
 
 @dataclass(frozen=True)
@@ -191,3 +195,35 @@ class TrainingPlane:
     contrast: int = 0
     repetition: int = 0
     angle: float | None = None
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What is for the host, not for the next gadget: feedback to the scanner, progress, a warning.
+
+    Any gadget may yield one, beside what it `emits`. It passes the gadgets behind at once, and ends on a console, in a
+    log or at the scanner: `text` tells of lines, slices, counts and times, never of the patient. `waveform` says the
+    same in numbers, to scanners that can read it. Raises `ValueError` for another kind, or a waveform above 64 KiB.
+    """
+
+    kind: AsideKind
+    text: str
+    waveform: ismrmrd.Waveform | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(AsideKind):
+            raise ValueError(f"aside: kind is '{self.kind}', expected {', '.join(get_args(AsideKind))}")
+        if self.waveform is not None and self.waveform.data.nbytes > LARGEST_WAVEFORM:
+            n_bytes = self.waveform.data.nbytes
+            raise ValueError(f"aside: the waveform has {n_bytes:,} bytes, at most {LARGEST_WAVEFORM:,} are passed on")
+
+    @property
+    def level(self) -> Literal["INFO", "WARNING"]:
+        """How urgent it is, in the words of logs and scanners."""
+        return "WARNING" if self.kind == "warning" else "INFO"
+
+    @property
+    def sentence(self) -> str:
+        """The text on one line, cut to 400 characters, without what would steer a terminal."""
+        line = " ".join(self.text.split())[:LONGEST_SENTENCE]
+        return "".join(sign if sign.isprintable() else "\ufffd" for sign in line)

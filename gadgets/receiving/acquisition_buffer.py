@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import ismrmrd
+import torch
 
 from gadgets.gadget import Device, Gadget
-from gadgets.items import Calibration, ReconBuffer
+from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -39,9 +40,17 @@ class AcquisitionBuffer(Gadget):
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, self.label())
         self._scan = scan
-        self.computes_on = choose_device(self.device)
+        self._device = choose_device(self.device)
 
-    def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer]:
-        """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
+    @property
+    def computes_on(self) -> torch.device:
+        """Where the buffers go."""
+        return self._device
+
+    def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer | Aside]:
+        """Emit each image once, and warn of the first line that is set aside for a reason.
+
+        Raises `ScanError` at the end if lines had no place or if images never began.
+        """
         for item in receive(acquisitions, self.label(), self._scan, self.acs_lines):
-            yield item.to(self.computes_on)
+            yield item if isinstance(item, Aside) else item.to(self._device)

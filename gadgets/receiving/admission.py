@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import ismrmrd
 
 from gadgets.errors import ScanError
+from gadgets.items import Aside
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.place import misfit, place_of
@@ -26,20 +28,24 @@ class Admission:
         self._set_aside: Counter[str] = Counter()
         self._remarks: defaultdict[ImageKey, list[str]] = defaultdict(list)
 
-    def admits(self, line: ismrmrd.Acquisition, role: Role, number: int, image: ImageLines | None) -> bool:
-        """Whether a line can be used; `image` is that which it belongs to, if there is one already."""
-        key, shape = ImageKey.of(line), (line.active_channels, line.number_of_samples)
+    def refuses(
+        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None, *, has_left: bool
+    ) -> str | None:
+        """Say why a line cannot be used, or None. `image` is what came of its image, which may have left already."""
+        if has_left:
+            return "it came after its image had left"
         reason = self._flaw(line, role, key, image)
         if reason is None:
-            self._shapes.setdefault(key.encoding, shape)
-            return True
-        self.set_aside(key, number, reason)
-        self._remarks[key].append(f"a line was set aside: {reason}")
-        return False
+            self._shapes.setdefault(key.encoding, (line.active_channels, line.number_of_samples))
+        else:
+            self._remarks[key].append(f"a line was set aside: {reason}")
+        return reason
 
-    def set_aside(self, key: ImageKey, number: int, reason: str) -> None:
-        """Set the line of that number aside."""
-        log.warning("%s: line %d (%s) set aside: %s", self._who, number, key, reason)
+    def set_aside(self, key: ImageKey, number: int, reason: str) -> Iterator[Aside]:
+        """Set the line of that number aside; warn of the first with this reason, while the patient still lies there."""
+        if not self._set_aside[reason]:
+            yield Aside("warning", f"{self._who}: line {number} ({key}) set aside: {reason}")
+        log.info("%s: line %d (%s) set aside: %s", self._who, number, key, reason)
         self._set_aside[reason] += 1
 
     def remarks(self, key: ImageKey) -> list[str]:

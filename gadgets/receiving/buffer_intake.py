@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from gadgets.gadget import Device, Gadget
-from gadgets.items import Calibration, ReconBuffer, ReconData
+from gadgets.items import Aside, Calibration, ReconBuffer, ReconData
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -30,10 +32,18 @@ class BufferIntake(Gadget):
         """Refuse trajectories and accelerations that cannot be reconstructed; choose the device."""
         require_cartesian(scan, self.label())
         self._scan = scan
-        self.computes_on = choose_device(self.device)
+        self._device = choose_device(self.device)
 
-    def process(self, buffers: Iterable[ReconData]) -> Iterator[Calibration | ReconBuffer]:
-        """Emit each image once. Raises `ScanError` at the end if lines had no place or if images never began."""
+    @property
+    def computes_on(self) -> torch.device:
+        """Where the buffers go."""
+        return self._device
+
+    def process(self, buffers: Iterable[ReconData]) -> Iterator[Calibration | ReconBuffer | Aside]:
+        """Emit each image once, and warn of the first line that is set aside for a reason.
+
+        Raises `ScanError` at the end if lines had no place or if images never began.
+        """
         lines = (line for buffer in buffers for line in buffer.lines)
         for item in receive(lines, self.label(), self._scan, self.acs_lines):
-            yield item.to(self.computes_on)
+            yield item if isinstance(item, Aside) else item.to(self._device)

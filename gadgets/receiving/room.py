@@ -10,7 +10,7 @@ import ismrmrd
 
 from gadgets.errors import ScanError
 from gadgets.gadget import field
-from gadgets.items import Calibration, ReconBuffer
+from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.receiving.admission import Admission
 from gadgets.receiving.calibration import CalibrationLines
 from gadgets.receiving.expected_images import missing_images
@@ -31,7 +31,7 @@ MOST_UNCALIBRATED = 64  # complete images of a slice that wait for calibration l
 
 def receive(
     lines: Iterable[ismrmrd.Acquisition], who: str, scan: Scan, acs_lines: int
-) -> Iterator[Calibration | ReconBuffer]:
+) -> Iterator[Calibration | ReconBuffer | Aside]:
     """Receive a scan line by line; `ScanError` behind its last image if lines had no place or images never began."""
     room = ReceivingRoom(who, scan, acs_lines)
     for line in lines:
@@ -58,16 +58,15 @@ class ReceivingRoom:
         self._admission = Admission(who, scan)
         self._n_lines = 0
 
-    def take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer]:
+    def take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
         """Put a line where it belongs and let go what it completes."""
         number, role, key = self._n_lines, role_of(line), ImageKey.of(line)
         self._n_lines += 1
         if role is Role.FOREIGN:
             return
-        if key in self._left:
-            self._admission.set_aside(key, number, "it came after its image had left")
-            return
-        if not self._admission.admits(line, role, number, self._images.get(key)):
+        image, has_left = self._images.get(key), key in self._left
+        if reason := self._admission.refuses(line, role, key, image, has_left=has_left):
+            yield from self._admission.set_aside(key, number, reason)
             return
         encoding = self._scan.encodings[key.encoding]
         if role is Role.BOTH and encoding.is_interleaved:

@@ -16,6 +16,7 @@ from torch import Tensor
 from gadgets.errors import PipelineError, ScanError
 from gadgets.flags import is_never_image, is_noise
 from gadgets.gadget import Gadget, field
+from gadgets.items import Aside
 from gadgets.scan import Scan
 from kband_core.threads import single_thread
 from kband_core.whitening import noise_covariance, whiten, whitening_matrix
@@ -53,14 +54,14 @@ class NoiseAdjust(Gadget):
                 f"NoiseAdjustGadget: relativeReceiverNoiseBandwidth is {self._bandwidth}, expected above 0"
             )
 
-    def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
+    def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition | Aside]:
         noise = _NoiseScan()
         matrix: Tensor | None = None
         settled = not self.perform_noise_adjust
         for number, line in enumerate(lines):
             if is_noise(line):
-                if not settled:
-                    noise.add(line, number)
+                if not settled and (flaw := noise.add(line, number)):
+                    yield Aside("warning", f"NoiseAdjustGadget: noise readout in line {number} set aside: {flaw}")
                 continue
             if not settled:
                 matrix = noise.whitening(line.sample_time_us, self._bandwidth)
@@ -88,11 +89,10 @@ class _NoiseScan:
         self.readouts: list[np.ndarray] = []
         self.dwell_us = 0.0
 
-    def add(self, line: ismrmrd.Acquisition, number: int) -> None:
-        """Keep a readout, unless a receiver spoiled it."""
+    def add(self, line: ismrmrd.Acquisition, number: int) -> str | None:
+        """Keep a readout, unless a receiver spoiled it; then say how."""
         if not np.isfinite(line.data).all():
-            log.warning("NoiseAdjustGadget: noise readout in line %d set aside: it holds non-finite samples", number)
-            return
+            return "it holds non-finite samples"
         if self.readouts and len(self.readouts[0]) != line.active_channels:
             raise ScanError(
                 f"NoiseAdjustGadget: the noise readout in line {number} has {line.active_channels} coils, "
@@ -100,6 +100,7 @@ class _NoiseScan:
             )
         self.readouts.append(line.data)
         self.dwell_us = self.dwell_us or line.sample_time_us
+        return None
 
     def whitening(self, dwell_us: float, bandwidth: float) -> Tensor | None:
         """Return the matrix that whitens lines of this dwell time, or None if there was no noise readout."""

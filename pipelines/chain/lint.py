@@ -12,7 +12,8 @@ from typing import Literal
 import ismrmrd
 
 from gadgets.errors import PipelineError
-from gadgets.gadget import REGISTRY, Gadget
+from gadgets.foreign import foreign_names
+from gadgets.gadget import REGISTRY, Gadget, gadget_class
 from gadgets.items import ReconData
 from pipelines.chain.chain import Chain, External, Node, resolve
 from pipelines.chain.pipeline import ending_problem, neighbour_problem
@@ -34,8 +35,10 @@ def lint(text: str | bytes) -> list[Finding]:
         chain = read_chain(text)
     except PipelineError as error:
         return [_error(str(error))]
-    classes = [REGISTRY.get(node.classname) for node in chain.nodes]
+    found = [_class(node.classname) for node in chain.nodes]
+    classes = [None if isinstance(kind, Finding) else kind for kind in found]
     findings = [*map(_warning, chain.remarks), *_sections(chain), *_externals(chain.externals)]
+    findings += [problem for problem in found if isinstance(problem, Finding)]
     for node, kind in zip(chain.nodes, classes, strict=True):
         findings += [*_place(node, kind), *_references(node, chain.nodes), *_properties(node, kind, chain.nodes)]
     return [*findings, *_order(chain, classes)]
@@ -84,11 +87,20 @@ def _execute(attributes: dict[str, str]) -> Iterator[Finding]:
         yield _warning(f"<execute>: '{module}' has no '{target}' here, {consequence}{_close(target, callables)}")
 
 
+def _class(name: str) -> type[Gadget] | Finding:
+    """Find the gadget of a name, or say why there is none."""
+    try:
+        return gadget_class(name)
+    except PipelineError as error:
+        foreign = foreign_names()
+        if name in foreign:
+            return _error(str(error))
+    close = _close(name, {known.label() for known in REGISTRY.values()} | foreign)
+    return _error(f"no gadget '{name}'{close or '; kband doctor --gadgets lists them'}")
+
+
 def _place(node: Node, kind: type[Gadget] | None) -> Iterator[Finding]:
     """Who runs a gadget where it stands, and what it needs there."""
-    if kind is None:
-        close = _close(node.classname, {known.label() for known in REGISTRY.values()})
-        yield _error(f"no gadget '{node.classname}'{close or '; kband doctor --gadgets lists them'}")
     if node.is_external:
         if node.name:
             yield _warning(f"{node.classname} inside <external> is named '{node.name}': Gadgetron takes it for one of "

@@ -11,6 +11,7 @@ import ismrmrd
 import gadgets  # noqa: F401 - registers every gadget
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, gadget_class
+from gadgets.items import Aside
 from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, resolve
 from pipelines.chain.xml import read_chain
@@ -47,7 +48,7 @@ class Pipeline:
 
 def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
     """Say why one gadget cannot stand behind another, or None if it can."""
-    refused = [kind.__name__ for kind in before.emits if kind not in after.accepts]
+    refused = [kind.__name__ for kind in before.emits if kind not in (*after.accepts, Aside)]
     if not refused:
         return None
     accepts = ", ".join(kind.__name__ for kind in after.accepts)
@@ -56,7 +57,7 @@ def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
 
 def ending_problem(last: type[Gadget]) -> str | None:
     """Say what a chain that ends with this gadget gives besides images, or None if it gives images alone."""
-    others = [kind.__name__ for kind in last.emits if kind is not ismrmrd.Image]
+    others = [kind.__name__ for kind in last.emits if kind not in (ismrmrd.Image, Aside)]
     return f"{last.label()} ends the chain and emits {' or '.join(others)}" if others else None
 
 

@@ -15,11 +15,9 @@ def doctor(gadgets: bool) -> None:
     A small simulated scan goes through each installed pipeline. Exits with 1 if there is any error.
     """
     if gadgets:
-        from pipelines.installation.gadget_table import (
-            gadget_table,  # a doctor must not die of a `gadgets` that is not ours
-        )
+        from pipelines.installation import gadget_table  # a doctor must not die of a `gadgets` that is not ours
 
-        click.echo(gadget_table())
+        click.echo("\n\n".join(filter(None, (gadget_table.gadget_table(), gadget_table.foreign_table()))))
         return
     n_errors = 0
     for check in check_all():

@@ -19,10 +19,12 @@ from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pace import paced, repetition_ms
 from pipelines.chain.pipeline import Pipeline, ending_problem, load_xml
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
 from pipelines.files.finished_file import FileProblem, refuse_existing
-from pipelines.files.mrd_file import ImageFile, read_images
+from pipelines.files.image_sink import image_sink
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
@@ -115,21 +117,22 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
         refuse_existing(target, overwrite, inputs=inputs)
         with open_raw(path) as raw:
             lines, problem = UpToDamage(raw), None
-            with ImageFile(target, raw.header_xml, overwrite=overwrite) as images:
+            reference, to_compare = raw.reference(), []
+            with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
                 try:
                     for image in road(lines, verdict):
-                        images.append(image)
+                        sink.append(image)
+                        to_compare += [image] if reference else []
                 except (PipelineError, ScanError) as error:
                     problem = str(error)
             problem = lines.damage or problem
-            reference = raw.reference()
     except FileProblem as error:
         return str(error).removeprefix(f"{path}: ")
     if verdict.n_images:
         seconds = time.perf_counter() - started
         click.echo(f"{path}: {verdict.n_lines} lines, {verdict.n_images} images in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
-        for image in read_images(target) if reference else ():
+        for image in sorted(to_compare, key=lambda image: image.image_series_index):
             for other in reference:
                 if other.slice == image.slice and image.image_type == other.image_type:
                     click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
@@ -144,16 +147,22 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
 
 
 def _here(chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
-    """Reconstruct in this process; reading goes on while gadgets compute."""
+    """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
     lines = pump(as_due(raw), READ_AHEAD)
-    return run(Pipeline.from_chain(chain), Scan.from_xml(raw.header_xml), _progress(lines, raw), verdict)
+    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: _show(f"{aside.level:<8}{aside.sentence}")
+    return run(Pipeline.from_chain(chain), scan, _progress(lines, raw), verdict, hear=hear)
 
 
 def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says."""
-    client = Client(target, hear=lambda text: tqdm.write(text, file=sys.stderr))
+    client = Client(target, hear=_show)
     lines = as_due(raw, sleep=client.closed.wait)
     return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
+
+
+def _show(text: str) -> None:
+    """Write a line on the screen, above the progress bar."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:

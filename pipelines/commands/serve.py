@@ -35,10 +35,10 @@ def serve(**options: Any) -> None:
 
     Ends on SIGTERM or Ctrl-C when the running scans have finished, at once on the second.
     """
+    from pipelines.hosts.journal import Journals
     from pipelines.hosts.logs import configure_logs
     from pipelines.hosts.server import Server, Settings
     from pipelines.hosts.session import Patience
-    from pipelines.hosts.unkept import Unkept
 
     configure_logs()
     settings = Settings(
@@ -46,9 +46,9 @@ def serve(**options: Any) -> None:
         most_connections=options["connections"], backlog_bytes=int(options["backlog_mb"] * 1e6),
         patience=Patience(options["silence"], options["wait"], options["deadline"]),
     )  # fmt: skip
-    archive = Unkept() if options["no_save"] else _archive(options)
+    archive = None if options["no_save"] else _archive(options)
     try:
-        server = Server(settings, archive.begin)
+        server = Server(settings, *([Journals(archive.begin)] if archive else []))
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error}") from error
@@ -66,7 +66,8 @@ def serve(**options: Any) -> None:
     finished = server.stop(options["deadline"])
     monitor.shutdown()
     monitor.server_close()
-    archive.close(options["deadline"])
+    if archive:
+        archive.close(options["deadline"])
     if not finished:
         raise click.ClickException("not all scans finished in time")
 

@@ -26,7 +26,8 @@ from kband_core.quality import weighted_error_by_radius
 from kband_core.training.undersampling import Undersampling
 from pipelines.chain.chain import with_properties
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
 from pipelines.evaluation.undersampled_scan import undersample
 from pipelines.files.mrd_stream import open_raw

@@ -17,7 +17,7 @@ from typing import Literal
 import ismrmrd
 
 from gadgets.errors import PipelineError, ScanError
-from pipelines.chain.run import Verdict
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.images_due import ImagesDue
 from pipelines.protocol.framing import CLOSE, Id, Message
 from pipelines.protocol.layouts import CONFIG_NAME_BYTES
@@ -151,7 +151,8 @@ class Client:
 
     def _note(self, message: Message) -> None:
         """Hear what is not an image; remember it if it tells of a failure."""
-        if message.id == Id.RESPONSE:
+        is_feedback = message.id == Id.WAVEFORM and self._target.dialect == "fire"
+        if message.id == Id.RESPONSE or is_feedback:
             return
         if message.id not in (Id.TEXT, Id.ERROR):
             self._fail(f"the server sent message {message.id}, which is none for clients")

@@ -16,6 +16,7 @@ from typing import Any
 
 from kband_core.finished_file import finished
 from pipelines.hosts.anonymise import anonymised
+from pipelines.hosts.events import Arrived, Ended, Event, Opened
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message
 
@@ -137,6 +138,23 @@ class Journal:
             "journal": {"lines": self._n_lines, "waveforms": self._n_waveforms, "bytes": self._n_bytes,
                         "closed": self._is_closed, "problem": self.problem},
         }  # fmt: skip
+
+
+class Journals:
+    """The journals of the scans that run, written as these announce what comes. `begin` starts one."""
+
+    def __init__(self, begin: Callable[..., Journal]) -> None:
+        self._begin = begin
+        self._open: dict[str, Journal] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Begin, write or end the journal of the event's scan; one that never had a header has none."""
+        if isinstance(event, Opened):
+            self._open[event.scan_id] = self._begin(event.scan_id, event.header_xml, pipeline=event.pipeline)
+        elif isinstance(event, Arrived):
+            self._open[event.scan_id].append(event.message)
+        elif isinstance(event, Ended) and (journal := self._open.pop(event.scan_id, None)):
+            journal.end(event.summary())
 
 
 def write_verdict(path: Path, verdict: Mapping[str, Any]) -> None:

@@ -12,7 +12,11 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ImageArray, ReconData
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import Verdict, pump, run
+from pipelines.chain.pump import pump
+from pipelines.chain.run import run
+from pipelines.chain.side_road import Hear, log_aside
+from pipelines.chain.verdict import Verdict
+from pipelines.hosts.events import Facts
 from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import (
     decode_image,
@@ -32,23 +36,31 @@ READ_AHEAD = 64  # messages: enough to keep reading while a gadget computes, lit
 FIRST_DATA = 1000  # message numbers below it steer the session
 
 
+def log_facts(facts: Facts) -> None:
+    """Write into the log that a scan begins."""
+    log.info("scan begins: %s", facts)
+
+
 def reconstruct(
-    wire: Wire, config: str | bytes, header: str | bytes, *, still_waiting: Callable[[], object] | None = None
-) -> str | None:
+    wire: Wire, config: str | bytes, header: str | bytes, *, began: Callable[[Facts], object] = log_facts,
+    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None,
+) -> str | None:  # fmt: skip
     """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
 
     Parents of Gadgetron 4.7 hear an ERROR only after they have sent CLOSE, and break when it comes earlier. So the
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
-    `still_waiting` is called now and then while the scan waits for its turn on a GPU. Raises `WireError` if the parent
-    is gone; whatever else fails is a gadget's, and said.
+    Texts are illegal from a module, so nothing that gadgets say aside is sent: `hear` gets it. `began` is called when
+    header and chain have been read, `still_waiting` now and then while the scan waits for its turn on a GPU. Raises
+    `WireError` if the parent is gone; whatever else fails is a gadget's, and said.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
     verdict = Verdict()
     problem = None
     try:
         scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+        began(Facts.of(scan, pipeline))
         items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
-        for item in run(pipeline, scan, items, verdict, still_waiting=still_waiting):
+        for item in run(pipeline, scan, items, verdict, hear=hear, still_waiting=still_waiting):
             wire.send(_encode(item))
     except (PipelineError, ScanError) as error:
         problem = str(error)

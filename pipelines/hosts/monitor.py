@@ -10,13 +10,14 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
-from pipelines.hosts.session import Record
+from pipelines.hosts.events import Arrived, Ended, Event, Failed, ImageSent
+from pipelines.protocol.framing import Id
 
 LATENCY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
 class Monitor:
-    """Counts what sessions did; answers over HTTP at /metrics, /ready and /health."""
+    """Counts what happens to scans; answers over HTTP at /metrics, /ready and /health."""
 
     def __init__(self, state: Callable[[], dict[str, Any]]) -> None:
         self._state = state
@@ -38,18 +39,21 @@ class Monitor:
             gauge = Gauge(f"kband_{name}", text, registry=self.registry)
             gauge.set_function(lambda name=name: self._state()[name])
 
-    def count(self, record: Record) -> None:
-        """Take a finished session into account."""
-        verdict = record.verdict
-        if record.pipeline:
-            self._scans.labels(record.pipeline).inc()
-        self._lines.inc(verdict.n_lines)
-        self._images.inc(verdict.n_images)
-        self._flawed.inc(max(verdict.n_fallback, verdict.n_incomplete))
-        if record.kind is not None:
-            self._failures.labels(record.kind).inc()
-        if verdict.latency is not None:
-            self._latency.observe(verdict.latency)
+    def __call__(self, event: Event) -> None:
+        """Take into account what a session announces."""
+        match event:
+            case Arrived():
+                self._lines.inc(event.message.id == Id.ACQUISITION)
+            case ImageSent():
+                self._images.inc()
+                self._flawed.inc(event.is_flawed)
+            case Failed():
+                self._failures.labels(event.kind).inc()
+            case Ended():
+                if event.pipeline:
+                    self._scans.labels(event.pipeline).inc()
+                if event.verdict.latency is not None:
+                    self._latency.observe(event.verdict.latency)
 
     def answer(self, question: str) -> str:
         """Answer a query that came over the MRD port: the server's state as JSON, whatever was asked."""

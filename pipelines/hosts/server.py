@@ -8,14 +8,16 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from pipelines.hosts.backlog import Backlog
+from pipelines.hosts.events import Ended, Event, Events, Subscriber
 from pipelines.hosts.monitor import Monitor
 from pipelines.hosts.pool import MODULE, Pool
+from pipelines.hosts.scan_log import log_scan
 from pipelines.hosts.session import Patience, Session
 
 log = logging.getLogger(__name__)
@@ -41,17 +43,18 @@ class Settings:
 
 
 class Server:
-    """Accepts connections until `stop`. `open_journal(scan_id, header)` is called once for each scan."""
+    """Accepts connections until `stop`. What happens to scans is told to the log, to `monitor` and to `subscribers`."""
 
-    def __init__(self, settings: Settings, open_journal: Callable[[str, str], Any]) -> None:
+    def __init__(self, settings: Settings, *subscribers: Subscriber) -> None:
         self._settings = settings
-        self._open_journal = open_journal
         self._listener = socket.create_server((settings.address, settings.port), backlog=settings.most_connections)
-        self._sessions: dict[threading.Thread, Session] = {}
+        self._sessions: dict[threading.Thread, tuple[Session, Backlog]] = {}
+        self._running: set[str] = set()  # scans that run or wait, up to the moment when they end and say so
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes, module=settings.worker_module)
         self.monitor = Monitor(self.state)
+        self._events = Events(log_scan, self.monitor, self._notice, *subscribers)
 
     @property
     def port(self) -> int:
@@ -61,15 +64,15 @@ class Server:
     def state(self) -> dict[str, Any]:
         """Readiness and load, for monitors and queries."""
         with self._lock:
-            sessions = list(self._sessions.values())
+            backlogs = [backlog for _, backlog in self._sessions.values()]
         return {
             "kband": importlib.metadata.version("kband"),
             "ready": self._pool.n_idle > 0 and not self._stopping.is_set(),
             "workers": self._pool.size,
             "workers_idle": self._pool.n_idle,
-            "scans_running": len(sessions),
+            "scans_running": len(backlogs),
             "scans_waiting": self._pool.n_waiting,
-            "queue_bytes": sum(session.backlog.n_bytes for session in sessions),
+            "queue_bytes": sum(backlog.n_bytes for backlog in backlogs),
         }
 
     def serve_forever(self) -> None:
@@ -102,7 +105,7 @@ class Server:
             thread.join(max(deadline - time.monotonic(), 0))
         unfinished = [thread for thread in running if thread.is_alive()]
         for thread in unfinished:
-            running[thread].abandon()
+            running[thread][0].abandon()
         self._pool.stop()
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         for thread in unfinished:
@@ -114,41 +117,50 @@ class Server:
         keep_alive(connection)
         most = self._settings.most_connections
         with self._lock:
-            n_open = len(self._sessions)
-            n_running = sum(session.refusal is None and not session.is_over for session in self._sessions.values())
+            n_open, n_running = len(self._sessions), len(self._running)
         if n_open >= 2 * most:
             log.warning("%s turned away: %d connections are open", peer, n_open)
             connection.close()
             return
-        refusal = f"server busy: {n_running} scans run or wait, at most {most} are accepted"
+        scan_id, backlog, is_busy = uuid.uuid4().hex[:12], Backlog(self._settings.backlog_bytes), n_running >= most
         session = Session(
-            connection, self._pool, uuid.uuid4().hex[:12], patience=self._settings.patience,
-            backlog_bytes=self._settings.backlog_bytes, open_journal=self._open_journal, answer=self.monitor.answer,
-            refusal=refusal if n_running >= most else None,
+            connection, self._pool, scan_id, peer=f"{peer[0]}:{peer[1]}", patience=self._settings.patience,
+            backlog=backlog, announce=self._events.announce, answer=self.monitor.answer,
+            refusal=f"server busy: {n_running} scans run or wait, at most {most} are accepted" if is_busy else None,
         )  # fmt: skip
-        thread = threading.Thread(target=self._run, args=(session,), daemon=True, name="scan")
+        thread = threading.Thread(target=self._run, args=(session, scan_id), daemon=True, name="scan")
         with self._lock:
             if self._stopping.is_set():
                 session.abandon()
                 return
-            self._sessions[thread] = session
+            self._sessions[thread] = session, backlog
+            if not is_busy:
+                self._running.add(scan_id)
         try:
             thread.start()
         except RuntimeError:
-            with self._lock:
-                del self._sessions[thread]
+            self._forget(thread, scan_id)
             raise
 
-    def _run(self, session: Session) -> None:
-        structlog.contextvars.bind_contextvars(scan=session.record.scan_id)
+    def _run(self, session: Session, scan_id: str) -> None:
+        structlog.contextvars.bind_contextvars(scan=scan_id)
         try:
-            self.monitor.count(session.run())
-            log.info("scan ended", extra=session.summary())
+            session.run()
         except Exception:
             log.exception("a session failed; the server goes on")
         finally:
+            self._forget(threading.current_thread(), scan_id)
+
+    def _forget(self, thread: threading.Thread, scan_id: str) -> None:
+        with self._lock:
+            del self._sessions[thread]
+            self._running.discard(scan_id)
+
+    def _notice(self, event: Event) -> None:
+        """Count a scan no longer when it has ended: its peer, who hears that later, may bring the next one at once."""
+        if isinstance(event, Ended):
             with self._lock:
-                del self._sessions[threading.current_thread()]
+                self._running.discard(event.scan_id)
 
 
 def keep_alive(connection: socket.socket) -> None:

@@ -8,20 +8,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import ismrmrd
 import structlog
 
 from gadgets.errors import PipelineError
-from pipelines.chain.run import Verdict
+from gadgets.items import Aside
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.backlog import Backlog
+from pipelines.hosts.events import Arrived, Began, Ended, Event, Facts, Failed, ImageSent, Opened, Told
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay
+from pipelines.hosts.worker_protocol import heard
 from pipelines.protocol.dialect import Dialect
 from pipelines.protocol.framing import Id, Message, WireError
-from pipelines.protocol.messages import text_of
+from pipelines.protocol.messages import decode_line, text_of
 from pipelines.protocol.request import Request, looks_like_parent
 from pipelines.protocol.voice import Voice
 from pipelines.protocol.wire import Wire
@@ -42,60 +44,42 @@ class Patience:
     computation: float = 120.0
 
 
-@dataclass
-class Record:
-    """What a session did, for log, journal and metrics. `kind` sorts failures: peer, request, busy, reconstruction,
-    internal.
-    """
-
-    scan_id: str
-    pipeline: str = ""
-    verdict: Verdict = field(default_factory=Verdict)
-    problem: str | None = None
-    kind: str | None = None
-    images: list[dict[str, Any]] = field(default_factory=list)
-
-
 class Session:
     """Runs one connection to its end: always exactly one CLOSE, and one sentence for whatever went wrong.
 
-    This thread starts the scan and hands the worker's images to the peer; another reads the peer to its CLOSE, journals
-    each message, and puts it in the backlog, from which the relay's thread feeds the worker. Nothing that goes wrong
-    with the worker stops the reading, so that nothing that was sent is lost. With a `refusal` all is read and
-    journalled, and nothing computed.
+    This thread starts the scan and hands the worker's images to the peer; another reads the peer to its CLOSE,
+    announces each message, and puts it in the backlog, from which the relay's thread feeds the worker. Nothing that
+    goes wrong with the worker stops the reading, so that nothing that was sent is lost. With a `refusal` all is read
+    and announced, and nothing computed. What it knows of the scan a session announces; nobody looks into it.
     """
 
     def __init__(
-        self, connection: socket.socket, pool: Pool, scan_id: str, *, patience: Patience, backlog_bytes: int,
-        open_journal: Callable[[str, str], Any], answer: Callable[[str], str], refusal: str | None = None,
+        self, connection: socket.socket, pool: Pool, scan_id: str, *, peer: str, patience: Patience, backlog: Backlog,
+        announce: Callable[[Event], object], answer: Callable[[str], str], refusal: str | None = None,
     ) -> None:  # fmt: skip
         connection.settimeout(patience.peer)
-        self.record = Record(scan_id)
-        self.backlog = Backlog(backlog_bytes)
-        self.refusal = refusal
-        self.is_over = False  # nothing is left but to say so: the next scan of this peer may come
+        self._scan_id, self._peer, self._pipeline = scan_id, peer, ""
         self._wire = Wire(connection)
         self._voice = Voice(self._wire)
-        self._pool, self._patience = pool, patience
-        self._open_journal, self._answer = open_journal, answer
+        self._pool, self._patience, self._backlog = pool, patience, backlog
+        self._announce, self._answer, self._refusal = announce, answer, refusal
         self._reader = threading.Thread(target=self._guard, args=(self._read_peer,), daemon=True, name="reader")
         self._relay: Relay | None = None
-        self._journal: Any = None
         self._failing = threading.Lock()
         self._is_given_up = self._is_heard_out = False
         self._last_line: float | None = None
+        self._coils: int | None = None
+        self._verdict, self._images = Verdict(), []
+        self._problem: str | None = None
 
-    def run(self) -> Record:
-        """Serve the connection; whatever goes wrong ends in the record, not in an exception."""
+    def run(self) -> None:
+        """Serve the connection; whatever goes wrong is announced, and raises nothing."""
         self._guard(self._serve)
-        self.backlog.drop()
+        self._backlog.drop()
         if self._reader.ident is not None:
             self._reader.join()
-        self.is_over = True
-        self._voice.close(self.record.problem, is_heard_out=self._is_heard_out)
-        if self._journal is not None:
-            self._journal.end(self.summary())
-        return self.record
+        self._announce(Ended(self._scan_id, self._pipeline, self._problem, self._verdict, self._images))
+        self._voice.close(self._problem, is_heard_out=self._is_heard_out)
 
     def abandon(self) -> None:
         """End at once, as at a server that must stop: the peer sees its connection close."""
@@ -121,7 +105,7 @@ class Session:
     def _give_up(self) -> None:
         """Stop computing: there is nobody to compute for."""
         self._is_given_up = True
-        self.backlog.drop()
+        self._backlog.drop()
         if self._relay is not None:
             self._relay.abandon()
 
@@ -129,10 +113,10 @@ class Session:
         request, header = self._start()
         if header is None:
             return
-        self._journal = self._open_journal(self.record.scan_id, header)
+        self._announce(Opened(self._scan_id, header, self._pipeline))
         self._reader.start()
-        if self.refusal is not None:
-            self._fail("busy", self.refusal)
+        if self._refusal is not None:
+            self._fail("busy", self._refusal)
         elif request is not None:
             self._reconstruct(request, header)
 
@@ -147,7 +131,7 @@ class Session:
         self._voice.dialect = Dialect(looks_like_parent(config), self._voice.dialect.nul)
         try:
             request = Request(config)
-            self.record.pipeline = request.name or "sent as text"
+            self._pipeline = request.name or "sent as text"
         except PipelineError as error:
             self._fail("request", str(error))
         while (header := self._read_control()).id == Id.TEXT:
@@ -171,80 +155,85 @@ class Session:
 
     def _reconstruct(self, request: Request, header: str) -> None:
         """Wait for data, which parameters may precede, then give the scan to a worker."""
-        first = self.backlog.get()
+        first = self._backlog.get()
         while first is not None and first.id == Id.TEXT:
             request.override(text_of(first))
-            self.record.pipeline = request.name or self.record.pipeline
-            first = self.backlog.get()
+            self._pipeline = request.name or self._pipeline
+            first = self._backlog.get()
         config, is_parent = request.xml(), self._voice.dialect.is_parent
         worker = self._pool.take(self._patience.worker)
         if worker is None:
             self._fail("busy", f"no worker came free within {self._patience.worker:g} s; {self._pool.size} are busy")
             return
         try:
-            self._voice.remark("INFO", f"scan {self.record.scan_id}: {self.record.pipeline}")
-            self._relay = Relay(worker, self.backlog, self._deliver, seconds=self._patience.computation,
+            self._voice.remark("INFO", f"scan {self._scan_id}: {self._pipeline}")
+            self._relay = Relay(worker, self._backlog, self._deliver, seconds=self._patience.computation,
                                 give_back=is_parent)  # fmt: skip
             if self._is_given_up:  # while we waited for the worker
                 self._relay.abandon()
-            problem = self._relay.run(self.record.scan_id, config, header, first)
+            problem = self._relay.run(self._scan_id, config, header, first)
         finally:
             self._pool.give_back(worker)
-        if problem is None and not is_parent and self.record.verdict.n_images == 0:
-            problem = self.record.verdict.flaw
+        if problem is None and not is_parent and self._verdict.n_images == 0:
+            problem = self._verdict.flaw
         if problem is not None:
             self._fail("reconstruction", problem)
 
     def _deliver(self, message: Message) -> None:
-        """Hand the worker's message to the peer, if it is one that the peer can read."""
+        """Hand the worker's message to the peer, if it is one that the peer can read; hear its texts."""
+        if message.id == Id.TEXT:
+            self._hear(heard(message))
         if not self._voice.dialect.takes(message.id):
             return
         self._voice.send(message)
-        if message.id == Id.IMAGE:
-            self._count(message)
-        self.record.verdict.n_images += message.id == Id.IMAGE_ARRAY
-        if self._last_line is not None and message.id in (Id.IMAGE, Id.IMAGE_ARRAY):
-            self.record.verdict.latency = time.monotonic() - self._last_line
+        if message.id in (Id.IMAGE, Id.IMAGE_ARRAY):
+            is_flawed = message.id == Id.IMAGE and self._count(message)
+            self._verdict.n_images += message.id == Id.IMAGE_ARRAY
+            if self._last_line is not None:
+                self._verdict.latency = time.monotonic() - self._last_line
+            self._announce(ImageSent(self._scan_id, is_flawed))
 
-    def _count(self, message: Message) -> None:
+    def _hear(self, said: Aside | Facts | None) -> None:
+        if isinstance(said, Aside):
+            self._announce(Told(self._scan_id, said))
+            self._voice.aside(said)
+        elif said is not None:
+            dialect = self._voice.dialect.name
+            self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, said))
+
+    def _count(self, message: Message) -> bool:
+        """Take an image into account; whether something is wrong with it."""
         attributes = bytes(message.parts[2]).rstrip(b"\0").decode(errors="replace")
         image = ismrmrd.Image(bytes(message.parts[0]), attributes)
-        is_flawed = self.record.verdict.count(image)
+        is_flawed = self._verdict.count(image)
         wanted = ("kband_method", "kband_lines", "kband_complete", "kband_fallback", "kband_nmse_estimate")
-        self.record.images.append({"slice": image.slice, **{name: image.meta.get(name) for name in wanted}})
+        self._images.append({"slice": image.slice, **{name: image.meta.get(name) for name in wanted}})
         if is_flawed:
             self._voice.remark("WARNING", f"slice {image.slice}: {image.meta.get('ImageComments')}")
+        return is_flawed
 
     def _read_peer(self) -> None:
-        """Read and journal to the peer's CLOSE."""
-        structlog.contextvars.bind_contextvars(scan=self.record.scan_id)
+        """Read to the peer's CLOSE, and announce what comes."""
+        structlog.contextvars.bind_contextvars(scan=self._scan_id)
         while (message := self._read_control()).id != Id.CLOSE:
-            self._journal.append(message)
+            self._announce(Arrived(self._scan_id, message))
             if message.id in (Id.ACQUISITION, Id.RECON_DATA):
                 self._last_line = time.monotonic()
-                self.record.verdict.n_lines += message.id == Id.ACQUISITION
+            if message.id == Id.ACQUISITION:
+                self._verdict.n_lines += 1
+                self._coils = self._coils or decode_line(message).active_channels
             if message.id in UNEXPECTED:
                 self._fail("peer", f"{UNEXPECTED[message.id]} came in the middle of the scan")
                 self._give_up()
-            self.backlog.put(message)
-        self._journal.append(message)
-        self.backlog.end()
+            self._backlog.put(message)
+        self._announce(Arrived(self._scan_id, message))
+        self._backlog.end()
 
     def _fail(self, kind: str, sentence: str) -> None:
         """Remember the first thing that went wrong. A client hears it at once, Gadgetron after its CLOSE."""
         with self._failing:
-            if self.record.problem is not None:
+            if self._problem is not None:
                 return
-            sentence = " ".join(sentence.split())[:LONGEST_SENTENCE]
-            self.record.kind, self.record.problem = kind, sentence
-        log.error("%s", sentence)
+            self._problem = sentence = " ".join(sentence.split())[:LONGEST_SENTENCE]
+        self._announce(Failed(self._scan_id, kind, sentence))
         self._voice.remark("ERROR", sentence)
-
-    def summary(self) -> dict[str, Any]:
-        """The verdict on the scan, for the log and the journal."""
-        verdict = self.record.verdict
-        return {
-            "scan": self.record.scan_id, "pipeline": self.record.pipeline, "lines": verdict.n_lines,
-            "images": verdict.n_images, "fallback": verdict.n_fallback, "incomplete": verdict.n_incomplete,
-            "problem": self.record.problem or verdict.flaw, "latency_s": verdict.latency, "image": self.record.images,
-        }  # fmt: skip

@@ -18,11 +18,12 @@ from contextlib import suppress
 
 import structlog
 
+from gadgets.items import Aside
+from pipelines.hosts.events import Facts
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES
-from pipelines.protocol.framing import CLOSE, Id, WireError
-from pipelines.protocol.messages import text_message
+from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES, SIGN_OF_LIFE, told
+from pipelines.protocol.framing import CLOSE, WireError
 from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -61,12 +62,15 @@ def main(control_fd: int, memory_bytes: int) -> None:
 
 
 def _serve(wire: Wire) -> None:
+    def tell(what: Aside | Facts) -> None:
+        wire.send(told(what))
+
     def still_waiting() -> None:
         with suppress(WireError):  # who waits for its turn learns of it soon enough
-            wire.send(text_message(Id.TEXT, "waiting for the GPU"))
+            wire.send(SIGN_OF_LIFE)
 
     try:
-        reconstruct(wire, *read_start(wire), still_waiting=still_waiting)
+        reconstruct(wire, *read_start(wire), began=tell, hear=tell, still_waiting=still_waiting)
         wire.send(CLOSE)
     except WireError as error:
         log.info("scan given up: %s", error)

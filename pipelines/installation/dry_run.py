@@ -10,7 +10,8 @@ import ismrmrd
 from gadgets.items import TrainingPlane
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 

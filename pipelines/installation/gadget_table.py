@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import gadgets  # noqa: F401 - registers every gadget
-from gadgets.gadget import REGISTRY, Gadget, Property
+from gadgets.errors import PipelineError
+from gadgets.foreign import foreign_names
+from gadgets.gadget import REGISTRY, Gadget, Property, gadget_class
 
 COLUMNS = ("gadget", "accepts", "emits", "property", "type", "default", "meaning")
 
 
 def gadget_table() -> str:
     """Write the gadgets of this package as a Markdown table, a row for each property: ours first, then the twins."""
-    known = {kind for kind in REGISTRY.values() if kind.__module__.startswith("gadgets.")}
+    return _table({kind for kind in REGISTRY.values() if kind.__module__.startswith("gadgets.")})
+
+
+def foreign_table() -> str:
+    """Write those that other packages have installed likewise, behind one line for each that cannot be imported."""
+    kinds, problems = set(), []
+    for name in sorted(foreign_names()):
+        try:
+            kinds.add(gadget_class(name))
+        except PipelineError as problem:
+            problems.append(str(problem))
+    return "\n\n".join([*problems, *([_table(kinds)] if kinds else [])])
+
+
+def _table(kinds: set[type[Gadget]]) -> str:
     rows = [COLUMNS, ("---",) * len(COLUMNS)]
-    for kind in sorted(known, key=lambda kind: (kind.twin_of is not None, kind.label())):
+    for kind in sorted(kinds, key=lambda kind: (kind.twin_of is not None, kind.label())):
         rows += _rows(kind)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

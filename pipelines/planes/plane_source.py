@@ -15,7 +15,9 @@ from gadgets.items import TrainingPlane
 from gadgets.recon.collect_planes import band_of
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import READ_AHEAD, Verdict, pump, run
+from pipelines.chain.pump import READ_AHEAD, pump
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.mrd_file import RawFile
 from pipelines.files.mrd_stream import StreamFile, open_raw
 from pipelines.planes.layouts import is_dataset, open_volume

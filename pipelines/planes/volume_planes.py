@@ -17,7 +17,8 @@ from gadgets.scan import Scan
 from kband_core.calibration import find_acs
 from kband_core.fourier import resize
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.planes.volume import Volume
 
 # One 2-D encoding, of any field of view: all that gadgets behind the buffers ask of a header.

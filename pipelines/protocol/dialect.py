@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
+from gadgets.items import Aside
 from pipelines.protocol.framing import Id, Message
-from pipelines.protocol.messages import text_message
+from pipelines.protocol.messages import encode_waveform, text_message
 
 DATA = (Id.ACQUISITION, Id.WAVEFORM, Id.IMAGE, Id.IMAGE_ARRAY, Id.RECON_DATA)
 
@@ -23,6 +24,11 @@ class Dialect:
     is_parent: bool = False
     nul: bool = False
 
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return "parent" if self.is_parent else "fire" if self.nul else "gadgetron"
+
     def heard(self, message: Message) -> Dialect:
         """Learn from a text message how the peer ends its texts."""
         is_text = message.id in (Id.CONFIG_TEXT, Id.HEADER, Id.TEXT)
@@ -35,6 +41,12 @@ class Dialect:
     def remark(self, level: str, sentence: str) -> Message | None:
         """Make a text, its level padded to the eight characters that FIRE expects; a parent may hear none."""
         return None if self.is_parent else text_message(Id.TEXT, f"{level:<8}{sentence}", nul=self.nul)
+
+    def aside(self, aside: Aside) -> list[Message]:
+        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform."""
+        text = self.remark(aside.level, aside.sentence)
+        waveform = None if aside.waveform is None or not self.nul else encode_waveform(aside.waveform)
+        return [] if text is None else [text] if waveform is None else [text, waveform]
 
     def image(self, message: Message) -> Message:
         """End the attributes of an image as the peer expects."""

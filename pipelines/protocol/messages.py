@@ -41,6 +41,11 @@ def encode_line(line: ismrmrd.Acquisition) -> Message:
     return Message(Id.ACQUISITION, (bytes(line.getHead()), line.traj.tobytes() + line.data.tobytes()))
 
 
+def encode_waveform(waveform: ismrmrd.Waveform) -> Message:
+    """Write a waveform."""
+    return Message(Id.WAVEFORM, (bytes(waveform.getHead()), waveform.data.tobytes()))
+
+
 def decode_image(message: Message) -> ismrmrd.Image:
     """Read an image. Raises `ScanError` if its attributes are not MRD meta attributes."""
     head, _, attributes, pixels = message.parts

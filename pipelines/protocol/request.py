@@ -6,7 +6,8 @@ import json
 import re
 
 from gadgets.errors import PipelineError
-from gadgets.gadget import gadget_class
+from gadgets.foreign import foreign_names
+from gadgets.gadget import REGISTRY, gadget_class
 from pipelines.chain.chain import with_properties
 from pipelines.chain.pipeline import ending_problem, installed_xml
 from pipelines.chain.xml import read_chain, write_chain
@@ -53,8 +54,10 @@ class Request:
 
     def xml(self) -> str:
         """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""
-        problem = ending_problem(gadget_class(self.chain.nodes[-1].classname))
-        if problem and not self.is_from_gadgetron:
+        name = self.chain.nodes[-1].classname
+        if self.is_from_gadgetron or (name not in REGISTRY and name in foreign_names()):
+            return write_chain(self.chain)  # what other packages bring is imported in workers alone
+        if problem := ending_problem(gadget_class(name)):
             raise PipelineError(f"{problem}, but clients read only images")
         return write_chain(self.chain)
 

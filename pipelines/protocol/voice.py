@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+from gadgets.items import Aside
 from pipelines.protocol.dialect import Dialect
 from pipelines.protocol.framing import CLOSE, Id, Message
 from pipelines.protocol.messages import text_message
@@ -48,11 +49,17 @@ class Voice:
 
     def remark(self, level: str, sentence: str) -> None:
         """Tell a client something; a parent hears nothing, and neither does a peer that has gone."""
-        message = self.dialect.remark(level, sentence)
-        if message is None:
-            return
+        if (message := self.dialect.remark(level, sentence)) is not None:
+            self._say(message)
+
+    def aside(self, aside: Aside) -> None:
+        """Tell the peer what a gadget says aside, if it is one that may hear it."""
+        self._say(*self.dialect.aside(aside))
+
+    def _say(self, *messages: Message) -> None:
         try:
-            self.send(message)
+            for message in messages:
+                self.send(message)
         except PeerGone as error:
             log.info("not said: %s", error)
 

@@ -12,7 +12,7 @@ from tests.gadgets.heads import N as HEAD_SIZE
 from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def minimal_scan():
     """Maker of a scan of `n_encodings` equal encodings; `matrix` and `fov` (mm) are those of the image."""
 
@@ -53,7 +53,7 @@ def minimal_scan():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_acquisition():
     """Maker of one line: zeros of `n_coils` by `n_samples`, or `data`; `flags` by number, counters by name."""
 
@@ -116,7 +116,7 @@ def head() -> np.ndarray:
     return coil_kspace(head_phantom(), loop_coils(HEAD_COILS), (HEAD_SIZE, HEAD_SIZE), oversampling=1).numpy()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lines_of(head, make_acquisition):
     """Maker of the lines of an R-fold scan with 20 embedded calibration lines."""
 
@@ -130,7 +130,7 @@ def lines_of(head, make_acquisition):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def head_scan(minimal_scan):
     """Maker of the scan those lines belong to."""
     return lambda **kwargs: minimal_scan((HEAD_SIZE, HEAD_SIZE, 1), (256.0, 256.0, 5.0), oversampling=1, **kwargs)

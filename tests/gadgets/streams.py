@@ -1,9 +1,20 @@
-"""Run one gadget over lines made to order."""
+"""Run one gadget over lines made to order, of a scan made to order."""
+
+from dataclasses import replace
+from typing import Any
 
 from gadgets.items import ReconBuffer
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.scan import Scan
 
 N_COILS, N_LINES, N_SAMPLES = 3, 8, 6
+
+
+def with_encoding(scan: Scan, index: int = 0, **fields: Any) -> Scan:
+    """The same scan, of whose encodings one has other `fields` than its header could be made to say in few words."""
+    encodings = list(scan.encodings)
+    encodings[index] = replace(encodings[index], **fields)
+    return replace(scan, encodings=tuple(encodings))
 
 
 def buffer_of(scan, **properties) -> AcquisitionBuffer:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from gadgets.items import ReconBuffer
-from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, emitted_after, images
+from gadgets.scan import Limit
+from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, emitted_after, images, with_encoding
 
 
 def test_lines_land_by_their_counters_in_any_order(scan_of, make_acquisition, kspace, rng):
@@ -21,8 +22,7 @@ def test_lines_land_by_their_counters_in_any_order(scan_of, make_acquisition, ks
 def test_centre_line_of_the_limits_stands_at_half_the_matrix(minimal_scan, make_acquisition):
     """Row = step 1 + N/2 − centre, the rule of the MRD limits (106 lines, centre 54, for a matrix of 144)."""
     scan = minimal_scan((6, 144, 1), (60.0, 80.0, 5.0), oversampling=1)
-    limit = type(scan.encodings[0].step1)(0, 105, 54)
-    object.__setattr__(scan.encodings[0], "step1", limit)
+    scan = with_encoding(scan, step1=Limit(0, 105, 54))
     lines = [make_acquisition(np.full((2, 6), 1 + step), kspace_encode_step_1=step) for step in range(106)]
     (buffer,) = images(scan, lines)
     assert buffer.kspace[0, 0, 0, 0, 0, 72, 0] == 55
@@ -171,9 +171,8 @@ def test_wide_limits_hold_an_image_for_two_repetitions_at_most(minimal_scan, mak
 def test_encodings_may_differ_in_size(minimal_scan, make_acquisition, kspace):
     """A second encoding of half the readout: each line is measured by those of its own."""
     scan = minimal_scan((N_SAMPLES, N_LINES, 1), (60.0, 80.0, 5.0), oversampling=1, n_encodings=2)
-    object.__setattr__(scan.encodings[1], "encoded_matrix", (4, N_LINES, 1))
-    object.__setattr__(scan.encodings[1], "encoded_fov", (40.0, 80.0, 5.0))
-    object.__setattr__(scan.encodings[1], "recon_fov", (40.0, 80.0, 5.0))
+    half = (40.0, 80.0, 5.0)
+    scan = with_encoding(scan, 1, encoded_matrix=(4, N_LINES, 1), encoded_fov=half, recon_fov=half)
     lines = [
         make_acquisition(kspace[:, row, :size], header={"encoding_space_ref": ref}, kspace_encode_step_1=row)
         for row in range(N_LINES)

@@ -1,5 +1,7 @@
 """Calibration lines calibrate early, and serve the image only where they may."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from gadgets.items import Calibration, ReconBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from tests.gadgets.heads import N, reconstruct
-from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images
+from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images, with_encoding
 
 
 def embedded(make_acquisition, kspace, **counters):
@@ -106,8 +108,7 @@ def test_an_image_whose_last_line_calibrates_leaves_with_the_next(scan_of, make_
         for row in (0, 2, 3, 4)
     ]
     scan = scan_of(acceleration=2, repetition=3)
-    limit = scan.encodings[0].step1
-    object.__setattr__(scan.encodings[0], "step1", type(limit)(0, 4, limit.center))
+    scan = with_encoding(scan, step1=replace(scan.encodings[0].step1, maximum=4))
     left = [(n, type(item)) for n, item in emitted_after(scan, lines)]
     assert left == [
         (5, Calibration), (5, ReconBuffer), (9, Calibration), (9, ReconBuffer), (12, ReconBuffer),

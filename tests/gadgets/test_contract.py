@@ -1,16 +1,18 @@
 """The contract that every registered gadget keeps."""
 
 import ismrmrd
-import numpy as np
 import pytest
 
 import gadgets  # noqa: F401  registers every gadget
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import REGISTRY, gadget_class
-from gadgets.items import Bucket, ImageArray
+from gadgets.items import Aside, ImageArray
+from tests.gadgets.samples import samples_of
 
-GADGETS = sorted(set(REGISTRY.values()), key=lambda cls: cls.__name__)
+OURS = {cls for cls in REGISTRY.values() if cls.__module__.startswith("gadgets.")}
+GADGETS = sorted(OURS, key=lambda cls: cls.__name__)
 PROMISE_AN_IMAGE = {"AcquisitionBuffer", "BufferIntake"}  # an exam that ends without a line is theirs to tell
+ACCEPTED = [pytest.param(cls, kind, id=f"{cls.__name__}-{kind.__name__}") for cls in GADGETS for kind in cls.accepts]
 
 
 @pytest.fixture(params=GADGETS, ids=lambda cls: cls.__name__)
@@ -18,19 +20,38 @@ def cls(request):
     return request.param
 
 
+@pytest.fixture(scope="session")
+def scan(head_scan):
+    """The scan of a head, R=2 with embedded calibration lines."""
+    return head_scan(acceleration=2)
+
+
+@pytest.fixture(scope="session")
+def samples(scan, lines_of):
+    """Items of every kind that such a scan makes on its way."""
+    return samples_of(scan, list(lines_of(2)))
+
+
 @pytest.fixture
-def opened(cls, minimal_scan):
+def opened(cls, scan):
     gadget = cls.from_properties({})
-    gadget.open(minimal_scan())
+    gadget.open(scan)
     return gadget
 
 
-@pytest.fixture
-def sample(cls, make_acquisition, make_image):
-    """An item the gadget accepts, or None where one takes more than a few words to make."""
-    line, image = make_acquisition(), make_image(np.ones((4, 4), np.float32), image_type=ismrmrd.IMTYPE_MAGNITUDE)
-    made = {ismrmrd.Acquisition: line, ismrmrd.Image: image, Bucket: Bucket([line], [])}
-    return next((made[kind] for kind in cls.accepts if kind in made), None)
+@pytest.fixture(scope="session")
+def yielded(scan, samples):
+    """Maker of all that a gadget yields when it gets the samples of these kinds; each is made once."""
+    made = {}
+
+    def yielded(cls, kinds):
+        if (cls, kinds) not in made:
+            gadget = cls.from_properties({})
+            gadget.open(scan)
+            made[cls, kinds] = list(gadget.process(item for item in samples if isinstance(item, kinds)))
+        return made[cls, kinds]
+
+    return yielded
 
 
 def test_neighbours_are_told_by_types(cls):
@@ -39,6 +60,22 @@ def test_neighbours_are_told_by_types(cls):
         assert isinstance(kinds, tuple)
         assert kinds
         assert all(isinstance(kind, type) for kind in kinds)
+
+
+def test_there_is_a_sample_of_every_kind_that_flows(cls, samples):
+    """A gadget that is never shown what it accepts is not tested here at all."""
+    assert [kind.__name__ for kind in cls.accepts if not any(isinstance(item, kind) for item in samples)] == []
+
+
+@pytest.mark.parametrize(("cls", "kind"), ACCEPTED)
+def test_each_kind_that_is_accepted_is_taken_alone(cls, kind, yielded):
+    """A scan without calibration lines has no `Calibration`; what comes of it is of the kinds that were announced."""
+    assert {type(item) for item in yielded(cls, (kind,))} <= {*cls.emits, Aside}
+
+
+def test_what_is_emitted_is_what_was_announced(cls, yielded):
+    """No more, or a chain breaks in mid-scan that was found good; no less, or good chains are refused."""
+    assert {type(item) for item in yielded(cls, cls.accepts)} - {Aside} == set(cls.emits)
 
 
 def test_properties_round_trip(cls):
@@ -77,11 +114,10 @@ def test_empty_stream_gives_nothing(cls, opened):
         assert list(opened.process(iter([]))) == []
 
 
-def test_stopping_early_is_no_error(opened, sample):
+def test_stopping_early_is_no_error(cls, opened, samples):
     """The host stops when a client leaves; the items that were never asked for are not missed."""
-    items = opened.process(iter([] if sample is None else [sample] * 3))
-    if sample is not None:
-        next(items)
+    items = opened.process(item for item in samples if isinstance(item, cls.accepts))
+    next(items)
     items.close()
     assert list(items) == []
 

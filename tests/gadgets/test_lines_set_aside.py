@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gadgets.errors import PipelineError, ScanError
-from gadgets.items import ReconBuffer
+from gadgets.items import Aside, ReconBuffer
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
-from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images, with_encoding
 
 
 def with_nan(data):
@@ -49,6 +49,20 @@ def test_unusable_line_is_set_aside_and_said(scan_of, make_acquisition, kspace, 
     (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
     assert buffer.counts[0, 0, 0] == (7, 8)
     assert str(error.value) == f"AcquisitionBuffer: 1 line set aside: {reason}"
+
+
+def test_the_first_line_set_aside_for_a_reason_is_said_at_once(scan_of, make_acquisition, kspace):
+    """While the scan can still be repeated; a broken coil that spoils thousands of lines is said once."""
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(3)]
+    broken = [make_acquisition(with_nan(kspace[:, row]), kspace_encode_step_1=row) for row in range(3, 6)]
+    stream = buffer_of(scan_of()).process([*lines, *broken, make_acquisition(kspace[:2, 6], kspace_encode_step_1=6)])
+    received = []
+    with pytest.raises(ScanError):
+        received.extend(stream)
+    assert [item.sentence for item in received if isinstance(item, Aside)] == [
+        "AcquisitionBuffer: line 3 (slice 0) set aside: 1 samples are not finite numbers",
+        "AcquisitionBuffer: line 6 (slice 0) set aside: it has 2 coils, the lines before have 3",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +112,7 @@ def test_no_imaging_line_is_an_error(scan_of, make_acquisition):
 
 def test_simultaneous_slices_are_refused_before_the_scan(minimal_scan):
     """Two slices in one line cannot be told apart by 2-D methods."""
-    scan = minimal_scan()
-    object.__setattr__(scan.encodings[0], "multiband", 2)
+    scan = with_encoding(minimal_scan(), multiband=2)
     with pytest.raises(PipelineError, match="encoding 0 excites 2 slices at once; only 1 is supported"):
         AcquisitionBuffer().open(scan)
 
@@ -107,8 +120,7 @@ def test_simultaneous_slices_are_refused_before_the_scan(minimal_scan):
 @pytest.mark.parametrize("trajectory", ["epi", "radial", "spiral"])
 def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory):
     """What cannot be reconstructed is refused at open, by name."""
-    scan = minimal_scan()
-    object.__setattr__(scan.encodings[0], "trajectory", trajectory)
+    scan = with_encoding(minimal_scan(), trajectory=trajectory)
     with pytest.raises(PipelineError) as error:
         AcquisitionBuffer().open(scan)
     assert str(error.value) == (

@@ -6,7 +6,8 @@ import torch
 from gadgets.scan import Scan
 from kband_core import reconstruct
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from tests.laws import nmse
 from tests.tiny_models import save_tiny_model
 

@@ -12,7 +12,8 @@ from kband_core import models
 from kband_core.models import load_card
 from pipelines.chain.lint import Finding, lint
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.installation.checkup import check_models
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan

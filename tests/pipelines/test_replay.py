@@ -10,7 +10,8 @@ import pytest
 
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.files.mrd_file import RawFile, read_images, write_raw
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan

@@ -14,8 +14,9 @@ import torch
 from gadgets.errors import PipelineError
 from gadgets.items import ReconBuffer
 from pipelines.chain import turns
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
 from pipelines.chain.turns import Computing, DeviceLock, Waiting
+from pipelines.chain.verdict import Verdict
 from tests.streaming.serving import wait_until
 
 GPU = torch.device("cuda", 1)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from gadgets.gadget import Gadget
-from gadgets.items import ReconBuffer
+from gadgets.items import Aside, ReconBuffer
 from pipelines.chain import turns
 from pipelines.hosts import worker
 
@@ -86,6 +86,23 @@ class Snow(Gadget):
             time.sleep(self.pause)
             pixels = np.full((1, 1, self.size, self.size), number, np.float32)
             yield ismrmrd.Image.from_array(pixels, transpose=False, image_index=number + 1)
+
+
+@dataclass
+class Talker(Gadget):
+    """Lets lines pass, and says something of each kind of `Aside` behind the first."""
+
+    accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
+    emits: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
+
+    def process(self, items: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition | Aside]:
+        for number, item in enumerate(items):
+            yield item
+            if number == 0:
+                yield Aside("progress", "the first line\n is here")
+                yield Aside("warning", "it is " + "long " * 1000)
+                next_line = np.array([[3], [0]], np.uint32)  # ky, kz
+                yield Aside("feedback", "measure line 3", ismrmrd.Waveform.from_array(next_line, waveform_id=1024))
 
 
 @dataclass

@@ -21,7 +21,10 @@ from gadgetron.types.image_array import read_image_array
 
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
+from pipelines.hosts.events import Subscriber
+from pipelines.hosts.journal import Journals
 from pipelines.hosts.server import Server, Settings
 from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import decode_image, text_of
@@ -150,9 +153,9 @@ class Peer:
 class Served:
     """A running server with all workers ready, and the journals of its scans."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *subscribers: Subscriber) -> None:
         self.journals: list[Journal] = []
-        self.server = Server(settings, self._open)
+        self.server = Server(settings, Journals(self._open), *subscribers)
         self.n_workers = settings.n_workers
         self._thread = threading.Thread(target=self.server.serve_forever, daemon=True, name="accept")
         self._thread.start()
@@ -182,17 +185,17 @@ class Served:
         self.server.stop(0)
         self._thread.join(LONG)
 
-    def _open(self, scan_id: str, header: str) -> Journal:
+    def _open(self, scan_id: str, header: str, pipeline: str) -> Journal:
         self.journals.append(Journal(scan_id, header))
         return self.journals[-1]
 
 
 @contextmanager
-def serving(**settings: Any) -> Iterator[Served]:
-    """Run a server with these settings."""
+def serving(*subscribers: Subscriber, **settings: Any) -> Iterator[Served]:
+    """Run a server with these settings; what happens to its scans is told to `subscribers`."""
     root = str(Path(__file__).parents[2])  # for workers that are modules of the tests
     with mock.patch.dict(os.environ, {"PYTHONPATH": root}):
-        served = Served(Settings(**{"port": 0, "n_workers": 2, **settings}))
+        served = Served(Settings(**{"port": 0, "n_workers": 2, **settings}), *subscribers)
         try:
             served.wait_until_idle()
             yield served

@@ -9,7 +9,7 @@ import ismrmrd
 import numpy as np
 
 from gadgets.errors import ScanError
-from pipelines.chain.run import Verdict
+from pipelines.chain.verdict import Verdict
 from pipelines.hosts.client import Client, Target
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.wire import Wire

@@ -19,7 +19,8 @@ from gadgets.items import ImageArray
 from gadgets.scan import Scan
 from gadgets.stock.accumulate import AcquisitionAccumulateTrigger
 from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import Verdict, run
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 
 BEFORE = "<configuration>" + "".join(
     f"<gadget><dll>gadgetron_mricore</dll><classname>{name}</classname></gadget>"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gadgets.errors import ScanError
-from pipelines.chain.run import Verdict
+from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.hosts.client import Client, Target
 from pipelines.protocol.framing import WireError

@@ -1,13 +1,16 @@
 """One scan as a module, in this process: whatever goes wrong, the parent hears it after its CLOSE, once."""
 
 import contextlib
+import logging
 import socket
 import threading
 
+import ismrmrd
 import numpy as np
 import pytest
 
 from gadgets.errors import ScanError
+from gadgets.items import Aside
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from pipelines.hosts.module import read_start, reconstruct
 from pipelines.protocol.framing import Id, Message, WireError
@@ -141,6 +144,20 @@ def test_texts_do_not_go_back(scan):
     (message,) = answers(LINES, scan[0], *others)
     assert message.id == Id.ERROR
     assert "no imaging lines arrived" in text_of(message)
+
+
+def test_what_gadgets_say_aside_is_only_logged(monkeypatch, scan, caplog):
+    """Gadgetron breaks on a text, and takes a waveform for one of the scanner's."""
+    waveform = ismrmrd.Waveform.from_array(np.zeros((2, 1), np.uint32))
+
+    def process(self, lines):
+        yield Aside("feedback", "measure line 3", waveform)
+        yield from ()
+
+    monkeypatch.setattr(AcquisitionBuffer, "process", process)
+    with caplog.at_level(logging.INFO):
+        assert answers(LINES, scan[0], LINE) == []
+    assert "measure line 3" in caplog.text
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 100, 342, len(LINE) - 1])

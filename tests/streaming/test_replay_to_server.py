@@ -11,29 +11,15 @@ import pytest
 from pipelines.chain.pipeline import installed_xml
 from pipelines.files.mrd_file import read_images, write_raw
 from pipelines.hosts.server import Server, Settings
-from pipelines.protocol.framing import Message
 from tests.command import kband
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming.stand_in import answer, peer
 
 
-class Journal:
-    """Keeps nothing."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def append(self, message: Message) -> None:
-        pass
-
-    def end(self, verdict: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where our own server listens."""
-    server = Server(Settings(port=0, n_workers=1), Journal)
+    server = Server(Settings(port=0, n_workers=1))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.port
     server.stop(10)

@@ -1,0 +1,25 @@
+"""How long each gadget of a chain takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+
+class Clock:
+    """An iterator that adds up the time its source takes, everything before it included."""
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        self._source = iter(source)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Clock:
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        try:
+            return next(self._source)
+        finally:
+            self.seconds += time.perf_counter() - start

@@ -1,0 +1,30 @@
+"""Where images go: whatever takes them one by one, chosen by the name of the output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import ismrmrd
+
+from pipelines.files.mrd_file import ImageFile
+
+
+class ImageSink(Protocol):
+    """Takes the images of one scan. Behind its `with` they stand there complete, or, after an exception, not at all.
+
+    What cannot be written is a `FileProblem`, at the beginning where that can be known.
+    """
+
+    def __enter__(self) -> ImageSink: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    def append(self, image: ismrmrd.Image) -> None:
+        """Take one image."""
+
+
+def image_sink(path: Path, header_xml: str, *, overwrite: bool = False) -> ImageSink:
+    """Choose the sink of an output path: an MRD file, whatever its ending."""
+    return ImageFile(path, header_xml, overwrite=overwrite)

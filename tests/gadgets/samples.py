@@ -1,0 +1,25 @@
+"""Sample items of every kind, made as a scan makes them: by the gadgets themselves, of the lines of one head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ismrmrd
+
+from gadgets.gadget import gadget_class
+from gadgets.items import Aside
+from gadgets.scan import Scan
+
+
+def samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
+    """Return the lines and what becomes of them, each kind in its own order; buffers have maps already."""
+
+    def through(name: str, items: list[Any]) -> list[Any]:
+        gadget = gadget_class(name)()
+        gadget.open(scan)
+        return [item for item in gadget.process(iter(items)) if not isinstance(item, Aside)]
+
+    buckets = through("AcquisitionAccumulateTrigger", lines)
+    buffers = through("CoilSensitivities", through("AcquisitionBuffer", lines))
+    arrays = through("SenseRecon", buffers)
+    return [*lines, *buckets, *buffers, *arrays, *through("ImageArraySplit", arrays)]
