@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ismrmrd
 
+from gadgets.images.series import image_series
 from gadgets.items import LineCount
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.scan import COUNTERS, Encoding
-
-FALLBACK_SERIES = 100  # added to the series of an image that is not what was asked for
 
 COPIED = (
     "measurement_uid", "position", "read_dir", "phase_dir", "slice_dir", "patient_table_position",
@@ -35,7 +34,7 @@ def image_header(
     header.field_of_view = encoding.recon_fov
     header.image_type = ismrmrd.IMTYPE_MAGNITUDE
     header.image_index = image_index
-    header.image_series_index = 1 + encoding.index + FALLBACK_SERIES * is_fallback
+    header.image_series_index = image_series(encoding.index, is_fallback=is_fallback)
     return header
 
 
