@@ -15,6 +15,7 @@ import ismrmrd
 from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.time_limit import within
 from pipelines.chain.turns import Computing, DeviceLock, Lock, Waiting
 
 READ_AHEAD = 256  # lines of a file, while gadgets compute
@@ -107,6 +108,8 @@ def run(
     On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits.
     Raises what the gadgets raise; what came out before is the caller's already.
     """
+    for gadget in pipeline.gadgets:
+        gadget.limit = within
     pipeline.open(scan)
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
     is_shared = device is not None and device.type == "cuda"
