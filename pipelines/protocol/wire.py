@@ -104,7 +104,7 @@ class Wire:
         """Read the next message.
 
         Raises `WireError` if the peer vanishes, with what was being read and how much of it came; if the message is
-        unknown, too long, or compressed. `TimeoutError` comes from the socket's own deadline.
+        unknown, too long, or compressed. `TimeoutError` comes from the socket's own timeout.
         """
         number = int.from_bytes(self.take(2, "a message number"), "little")
         reader = self._readers.get(number)
@@ -113,7 +113,7 @@ class Wire:
         return Message(number, tuple(self._whole(reader())))
 
     def send(self, *messages: Message) -> None:
-        """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own deadline."""
+        """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own timeout."""
         pieces = [piece for m in messages for piece in (m.id.to_bytes(2, "little"), *m.parts)]
         pieces = [b"".join(pieces)] if sum(map(len, pieces)) < 1 << 16 else pieces
         try:
