@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import statistics
 import tempfile
@@ -21,10 +22,11 @@ from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
-from gadgets.recon.grappa_recon import GrappaRecon
+from gadgets.recon.grappa import Grappa
 from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.raki import Raki
 from gadgets.recon.raki_recon import RakiRecon
-from gadgets.recon.sense_recon import SenseRecon
+from gadgets.recon.sense import Sense
 from gadgets.scan import Scan
 from kband_core.grappa import apply_grappa
 from kband_core.models import load_card, load_model
@@ -156,15 +158,14 @@ def _bare_ms(name: str, timeline: Timeline) -> float:
     kspace, mask = timeline.buffer.planes()
     csm = timeline.buffer.csm[0]
     if name.startswith("sense"):
-        weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
-        bare = functools.partial(sense, kspace, mask, csm, regularisation=weight, n_iterations=n_iterations)
+        bare = functools.partial(sense, kspace, mask, csm, **dataclasses.asdict(Sense()))
     elif name.startswith("kband"):
         model = load_model(load_card(KBandRecon().model), kspace.device)
         bare = functools.partial(network, kspace, mask, csm, model)
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
-        gadget, fill = (GrappaRecon(), apply_grappa) if name.startswith("grappa") else (RakiRecon(), apply_raki)
-        (fit,) = gadget.fit(timeline.buffer.acs, encoding, matrix)
+        method, fill = (Grappa(), apply_grappa) if name.startswith("grappa") else (Raki(), apply_raki)
+        (fit,) = method.fit(timeline.buffer.acs, encoding, matrix)
         bare = lambda: zero_filled(fill(fit, kspace, mask.flatten()), csm)  # noqa: E731
     start = time.perf_counter()
     bare()

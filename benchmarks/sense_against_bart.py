@@ -14,8 +14,8 @@ from measure import data_option, fully_sampled, print_conditions, print_table, s
 from peers import bart_maps, bart_sense, pygrappa, require_peers
 from torch import Tensor
 
-from gadgets.recon.grappa_recon import GrappaRecon
-from gadgets.recon.sense_recon import SenseRecon
+from gadgets.recon.grappa import Grappa
+from gadgets.recon.sense import Sense
 from kband_core.calibration import espirit_maps
 from kband_core.coils import merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
@@ -84,7 +84,7 @@ def main(data: Path) -> None:
         "Errors are those of the magnitude to the root sum of squares of the fully sampled coil images,\n"
         "after one least-squares factor."
     )
-    weight, n_iterations = SenseRecon().regularisation, SenseRecon().n_iterations
+    weight, n_iterations = Sense.regularisation, Sense.n_iterations
     click.echo(
         f"SENSE, λ = {weight}: ours, {n_iterations} iterations; BART's, 100 (ecalib -r {ACS_LINES} -m, pics -l2).\n"
         "'In head': where both have maps. 'Same maps': difference of the two solvers on our maps, 100 iterations each."
@@ -128,7 +128,7 @@ def _compare_sense(cases: Sequence[Case], weight: float, n_iterations: int) -> l
 
 
 def _compare_grappa(cases: Sequence[Case]) -> list[str]:
-    default = GrappaRecon().kernel_lines, GrappaRecon().kernel_samples
+    default = Grappa.kernel_lines, Grappa.kernel_samples
     rows, errors_by_kernel, exceeding = [], [], []
     for case, acceleration in zip(cases, ACCELERATIONS * len(BRAINS), strict=True):
         ours = {kernel: _score_filled(_filled(case, acceleration, kernel), case) for kernel in (default, *OUR_KERNELS)}
@@ -149,9 +149,9 @@ def _compare_grappa(cases: Sequence[Case]) -> list[str]:
 
 
 def _filled(case: Case, acceleration: int, kernel: tuple[int, int]) -> Tensor:
-    """Fill by the kernel, shortened like `GrappaRecon` does where the ACS do not span it."""
+    """Fill by the kernel, shortened like `Grappa` does where the ACS do not span it."""
     lines = max(min(kernel[0], (ACS_LINES - 1) // acceleration + 1), 2)
-    weight = GrappaRecon().regularisation
+    weight = Grappa.regularisation
     ours = calibrate_grappa(case.acs, acceleration, kernel=(lines, kernel[1]), regularisation=weight)
     return apply_grappa(ours, case.kspace, case.lines)
 

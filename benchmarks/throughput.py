@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import torch
 from measure import interleave, print_conditions, print_table
-from torch import Tensor
 
 from gadgets.gadget import Gadget
-from gadgets.items import ReconBuffer
+from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.reconstruction import Method, Reconstruction
+from gadgets.recon.reconstructor import Reconstructor
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
 from gadgets.stock import (
@@ -43,8 +44,18 @@ READING, COPY = "reading the file", "copying the samples"
 class Unreconstructed(SenseRecon):
     """SENSE without the reconstruction: every image is the number one."""
 
-    def _reconstruct(self, buffer: ReconBuffer) -> Tensor:
-        return torch.ones(1, *buffer.kspace.shape[-2:], dtype=torch.complex64)
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        return Reconstructor("Unreconstructed", [Ones()], lambda _: False).process(items)
+
+
+@dataclass
+class Ones(Method):
+    """An image of ones, from nothing."""
+
+    label: str = "ones"
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        return Reconstruction(torch.ones(1, *buffer.kspace.shape[-2:], dtype=torch.complex64))
 
 
 @click.command()

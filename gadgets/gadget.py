@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pydantic
 import torch
@@ -17,6 +17,14 @@ from gadgets.foreign import foreign_names, import_foreign
 from gadgets.scan import Scan
 
 REGISTRY: dict[str, type[Gadget]] = {}
+
+Result = TypeVar("Result")
+Limit: TypeAlias = Callable[[float, Callable[[], Result]], Result]
+
+
+def unlimited(seconds: float, compute: Callable[[], Result]) -> Result:
+    """Return what `compute` returns, however long it takes: what holds it to `seconds` is who runs the chain."""
+    return compute()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Gadget:
     emits: ClassVar[tuple[type, ...]]
     twin_of: ClassVar[str | None] = None
     stock_only: ClassVar[frozenset[str]] = frozenset()
+    limit: ClassVar[Limit] = staticmethod(unlimited)  # set by who runs the chain; `ScanError` if time is over
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls) -> None:

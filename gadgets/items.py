@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 import ismrmrd
@@ -122,8 +123,12 @@ class ReconBuffer:
 
         kz is transformed to z first, so it must be sampled the same way for every ky; `ValueError` if not. ACS lines
         that may serve the image fill rows that have no line of their own. The mask is `(1, ky, 1)`, or `(1, ky, kx)`
-        where only a part of the readout was measured (partial echo).
+        where only a part of the readout was measured (partial echo). Both are computed once.
         """
+        return self._planes
+
+    @cached_property
+    def _planes(self) -> tuple[Tensor, Tensor]:
         mask = self.mask[0, 0, 0]
         lines = mask.any(-2)
         if not torch.equal(mask, mask.any(-1, keepdim=True) & lines):

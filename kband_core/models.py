@@ -30,6 +30,12 @@ PICKLES = (b"PK\x03\x04", b"\x80")  # how files of torch.save begin, new and old
 
 Sampling = Literal["lines", "samples"]
 
+TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
+BANDS = ("kband", "reference")  # supervisions by bands that turn, weighted for all of k-space
+TRAINED = {
+    "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares"
+}  # fmt: skip
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants", protected_namespaces=())
@@ -70,6 +76,17 @@ class Card(_Part):
     date: datetime.date
     limits: Limits
     metrics: dict[str, float] = {}
+
+    @property
+    def label(self) -> str:
+        """What an image says made it, for people: "k-band NAME" of a network trained on bands, else network, name, and
+        how it was trained on what.
+        """
+        if self.supervision in BANDS:
+            return f"k-band {self.name}"
+        network = TITLES.get(self.network.name, self.network.name)
+        how, material = TRAINED.get(self.supervision, self.supervision), self.trained_on.partition(" of ")[0]
+        return f"{network} {self.name}, {how} on {material}"
 
     def mismatch(
         self,

@@ -47,13 +47,14 @@ def grappa(kspace: Tensor, mask: Tensor, kernel: GrappaKernel, csm: Tensor | Non
 
 
 @torch.no_grad()
-def network(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module) -> Tensor:
+def network(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module, noise: Tensor | None = None) -> Tensor:
     """Reconstruct by a trained network of `kband_core.networks`; scaled as in training, and back again.
 
     `kspace` `(b, coil, ky, kx)`, zero where nothing was acquired; `mask` `(b, ky, kx)` or `(b, ky, 1)`, b or 1;
-    `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each of the b planes is scaled by its own.
+    `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each of the b planes is scaled by its own. `noise` `(b,)` is the
+    SD of the noise of a sample; `kspace` tells where none is given.
     """
-    scale, noise = plane_scale(kspace), noise_level(kspace, mask)
+    scale, noise = plane_scale(kspace), noise_level(kspace, mask) if noise is None else noise
     image = model(kspace / scale[:, None, None, None], mask.expand(len(kspace), -1, -1), csm, noise / scale)
     return merge_sets(image) * scale[:, None, None]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import ismrmrd
 
+from gadgets.images.series import image_series
 from gadgets.items import LineCount
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.scan import COUNTERS, Encoding
 
-FALLBACK_SERIES = 100  # added to the series of an image that is not what was asked for
+LONGEST_SUFFIX = 32  # characters of a method's label: a series description in DICOM has 64 for all
+NOT_IN_A_SUFFIX = re.compile(r"[^A-Za-z0-9_-]+")
 
 COPIED = (
     "measurement_uid", "position", "read_dir", "phase_dir", "slice_dir", "patient_table_position",
@@ -35,22 +40,25 @@ def image_header(
     header.field_of_view = encoding.recon_fov
     header.image_type = ismrmrd.IMTYPE_MAGNITUDE
     header.image_index = image_index
-    header.image_series_index = 1 + encoding.index + FALLBACK_SERIES * is_fallback
+    header.image_series_index = image_series(encoding.index, is_fallback=is_fallback)
     return header
 
 
 def image_meta(
-    header: ismrmrd.ImageHeader, *, method: str, fallback: str | None, count: LineCount, problems: tuple[str, ...]
-) -> ismrmrd.Meta:
+    header: ismrmrd.ImageHeader, *, method: str, fallback: str | None, count: LineCount, problems: tuple[str, ...],
+    notes: Mapping[str, str],
+) -> ismrmrd.Meta:  # fmt: skip
     """Say how the image was made and what is wrong with it, so that no viewer can take it for another.
 
-    `method`: what made these pixels; `fallback`: why it is not what was asked for, or None.
+    `method`: what made these pixels; `fallback`: why it is not what was asked for, or None; `notes`: what else the
+    method has to say, by meta key, that of `ImageComments` at the end of the comment.
     """
     complete = {None: "unknown", True: "yes", False: "no"}[count.complete]
     remarks = [f"FALLBACK {method}: {fallback}" if fallback else method]
     remarks += [f"INCOMPLETE {count} lines"] if complete == "no" else []
-    comment = "; ".join([*remarks, *(problem for problem in problems if problem != fallback)])
-    suffix = f"_{method}_FALLBACK" if fallback else f"_{method}"
+    remarks += [problem for problem in problems if problem != fallback]
+    comment = "; ".join([*remarks, *(text for key, text in notes.items() if key == "ImageComments")])
+    suffix = f"_{_short(method)}_FALLBACK" if fallback else f"_{_short(method)}"
     meta = ismrmrd.Meta()
     meta["DataRole"] = meta["GADGETRON_DataRole"] = "Image"
     meta["ImageProcessingHistory"] = meta["GADGETRON_ImageProcessingHistory"] = ["kband", method]
@@ -63,7 +71,14 @@ def image_meta(
     meta["kband_fallback"] = fallback or "no"
     meta["kband_lines"] = str(count)
     meta["kband_complete"] = complete
+    for key in notes.keys() - {"ImageComments"}:
+        meta[key] = notes[key]
     return meta
+
+
+def _short(method: str) -> str:
+    """Cut a label to what comes before its first comma, in characters that no archive minds."""
+    return NOT_IN_A_SUFFIX.sub("_", method.partition(",")[0])[:LONGEST_SUFFIX]
 
 
 class ImageNumbers:

@@ -9,6 +9,7 @@ import ismrmrd
 import numpy as np
 from torch import Tensor
 
+from gadgets.images.series import QUANTITIES
 from gadgets.items import ImageArray
 
 OFFSET = 2048.0  # what FloatToUShortGadget adds to real images, whose scale it leaves alone
@@ -16,15 +17,14 @@ OFFSET = 2048.0  # what FloatToUShortGadget adds to real images, whose scale it 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a map shows. `scale`: pixel steps per unit; `series` is added to that of the image it belongs to."""
+    """What a map shows, one of `series.QUANTITIES` by its name. `scale`: pixel steps per unit."""
 
     name: str
-    series: int
     scale: float
 
 
-GFACTOR = Quantity("g-factor", series=10, scale=100.0)
-SNR = Quantity("SNR", series=20, scale=10.0)
+GFACTOR = Quantity("g-factor", scale=100.0)
+SNR = Quantity("SNR", scale=10.0)
 
 
 def quantity_array(images: ImageArray, quantity: Quantity, values: Tensor) -> ImageArray:
@@ -37,7 +37,7 @@ def quantity_array(images: ImageArray, quantity: Quantity, values: Tensor) -> Im
     for index, header in np.ndenumerate(images.headers):
         headers[index] = copy.deepcopy(header)
         headers[index].image_type = ismrmrd.IMTYPE_REAL
-        headers[index].image_series_index = header.image_series_index + quantity.series
+        headers[index].image_series_index = header.image_series_index + QUANTITIES[quantity.name]
         meta[index] = _meta(images.meta[index], quantity)
     return ImageArray((values * quantity.scale).to(images.data.dtype).unsqueeze(-4), headers, meta)
 

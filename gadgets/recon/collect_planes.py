@@ -36,14 +36,14 @@ class CollectPlanes(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[TrainingPlane]:
         """Emit the planes of each image. Raises `ScanError` where one cannot be trained on."""
-        readouts: dict[int, np.ndarray] = {}
+        readouts: dict[tuple[int, int], np.ndarray] = {}
         for item in items:
             if isinstance(item, Calibration):
                 continue
             for index, line in np.ndenumerate(item.headers):
                 if line is None:
                     raise ScanError(f"CollectPlanes: image {index} (slice, s, n) of the buffer received no line")
-                first = readouts.setdefault(line.idx.slice, np.array(line.read_dir))
+                first = readouts.setdefault((line.encoding_space_ref, line.idx.slice), np.array(line.read_dir))
                 if not np.allclose(first, line.read_dir, atol=1e-3):
                     raise ScanError(
                         f"CollectPlanes: the readout of slice {line.idx.slice} turns during the scan; blades are not "

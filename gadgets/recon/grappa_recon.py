@@ -1,20 +1,16 @@
-"""GRAPPA with kernels calibrated while the scan still runs."""
+"""GRAPPA in the chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
-
-from gadgets.coils.per_slice import PerSlice
-from gadgets.gadget import Gadget, field
-from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
-from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils
-from gadgets.scan import Encoding
-from kband_core.grappa import GrappaKernel, calibrate_grappa
-from kband_core.reconstruct import grappa
+from gadgets.gadget import Gadget
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon.combination import is_unaccelerated
+from gadgets.recon.grappa import Grappa, KernelLines, KernelSamples, Regularisation
+from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 
 
 @dataclass
@@ -28,34 +24,15 @@ class GrappaRecon(Gadget):
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
-    kernel_lines: Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")] = 2
-    kernel_samples: Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")] = 5
-    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to mean energy")] = 1e-4
+    kernel_lines: KernelLines = Grappa.kernel_lines
+    kernel_samples: KernelSamples = Grappa.kernel_samples
+    regularisation: Regularisation = Grappa.regularisation
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("GrappaRecon", self.on_failure, self.deadline)
-        kernels = PerSlice("GrappaRecon", self.fit)
-        for item in items:
-            is_accelerated = item.encoding.acceleration[0] > 1
-            if isinstance(item, ReconBuffer):
-                method = {"GRAPPA": lambda buffer: self.reconstruct(buffer, kernels)}
-                yield reconstruction.images(item, method if is_accelerated else {COMBINED: combine_coils})
-            elif is_accelerated:
-                kernels.prepare(item)
-
-    def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[GrappaKernel]:
-        """Fit the weights; fewer source lines where the calibration lines do not span the kernel."""
-        acceleration = encoding.acceleration[0]
-        n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
-        kernel = (n_lines, self.kernel_samples)
-        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation)
-        return [GrappaKernel(weights) for weights in fitted.weights]
-
-    def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:
-        """Fill the missing lines with the kernel of the buffer's slice and combine: `(z, y, x)`."""
-        kspace, mask = buffer.planes()
-        csm = None if buffer.csm is None else buffer.csm[0]
-        return grappa(kspace, acquired_lines(mask), kernels.of(buffer)[0], csm)
+        methods = [Grappa(self.kernel_lines, self.kernel_samples, self.regularisation)]
+        return Reconstructor(
+            "GrappaRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit
+        ).process(items)

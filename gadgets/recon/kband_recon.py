@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import takewhile
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-import ismrmrd
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from gadgets.coils.per_slice import PerSlice
-from gadgets.errors import PipelineError, ScanError
+from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, field
-from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
-from gadgets.recon.grappa_recon import GrappaRecon
-from gadgets.recon.memory import within_memory
-from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils, maps_of
-from gadgets.recon.sense_recon import SenseRecon
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon import grappa, sense
+from gadgets.recon.combination import has_all_lines
+from gadgets.recon.comparison import ComparedWithGrappa
+from gadgets.recon.grappa import Grappa
+from gadgets.recon.network import Network, OutsideCard
+from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
+from gadgets.recon.sense import Sense
 from gadgets.scan import Scan
-from kband_core import reconstruct
-from kband_core.grappa import GrappaKernel
 from kband_core.models import load_card, load_model
-from kband_core.noise import noise_level
-from kband_core.sampling import grid_ends
-from kband_core.shrinkage import move_towards_grappa
-
-log = logging.getLogger(__name__)
-
-SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
 
 @dataclass
@@ -52,10 +37,12 @@ class KBandRecon(Gadget):
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
     model: Annotated[str, field(description="name of a trained model; kband doctor lists them")] = "simulated_small"
-    outside_card: Annotated[
-        Literal["fallback", "refuse"],
-        field(description="of scans unlike those it was trained on: fallback: SENSE, marked; refuse: end the scan"),
-    ] = "fallback"
+    outside_card: OutsideCard = Network.outside_card
+    sense_regularisation: sense.Regularisation = Sense.regularisation
+    sense_n_iterations: sense.Iterations = Sense.n_iterations
+    grappa_kernel_lines: grappa.KernelLines = Grappa.kernel_lines
+    grappa_kernel_samples: grappa.KernelSamples = Grappa.kernel_samples
+    grappa_regularisation: grappa.Regularisation = Grappa.regularisation
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -76,117 +63,11 @@ class KBandRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
-        reconstruction = Reconstruction("KBandRecon", self.on_failure, self.deadline)
-        name = f"k-band {self.model}"
-        kernels = PerSlice("KBandRecon", GrappaRecon().fit)
-        for item in items:
-            if isinstance(item, Calibration):
-                self._try_out(item)
-                if item.encoding.acceleration[0] > 1:
-                    kernels.prepare(item)
-                continue
-            shares: dict[int, float] = {}  # by image
-            made = partial(self._reconstruct, kernels=kernels, shares=shares)
-            methods = {name: made, "SENSE": SenseRecon().reconstruct}
-            undersampled = [lines for lines in _lines_of_each(item) if lines is None or lines.sum() < _n_lines(item)]
-            if self.outside_card == "refuse":
-                self._refuse(item, undersampled)
-            images = reconstruction.images(item, methods if undersampled else {COMBINED: combine_coils})
-            for line, meta in zip(item.headers.flat, images.meta.flat, strict=True):
-                if meta["kband_method"] == name:
-                    meta["kband_model"], meta["kband_model_sha256"] = self.model, self._card.sha256[:12]
-                    _tell_share(meta, shares.get(id(line)))
-            yield images
-
-    def _try_out(self, item: Calibration) -> None:
-        device, n_coils = item.acs.device, item.acs.shape[-3]
-        if item.encoding.acceleration[0] == 1:
-            return
-        try:
-            _run_once(load_model(self._card, device), device, n_coils, SMALL if device.type == "cpu" else item.matrix)
-        except (ValueError, RuntimeError) as error:  # the image meets it again, and says so
-            log.warning("KBandRecon: the network fails on noise: %s", error)
-
-    def _refuse(self, buffer: ReconBuffer, undersampled: list[Tensor | None]) -> None:
-        for lines in undersampled:
-            if lines is not None and (problems := self._mismatch(buffer, lines)):
-                raise ScanError(f"KBandRecon: {'; '.join(problems)}")
-
-    def _mismatch(self, buffer: ReconBuffer, lines: Tensor) -> list[str]:
-        return self._card.mismatch(
-            matrix=tuple(buffer.kspace.shape[-2:]),
-            acceleration=len(lines) / max(int(lines.sum()), 1),
-            acs_lines=_n_central(lines),
-            sampling="lines",
-        )
-
-    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel], shares: dict[int, float]) -> Tensor:
-        csm, (kspace, mask) = maps_of(buffer), buffer.planes()
-        lines = acquired_lines(mask)
-        if problems := self._mismatch(buffer, lines):
-            raise ScanError("; ".join(problems))
-        image = within_memory("KBandRecon", self._network, kspace, mask, csm)
-        if (kernel := _kernel(buffer, mask, kernels)) is None:
-            return image
-        planes = zip(image, kspace, csm, kernel.weights, noise_level(kspace, mask), strict=True)
-        moved = [move_towards_grappa(x, k, lines, s, GrappaKernel(w), sd) for x, k, s, w, sd in planes]
-        shares[id(buffer.headers[0, 0, 0])] = sum(share for _, share in moved) / len(moved)
-        return torch.stack([plane for plane, _ in moved])
-
-    def _network(self, kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
-        return reconstruct.network(kspace, mask, csm, load_model(self._card, kspace.device))
-
-
-def _tell_share(meta: ismrmrd.Meta, share: float | None) -> None:
-    if share is None:
-        return
-    meta["kband_grappa_share"] = f"{share:.2f}"
-    if share:
-        comment = f"{meta['ImageComments']}; moved towards GRAPPA by {share:.2f} of the difference"
-        meta["ImageComments"] = meta["GADGETRON_ImageComment"] = comment
-
-
-def _kernel(buffer: ReconBuffer, mask: Tensor, kernels: PerSlice[GrappaKernel]) -> GrappaKernel | None:
-    """Return the kernel that fills what the image lacks, if there is one: whole lines on a grid, one set of maps."""
-    acceleration = buffer.encoding.acceleration[0]
-    if acceleration == 1 or mask.shape[-1] > 1 or buffer.csm.shape[2] > 1:
-        return None
-    try:
-        grid_ends("KBandRecon", acquired_lines(mask).cpu(), acceleration)
-        return kernels.of(buffer)[0]
-    except (ValueError, RuntimeError) as error:
-        log.info("KBandRecon: the network's image is not compared with GRAPPA's: %s", error)
-        return None
-
-
-def _lines_of_each(buffer: ReconBuffer) -> list[Tensor | None]:
-    """Lines `(ky,)` of each image, as the network gets them; None where partitions differ, which no method can use."""
-    lines: list[Tensor | None] = []
-    for index in np.ndindex(buffer.headers.shape):
-        try:
-            lines.append(acquired_lines(buffer.single(index).planes()[1]))
-        except ValueError:
-            lines.append(None)
-    return lines
-
-
-def _n_lines(buffer: ReconBuffer) -> int:
-    """Lines that the encoding has; fewer than rows with partial Fourier and with zero-padding."""
-    return min(len(buffer.encoding.step1), buffer.kspace.shape[-2])
-
-
-def _n_central(lines: Tensor) -> int:
-    """Adjacent lines in the centre: what tells the network scale and contrast; calibration scanned apart does not."""
-    acquired = lines.tolist()
-    below, above = reversed(acquired[: len(acquired) // 2]), acquired[len(acquired) // 2 :]
-    return sum(1 for side in (below, above) for _ in takewhile(bool, side))
-
-
-@lru_cache(maxsize=64)
-def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
-    """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
-    rng = torch.Generator().manual_seed(0)
-    kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
-    mask = torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device)
-    csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
-    reconstruct.network(kspace, mask, csm, module)
+        peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
+        methods = [
+            ComparedWithGrappa(Network(self._card, self.outside_card), peer),
+            Sense(self.sense_regularisation, self.sense_n_iterations),
+        ]
+        return Reconstructor(
+            "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit
+        ).process(items)

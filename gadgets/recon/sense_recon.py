@@ -1,40 +1,36 @@
-"""CG-SENSE, and what it falls back to."""
+"""CG-SENSE in the chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
-
-from gadgets.gadget import Gadget, field
+from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
-from gadgets.recon.reconstruction import Deadline, OnFailure, Reconstruction, maps_of
-from kband_core.reconstruct import sense
+from gadgets.recon.combination import has_all_samples
+from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
+from gadgets.recon.sense import Iterations, Regularisation, Sense
 
 
 @dataclass
 class SenseRecon(Gadget):
-    """Reconstruct each buffer by CG-SENSE with the maps it carries, any line pattern, one or two sets of maps."""
+    """Reconstruct each buffer by CG-SENSE with the maps it carries, any line pattern, one or two sets of maps.
+
+    Where no sample was left out, only the coils are combined, and the image says so.
+    """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
-    regularisation: Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")] = 0.01
-    n_iterations: Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")] = 20
+    regularisation: Regularisation = Sense.regularisation
+    n_iterations: Iterations = Sense.n_iterations
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        reconstruction = Reconstruction("SenseRecon", self.on_failure, self.deadline)
-        for item in items:
-            if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"SENSE": self.reconstruct})
-
-    def reconstruct(self, buffer: ReconBuffer) -> Tensor:
-        """Solve for the image `(z, y, x)`. Raises `ValueError` for a buffer without maps."""
-        csm = maps_of(buffer)
-        kspace, mask = buffer.planes()
-        return sense(kspace, mask, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
+        methods = [Sense(self.regularisation, self.n_iterations)]
+        return Reconstructor(
+            "SenseRecon", methods, has_all_samples, self.on_failure, self.deadline, self.limit
+        ).process(items)

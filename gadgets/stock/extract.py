@@ -11,15 +11,9 @@ import numpy as np
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, field
+from gadgets.images.series import PARTS
 from gadgets.scan import Scan
 from gadgets.stock.pixels import with_pixels
-
-SERIES_OFFSET = {
-    ismrmrd.IMTYPE_MAGNITUDE: 0,
-    ismrmrd.IMTYPE_PHASE: 3000,
-    ismrmrd.IMTYPE_REAL: 1000,
-    ismrmrd.IMTYPE_IMAG: 2000,
-}
 
 
 @dataclass
@@ -55,7 +49,7 @@ class Extract(Gadget):
                 yield image
                 continue
             for image_type in self._parts():
-                series = image.image_series_index + SERIES_OFFSET[image_type]
+                series = image.image_series_index + PARTS[image_type]
                 pixels = self._part(image.data, image_type).astype(np.float32)
                 yield with_pixels(image, pixels, image_type=image_type, image_series_index=series)
 

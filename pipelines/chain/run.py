@@ -14,6 +14,7 @@ from gadgets.scan import Scan
 from pipelines.chain.clock import Clock
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.side_road import Hear, for_the_next, log_aside
+from pipelines.chain.time_limit import within
 from pipelines.chain.turns import Computing, DeviceLock, Lock, Waiting
 from pipelines.chain.verdict import Verdict
 
@@ -27,6 +28,8 @@ def run(
     On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits.
     Raises what the gadgets raise; what came out before is the caller's already.
     """
+    for gadget in pipeline.gadgets:
+        gadget.limit = within
     pipeline.open(scan)
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
     is_shared = device is not None and device.type == "cuda"

@@ -73,8 +73,8 @@ class DeviceLock:
             waited.set()
 
     def _tell(self, waited: threading.Event) -> None:
-        deadline = time.monotonic() + LONGEST_TOLD_WAIT
-        while not waited.wait(SECONDS_BETWEEN_WORDS) and time.monotonic() < deadline:
+        end = time.monotonic() + LONGEST_TOLD_WAIT
+        while not waited.wait(SECONDS_BETWEEN_WORDS) and time.monotonic() < end:
             self._still_waiting()
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer, acquired_lines
 from gadgets.mrd import ismrmrd
+from gadgets.recon.combination import CoilCombination, has_all_lines
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.kband_recon import KBandRecon
-from gadgets.recon.reconstruction import Reconstruction, combine_coils
+from gadgets.recon.reconstructor import Reconstructor
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
 from kband_core.fourier import to_kspace
@@ -32,7 +33,6 @@ from pipelines.chain.xml import read_chain
 from pipelines.evaluation.undersampled_scan import undersample
 from pipelines.files.mrd_stream import open_raw
 
-LONGEST = 3600.0  # s for one image: nobody waits in a scanner
 OUTSIDE = (0.5, 2.0)  # of the k-space radius, corners included
 METRICS = ("nmse", "psnr", "ssim", "nmse_outer", "authors_nmse", "authors_psnr", "authors_ssim")
 
@@ -132,17 +132,14 @@ class _ZeroFilled:
         pass
 
     def process(self, items: Iterable[Any]) -> Iterator[Any]:
-        reconstruction = Reconstruction("zero-filled", "raise", LONGEST)
-        for item in items:
-            if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"zero-filled": combine_coils})
+        return Reconstructor("zero-filled", [CoilCombination()], has_all_lines, "raise").process(items)
 
 
 def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _ZeroFilled]:
     methods: dict[str, Gadget | _ZeroFilled] = {"zero-filled": _ZeroFilled()}
     if undersampling.sampling == "equispaced":
-        methods["GRAPPA"] = GrappaRecon(deadline=LONGEST)
-    return {**methods, "SENSE": SenseRecon(deadline=LONGEST), model: KBandRecon(model=model, deadline=LONGEST)}
+        methods["GRAPPA"] = GrappaRecon()
+    return {**methods, "SENSE": SenseRecon(), model: KBandRecon(model=model)}
 
 
 def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:

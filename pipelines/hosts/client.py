@@ -36,7 +36,7 @@ class Target:
     """A server and what it is asked for: the pipeline that it knows by `name`, or the one that stands in `xml`.
 
     A FIRE server wants texts with a NUL, and takes `parameters`, which override properties, as JSON behind the header.
-    `deadline`: seconds for which it may be silent after the last line, and for which it may take no data before.
+    `patience`: seconds for which it may be silent after the last line, and for which it may take no data before.
     """
 
     host: str
@@ -45,7 +45,7 @@ class Target:
     xml: str | bytes | None = None
     dialect: Literal["gadgetron", "fire"] = "gadgetron"
     parameters: Mapping[str, str] = field(default_factory=dict)
-    deadline: float = 120.0
+    patience: float = 120.0
 
     def __post_init__(self) -> None:
         if self.parameters and self.dialect != "fire":
@@ -113,13 +113,13 @@ class Client:
             raise ScanError(self._problem)
 
     def _connect(self) -> Wire:
-        host, port, deadline = self._target.host, self._target.port, self._target.deadline
+        host, port, patience = self._target.host, self._target.port, self._target.patience
         try:
-            connection = socket.create_connection((host, port), timeout=deadline)
+            connection = socket.create_connection((host, port), timeout=patience)
         except (OSError, UnicodeError) as error:  # of a name that cannot be one
             raise ScanError(f"no connection to {host}:{port} ({getattr(error, 'strerror', None) or error})") from error
         connection.settimeout(None)  # Python's would bound a whole message; the system's, the time without progress
-        whole, fraction = divmod(deadline, 1)
+        whole, fraction = divmod(patience, 1)
         limit = struct.pack("ll", int(whole), int(fraction * 1e6))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -174,7 +174,7 @@ class Client:
                 verdict.n_lines += 1
             wire.send(CLOSE)
         except BlockingIOError:
-            self._fail(f"the server took no data for {self._target.deadline:g} s, after {verdict.n_lines} lines")
+            self._fail(f"the server took no data for {self._target.patience:g} s, after {verdict.n_lines} lines")
             _hang_up(wire)
         except OSError as error:
             log.info("sending ended after %d lines: %s", verdict.n_lines, error)  # whoever receives says more
@@ -195,11 +195,11 @@ class Client:
 
     def _watch(self, wire: Wire, verdict: Verdict) -> None:
         """After the last line, wait as long as the server says something."""
-        since, deadline = time.monotonic(), self._target.deadline
-        while (left := max(since, self._heard_at) + deadline - time.monotonic()) > 0:
+        since, patience = time.monotonic(), self._target.patience
+        while (left := max(since, self._heard_at) + patience - time.monotonic()) > 0:
             if self.closed.wait(min(left, 1.0)):
                 return
-        self._fail(f"the server was silent for {deadline:g} s, after {verdict.n_lines} lines")
+        self._fail(f"the server was silent for {patience:g} s, after {verdict.n_lines} lines")
         _hang_up(wire)
 
     def _fail(self, text: str) -> None:

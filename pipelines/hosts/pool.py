@@ -106,11 +106,11 @@ class Pool:
 
     def take(self, seconds: float) -> Worker | None:
         """Take an idle worker, waiting up to `seconds`; None if none came free."""
-        deadline = time.monotonic() + seconds
+        end = time.monotonic() + seconds
         with self._changed:
             self.n_waiting += 1
             try:
-                while self._changed.wait_for(lambda: self._idle or self._stopped, deadline - time.monotonic()):
+                while self._changed.wait_for(lambda: self._idle or self._stopped, end - time.monotonic()):
                     if not self._idle:
                         return None
                     worker = self._idle.pop()

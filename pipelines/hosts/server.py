@@ -100,16 +100,16 @@ class Server:
             self._stopping.set()
             running = dict(self._sessions)
         self._listener.close()
-        deadline = time.monotonic() + seconds
+        end = time.monotonic() + seconds
         for thread in running:
-            thread.join(max(deadline - time.monotonic(), 0))
+            thread.join(max(end - time.monotonic(), 0))
         unfinished = [thread for thread in running if thread.is_alive()]
         for thread in unfinished:
             running[thread][0].abandon()
         self._pool.stop()
-        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        end = time.monotonic() + LAST_WORDS_SECONDS
         for thread in unfinished:
-            thread.join(max(deadline - time.monotonic(), 0))
+            thread.join(max(end - time.monotonic(), 0))
         self._pool.kill()
         return not unfinished
 

@@ -36,8 +36,8 @@ END_SECONDS = 1.0
 def main(control_fd: int, memory_bytes: int) -> None:
     """Say `READY`, then serve scans until the server closes the control socket, or dies; then end, whatever runs.
 
-    Ends by itself after `SCANS_PER_LIFE`, and when a gadget has left a thread running, as one that missed its deadline
-    does.
+    Ends by itself after `SCANS_PER_LIFE`, and when a scan has left a thread running, as `time_limit.within` does with
+    an image that takes too long.
     """
     configure_logs()
     threading.Thread(target=_outlive_no_server, args=(control_fd,), daemon=True, name="server").start()

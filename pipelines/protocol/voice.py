@@ -91,6 +91,6 @@ class Voice:
         connection = self._wire.socket
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(LINGER_SECONDS)
-        deadline = time.monotonic() + LINGER_SECONDS
-        while time.monotonic() < deadline and connection.recv(1 << 16):
+        end = time.monotonic() + LINGER_SECONDS
+        while time.monotonic() < end and connection.recv(1 << 16):
             pass

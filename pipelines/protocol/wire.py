@@ -25,12 +25,12 @@ class Wire:
         """Read the next message.
 
         Raises `WireError` if the peer vanishes, with what was being read and how much of it came; if the message is
-        unknown, too long, or compressed. `TimeoutError` comes from the socket's own deadline.
+        unknown, too long, or compressed. `TimeoutError` comes from the socket's own timeout.
         """
         return read_message(self._source)
 
     def send(self, *messages: Message) -> None:
-        """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own deadline."""
+        """Send messages, back to back. Raises as `read` does; `BlockingIOError` is the system's own timeout."""
         pieces = [piece for message in messages for piece in message.pieces()]
         pieces = [b"".join(pieces)] if sum(map(len, pieces)) < 1 << 16 else pieces
         try:

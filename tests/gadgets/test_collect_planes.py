@@ -106,6 +106,13 @@ def test_a_readout_that_turns_is_refused(head_scan, lines_of):
     assert sentence.startswith("CollectPlanes: the readout of slice 0 turns during the scan; blades are not supported")
 
 
+def test_another_encoding_may_be_read_along_another_direction(head_scan, lines_of):
+    """It is another image of the same slice, not a blade of this one."""
+    turned = {"read_dir": (0.0, 1.0, 0.0), "encoding_space_ref": 1}
+    lines = [*lines_of(header={"read_dir": (1.0, 0.0, 0.0)}), *lines_of(header=turned)]
+    assert len(planes(head_scan(n_encodings=2), lines)) == 2
+
+
 @pytest.mark.parametrize(("name", "what"), [("kspace", "k-space"), ("csm", "the coil maps")])
 def test_what_is_not_finite_is_refused(name, what, head_scan, lines_of):
     """One NaN makes every weight of a network NaN."""

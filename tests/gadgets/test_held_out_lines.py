@@ -1,7 +1,6 @@
 """Held-out lines judge an image and never touch it."""
 
 import random
-from functools import partial
 
 import pytest
 import torch
@@ -11,10 +10,11 @@ from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
-from gadgets.recon import reconstruction
+from gadgets.recon import reconstructor
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
 from kband_core.losses import predicted_kspace
+from pipelines.chain.time_limit import within
 from tests.gadgets.heads import N, reconstruct
 
 NAVIGATOR, USER_1 = 23, 57
@@ -126,8 +126,10 @@ def test_navigators_and_noise_are_not_held_out_lines(head_scan, head, lines_of, 
 
 def test_an_image_without_maps_is_not_judged(head_scan, lines_of, held_out):
     """A zero-filled root sum of squares has lost the phase that the lines would be compared with."""
-    too_late = (*CHAIN[:2], partial(SenseRecon, deadline=1e-6))
-    fallback = images_of(head_scan(acceleration=4), held_out([3, 40], 0.1), lines_of(4), chain=too_late)
+    too_late = SenseRecon(deadline=1e-6)
+    too_late.limit = within
+    chain = (*CHAIN[:2], lambda: too_late)
+    fallback = images_of(head_scan(acceleration=4), held_out([3, 40], 0.1), lines_of(4), chain=chain)
     meta = fallback.meta[0, 0, 0]
     assert meta["kband_method"] == "zero-filled"
     assert "kband_nmse_estimate" not in meta
@@ -141,7 +143,7 @@ def test_an_image_that_cannot_be_judged_is_an_image(head_scan, lines_of, held_ou
 
     scan = head_scan(acceleration=4)
     judged = images_of(scan, held_out([3, 40], 0.1), lines_of(4))
-    monkeypatch.setattr(reconstruction, "judge", fails)
+    monkeypatch.setattr(reconstructor, "judge", fails)
     unjudged = images_of(scan, held_out([3, 40], 0.1), lines_of(4))
     assert torch.equal(judged.data, unjudged.data)
     assert "kband_nmse_estimate" in judged.meta[0, 0, 0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gadgets.images.image_header import ImageNumbers
-from gadgets.recon.reconstruction import to_recon_space
+from gadgets.recon.recon_space import to_recon_space
 from gadgets.scan import Limit
 
 

@@ -6,7 +6,7 @@ import torch
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
-from gadgets.recon import kband_recon
+from gadgets.recon import comparison, network
 from gadgets.recon.kband_recon import KBandRecon
 from gadgets.recon.sense_recon import SenseRecon
 from kband_core import reconstruct as core
@@ -40,7 +40,7 @@ def save_overflowing_model(folder):
 @pytest.fixture
 def agreeing(monkeypatch):
     """GRAPPA says yes to everything."""
-    monkeypatch.setattr(kband_recon, "move_towards_grappa", lambda image, *_: (image, 0.0))
+    monkeypatch.setattr(comparison, "move_towards_grappa", lambda image, *_: (image, 0.0))
 
 
 @pytest.mark.parametrize("n_sets", [1, 2])
@@ -70,7 +70,7 @@ def test_the_image_says_how_far_it_was_moved_towards_grappa(head_scan, lines_of,
 def test_each_image_tells_its_own_share(head_scan, lines_of, monkeypatch):
     """What was found for one repetition is not written to the other."""
     shares = iter([0.25, 0.5])
-    monkeypatch.setattr(kband_recon, "move_towards_grappa", lambda image, *_: (image, next(shares)))
+    monkeypatch.setattr(comparison, "move_towards_grappa", lambda image, *_: (image, next(shares)))
     lines = [line for repetition in range(2) for line in lines_of(2, repetition=repetition)]
     chain = AcquisitionBuffer(), CoilSensitivities(), KBandRecon(model="tiny")
     arrays = reconstruct(head_scan(acceleration=2, repetition=2), lines, *chain)
@@ -104,6 +104,15 @@ def test_scan_outside_the_card_becomes_a_marked_sense_image(folder, head_scan, l
     assert meta["kband_method"] == "SENSE"
     assert "kband_model" not in meta
     assert array.headers[0, 0, 0].image_series_index == 101
+
+
+def test_the_fallback_has_properties_of_its_own(folder, head_scan, lines_of):
+    """Two iterations of SENSE are two, whoever asks for them."""
+    save_tiny_model(folder, limits={**LIMITS, "acceleration": [3, 6]})
+    (array,) = images_of(head_scan, lines_of(2), sense_n_iterations=2, sense_regularisation=0.1)
+    (sense,) = images_of(head_scan, lines_of(2), recon=SenseRecon(n_iterations=2, regularisation=0.1))
+    assert array.meta[0, 0, 0]["kband_method"] == "SENSE"
+    assert torch.equal(array.data, sense.data)
 
 
 def test_scan_outside_the_card_is_refused_if_told_to(folder, head_scan, lines_of):
@@ -198,9 +207,9 @@ def test_model_that_is_replaced_during_a_scan_does_not_change_it(folder, head_sc
 @pytest.fixture
 def runs(monkeypatch):
     """Shapes of k-space on which the network ran."""
-    network, shapes = core.network, []
-    monkeypatch.setattr(core, "network", lambda k, *rest: shapes.append(tuple(k.shape)) or network(k, *rest))
-    kband_recon._run_once.cache_clear()
+    runs, shapes = core.network, []
+    monkeypatch.setattr(core, "network", lambda k, *rest: shapes.append(tuple(k.shape)) or runs(k, *rest))
+    network._run_once.cache_clear()
     return shapes
 
 
@@ -223,7 +232,7 @@ def test_network_that_fails_on_noise_is_said_and_tried_on_the_image(head_scan, l
         raise RuntimeError("no kernel image")
 
     monkeypatch.setattr(core, "network", fails)
-    kband_recon._run_once.cache_clear()
+    network._run_once.cache_clear()
     (array,) = images_of(head_scan, lines_of(2))
     assert caplog.messages[0] == "KBandRecon: the network fails on noise: no kernel image"
     assert array.meta[0, 0, 0]["ImageComments"] == "FALLBACK SENSE: KBandRecon: no kernel image"

@@ -9,18 +9,19 @@ from gadgets.recon.memory import within_memory
 
 KSPACE = torch.arange(24.0).reshape(3, 2, 2, 2) + 1j
 MASK, CSM = torch.ones(1, 2, 1, dtype=torch.bool), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)
+NOISE = torch.ones(3)
 
 
 def scarce(most_planes: int, error: Exception):
     """A reconstruction that has memory for `most_planes` planes, else raises `error`."""
-    def reconstruct(kspace, mask, csm):
-        assert len(kspace) == len(csm)
+    def reconstruct(kspace, mask, csm, noise):
+        assert len(kspace) == len(csm) == len(noise)
         assert len(mask) == 1
         if len(kspace) > most_planes:
             raise error
         return kspace.sum(1)
 
-    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, MASK, CSM)
+    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, MASK, CSM, NOISE)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What calibration lines give is computed once for each slice, failures included."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,6 +35,15 @@ def test_other_calibration_lines_are_computed_anew(buffer):
     per_slice = PerSlice("Test", lambda acs, *_: acs.sum((-3, -2, -1)))
     per_slice.prepare(calibration(buffer, 2 * buffer.acs[0]))
     assert torch.equal(per_slice.of(buffer)[0], buffer.acs[0].sum((-3, -2, -1)))
+
+
+def test_encoding_of_another_field_of_view_is_never_served(scan_of, buffer):
+    """The same slice number and the same lines, of another matrix: coils look different there."""
+    other = scan_of(n_encodings=2).encodings[1]
+    per_slice = PerSlice("Test", lambda acs, encoding, matrix: [encoding.index])
+    per_slice.prepare(calibration(buffer))
+    assert per_slice.of(replace(buffer, encoding=other)) == [1]
+    assert per_slice.of(buffer) == [0]
 
 
 def test_failure_is_kept(buffer):

@@ -9,6 +9,7 @@ from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.images.quantitative import OFFSET
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.raki_recon import RakiRecon
 from gadgets.stock import ComplexToFloat, FloatToUShort, ImageArraySplit
 from kband_core.raki import fit
@@ -64,6 +65,27 @@ def test_fit_over_its_budget_hands_over_to_grappa(head_scan, lines_of, head):
     assert meta["ImageComments"].startswith("FALLBACK GRAPPA: RakiRecon: ")
     assert array.headers[0, 0, 0].image_series_index == 101
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
+
+
+def test_the_fallback_has_properties_of_its_own(head_scan, lines_of):
+    """A kernel of 4 × 3 is that of GrappaRecon, whoever asks for it."""
+    over = {"schedule": "paper", "time_budget": 1e-6}
+    (array,) = images_of(head_scan, lines_of(2), **over, grappa_kernel_lines=4, grappa_kernel_samples=3)
+    chain = AcquisitionBuffer(), CoilSensitivities(), GrappaRecon(kernel_lines=4, kernel_samples=3)
+    (grappa,) = reconstruct(head_scan(acceleration=2), lines_of(2), *chain)
+    assert torch.equal(array.data, grappa.data)
+
+
+def test_hidden_layers_of_another_encoding_are_not_taken(head_scan, lines_of, monkeypatch):
+    """They describe coils as one field of view shows them: each encoding trains once."""
+    trainings = []
+    train = fit.train
+    monkeypatch.setattr(fit, "train", lambda *args, **kwargs: trainings.append(1) or train(*args, **kwargs))
+    lines = [*lines_of(2), *lines_of(2, header={"encoding_space_ref": 1})]
+    chain = AcquisitionBuffer(), CoilSensitivities(), RakiRecon()
+    arrays = reconstruct(head_scan(acceleration=2, n_encodings=2), lines, *chain)
+    assert len(trainings) == 2
+    assert [array.headers[0, 0, 0].image_series_index for array in arrays] == [1, 2]
 
 
 def test_fully_sampled_scan_is_only_combined(head_scan, lines_of, head):

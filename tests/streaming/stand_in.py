@@ -36,7 +36,7 @@ def peer(behave: Callable[[Wire], None], **options) -> Iterator[Target]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     with listener:
-        yield Target("localhost", listener.getsockname()[1], **{"name": "sense", "deadline": 10.0, **options})
+        yield Target("localhost", listener.getsockname()[1], **{"name": "sense", "patience": 10.0, **options})
         thread.join(20)
         assert not thread.is_alive()
 

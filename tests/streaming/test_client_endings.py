@@ -100,13 +100,13 @@ def test_silence_after_the_last_line_ends():
     def behave(wire: Wire) -> None:
         to_close(wire)
         for _ in range(4):
-            time.sleep(0.3)  # all together longer than the deadline
+            time.sleep(0.3)  # all together longer than the patience
             wire.socket.sendall(by_hand.text(5, b"INFO    still here"))
         wire.socket.sendall(IMAGE)
         with contextlib.suppress(WireError):
             wire.read()
 
-    with peer(behave, deadline=1.0) as target:
+    with peer(behave, patience=1.0) as target:
         n_images, problem, _, heard = outcome(target)
     assert (n_images, len(heard)) == (1, 4)
     assert problem == f"the server was silent for 1 s, after {N_LINES} lines"
@@ -120,7 +120,7 @@ def test_server_that_takes_no_data_ends():
         gone.wait(20)
 
     taken = []
-    with peer(behave, deadline=0.5) as target:
+    with peer(behave, patience=0.5) as target:
         n_images, problem, _, _ = outcome(target, heavy_lines(taken))
         gone.set()
     assert n_images == 0
@@ -129,7 +129,7 @@ def test_server_that_takes_no_data_ends():
 
 
 def test_server_that_accepts_slowly_is_waited_for():
-    """The deadline bounds silence, not slowness: a line that dribbles away for longer is no failure."""
+    """Patience bounds silence, not slowness: a line that dribbles away for longer is no failure."""
 
     def behave(wire: Wire) -> None:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
@@ -139,7 +139,7 @@ def test_server_that_accepts_slowly_is_waited_for():
         to_close(wire)
         wire.socket.sendall(IMAGE + by_hand.CLOSE)
 
-    with peer(behave, deadline=1.0) as target:
+    with peer(behave, patience=1.0) as target:
         assert outcome(target, heavy_lines([], 20))[1] is None
 
 
@@ -183,8 +183,8 @@ def test_caller_that_stops_ends_the_connection():
 
 
 def test_slow_caller_is_not_the_servers_silence():
-    """Writing an image may take longer than the deadline."""
-    with peer(answer(IMAGE, IMAGE, by_hand.CLOSE), deadline=1.0) as target:
+    """Writing an image may take longer than the patience."""
+    with peer(answer(IMAGE, IMAGE, by_hand.CLOSE), patience=1.0) as target:
         n_images = 0
         for _ in Client(target).run("<ismrmrdHeader/>", map(line, range(3)), Verdict()):
             n_images += 1

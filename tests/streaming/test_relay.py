@@ -23,7 +23,7 @@ class Unkillable:
 
 
 def test_scan_ends_though_its_worker_does_not():
-    """The deadline is the client's: it hears the sentence, and the scan's threads end."""
+    """Patience is the client's: it hears the sentence, and the scan's threads end."""
     worker, backlog, said = Unkillable(), Backlog(1 << 20), []
     backlog.end()
     relay = Relay(worker, backlog, lambda message: None, seconds=0.1, give_back=False)

@@ -173,7 +173,7 @@ def test_image_array_as_gadgetron_reads_it(shape):
 
 
 def test_a_silent_peer_is_a_timeout():
-    """The socket's own deadline, not a hang and not a closed peer."""
+    """The socket's own timeout, not a hang and not a closed peer."""
     ours, theirs = socket.socketpair()
     ours.settimeout(0.05)
     with ours, theirs:

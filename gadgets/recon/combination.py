@@ -1,0 +1,64 @@
+"""Coils combined and nothing else: of which images that is all there is to do, and what is left when all else fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gadgets.images.quantitative import GFACTOR
+from gadgets.items import ReconBuffer, acquired_lines, partitions_to_image
+from gadgets.recon.reconstruction import Map, Method, Reconstruction
+from kband_core.reconstruct import zero_filled
+
+
+@dataclass(frozen=True)
+class CoilCombination(Method):
+    """The image of a buffer of which no line was left out, combined by its maps, if any, else by root sum of squares.
+
+    Such an image has the noise of all samples: its g-factor is 1.
+    """
+
+    label: ClassVar[str] = "coil combination"
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        image = zero_filled(buffer.planes()[0], None if buffer.csm is None else buffer.csm[0])
+        return Reconstruction(image, maps={GFACTOR.name: NoGain(tuple(image.shape))})
+
+
+@dataclass(frozen=True)
+class ZeroFilled(Method):
+    """The root sum of squares of what was received, zeros elsewhere: it folds, but it needs nothing and cannot fail."""
+
+    label: ClassVar[str] = "zero-filled"
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        return Reconstruction(zero_filled(partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))))
+
+
+@dataclass(frozen=True)
+class NoGain(Map):
+    """The g-factor where noise is not amplified."""
+
+    shape: tuple[int, ...]
+
+    def compute(self) -> Tensor:
+        return torch.ones(self.shape)
+
+
+def is_unaccelerated(buffer: ReconBuffer) -> bool:
+    """Whether the header says that no line is left out: then no kernel can be fitted."""
+    return buffer.encoding.acceleration[0] == 1
+
+
+def has_all_lines(buffer: ReconBuffer) -> bool:
+    """Whether a single image has as many lines as the encoding: fewer than rows with partial Fourier and padding."""
+    lines = acquired_lines(buffer.planes()[1])
+    return int(lines.sum()) >= min(len(buffer.encoding.step1), len(lines))
+
+
+def has_all_samples(buffer: ReconBuffer) -> bool:
+    """Whether a single image has every sample of its matrix, and maps: then SENSE is no more than their combination."""
+    return buffer.csm is not None and bool(buffer.planes()[1].all())

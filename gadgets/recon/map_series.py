@@ -1,0 +1,86 @@
+"""Maps of quantities behind the images: computed when images have left, so that none waits for a map."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gadgets.errors import ScanError
+from gadgets.images.quantitative import GFACTOR, SNR, Quantity, quantity_array
+from gadgets.items import ImageArray, ReconBuffer
+from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.reconstruction import Map
+from gadgets.scan import Encoding
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 64  # buffers kept for their maps: 0.4 GB at 256² and 12 coils
+
+
+class MapSeries:
+    """The maps that the gadget `who` sends of the quantities `wanted`."""
+
+    def __init__(self, who: str, wanted: Sequence[Quantity]) -> None:
+        self._who, self._wanted = who, wanted
+        self._waiting: list[_Waiting] = []
+        self._failures: list[str] = []
+
+    def add(self, images: ImageArray, maps: Sequence[Mapping[str, Map]], buffer: ReconBuffer) -> Iterator[ImageArray]:
+        """Keep the maps of the images of `buffer`, one mapping for each; yield the maps of all when too many wait."""
+        is_accelerated = buffer.encoding.acceleration[0] > 1
+        wanted = [quantity for quantity in self._wanted if is_accelerated or quantity is not GFACTOR]  # else it is 1
+        if wanted:
+            self._waiting.append(_Waiting(images, maps, wanted, buffer.encoding, buffer.kspace.shape[-1]))
+        if len(self._waiting) >= MOST_WAITING:
+            yield from self._all()
+
+    def rest(self) -> Iterator[ImageArray]:
+        """Yield the maps that still wait. Raises `ScanError` if any of the scan could not be made."""
+        yield from self._all()
+        if self._failures:
+            n_failed, first = len(self._failures), self._failures[0]
+            raise ScanError(f"{self._who}: {n_failed} g-factor maps could not be made: {first}")
+
+    def _all(self) -> Iterator[ImageArray]:
+        while self._waiting:
+            try:
+                yield from self._waiting.pop(0).series()
+            except (ValueError, RuntimeError) as error:
+                log.warning("%s: no g-factor map: %s", self._who, error)
+                self._failures.append(str(error))
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Images that have left, and their maps to be computed: `maps` has one mapping for each image."""
+
+    images: ImageArray
+    maps: Sequence[Mapping[str, Map]]
+    wanted: Sequence[Quantity]
+    encoding: Encoding
+    n_samples: int
+
+    def series(self) -> list[ImageArray]:
+        """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
+        gfactor = self._computed(GFACTOR)
+        values = {GFACTOR: gfactor, SNR: self._snr(gfactor)}
+        return [quantity_array(self.images, quantity, values[quantity]) for quantity in self.wanted]
+
+    def _computed(self, quantity: Quantity) -> Tensor:
+        shown = []
+        for maps, meta in zip(self.maps, self.images.meta.flat, strict=True):
+            if quantity.name not in maps:
+                raise ValueError(f"the image is {meta['kband_method']}")
+            values = maps[quantity.name].compute()
+            shown.append(to_recon_space(values + 0j, self.encoding, self.n_samples).real.cpu())
+        return torch.stack(shown).unflatten(0, self.images.headers.shape)
+
+    def _snr(self, gfactor: Tensor) -> Tensor:
+        """Pixels over the SD of their noise, which is g·√R where that of the samples is 1."""
+        noise = gfactor * self.encoding.acceleration[0] ** 0.5
+        signal = self.images.data.squeeze(-4).abs()
+        return torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0)

@@ -1,0 +1,98 @@
+"""A trained network of the model registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gadgets.errors import ScanError
+from gadgets.gadget import field
+from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.recon.memory import within_memory
+from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
+from kband_core import reconstruct
+from kband_core.models import Card, load_model
+from kband_core.noise import noise_level
+
+SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
+
+OutsideCard = Annotated[
+    Literal["fallback", "refuse"],
+    field(description="of scans unlike those it was trained on: fallback: SENSE, marked; refuse: end the scan"),
+]
+
+
+@dataclass(frozen=True)
+class Network(Method):
+    """The network of a card, with the maps of the buffer; images unlike all it has seen are not for it.
+
+    Where a GPU's memory does not suffice, partitions are reconstructed one by one, then on the CPU.
+    """
+
+    card: Card
+    outside_card: OutsideCard = "fallback"
+
+    @property
+    def label(self) -> str:
+        return self.card.label
+
+    def prepare(self, calibration: Calibration) -> None:
+        """Run the network once on noise. Raises `ValueError` if it fails there."""
+        device, n_coils = calibration.acs.device, calibration.acs.shape[-3]
+        try:
+            model = load_model(self.card, device)
+            _run_once(model, device, n_coils, SMALL if device.type == "cpu" else calibration.matrix)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"the network fails on noise: {error}") from error
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        self.require_known(buffer)
+        return self.given_noise(buffer, noise_level(*buffer.planes()))
+
+    def require_known(self, buffer: ReconBuffer) -> None:
+        """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; `ValueError` without maps.
+        """
+        _, mask = buffer.planes()
+        lines = acquired_lines(mask)
+        problems = self.card.mismatch(
+            matrix=tuple(buffer.kspace.shape[-2:]),
+            acceleration=len(lines) / max(int(lines.sum()), 1),
+            acs_lines=_n_central(lines),
+            sampling="lines",
+        )
+        if problems and self.outside_card == "refuse":
+            raise Refusal("; ".join(problems))
+        maps_of(buffer)
+        if problems:
+            raise ScanError("; ".join(problems))
+
+    def given_noise(self, buffer: ReconBuffer, noise: Tensor) -> Reconstruction:
+        """Make the image of a buffer that the network knows the like of; `noise` `(z,)` as of `noise_level`."""
+        kspace, mask = buffer.planes()
+        image = within_memory(self.card.name, self._on_planes, kspace, mask, maps_of(buffer), noise)
+        return Reconstruction(image, notes={"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]})
+
+    def _on_planes(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
+        return reconstruct.network(kspace, mask, csm, load_model(self.card, kspace.device), noise)
+
+
+def _n_central(lines: Tensor) -> int:
+    """Adjacent lines in the centre: what tells the network scale and contrast; calibration scanned apart does not."""
+    acquired = lines.tolist()
+    below, above = reversed(acquired[: len(acquired) // 2]), acquired[len(acquired) // 2 :]
+    return sum(1 for side in (below, above) for _ in takewhile(bool, side))
+
+
+@lru_cache(maxsize=64)
+def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
+    """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
+    rng = torch.Generator().manual_seed(0)
+    kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
+    mask = torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device)
+    csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
+    reconstruct.network(kspace, mask, csm, module)

@@ -1,0 +1,131 @@
+"""From buffers to labelled images: the first choice, what it falls back to, and marks that tell them apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.errors import ScanError
+from gadgets.gadget import Limit, field, unlimited
+from gadgets.images.image_header import ImageNumbers, image_header, image_meta
+from gadgets.images.quantitative import Quantity
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.receiving.held_out_lines import judge
+from gadgets.recon.combination import CoilCombination, ZeroFilled
+from gadgets.recon.map_series import MapSeries
+from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
+from kband_core.reconstruct import check_image
+
+log = logging.getLogger(__name__)
+
+FAILURES = (ValueError, ArithmeticError, ScanError, MemoryError, RuntimeError)  # torch's are RuntimeErrors
+OnFailure = Annotated[
+    Literal["fallback", "raise"], field(description="fallback: a zero-filled image, marked; raise: end the scan")
+]
+Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
+
+
+@dataclass
+class Reconstructor:
+    """Turns buffers into image arrays for the gadget `who`, each image by the first of `methods` that can make it.
+
+    What another than the first has made is marked as a fallback; the last resort is zero-filling. With
+    `on_failure="raise"` there is no other. `combines` tells of which single images no line was left out: their coils
+    are combined, and that is all. `limit` holds each method to `deadline` seconds an image.
+    """
+
+    who: str
+    methods: Sequence[Method]
+    combines: Callable[[ReconBuffer], bool]
+    on_failure: OnFailure = "fallback"
+    deadline: float = 60.0
+    limit: Limit = unlimited
+    quantities: Sequence[Quantity] = ()
+
+    def __post_init__(self) -> None:
+        self._numbers = ImageNumbers()
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        """Let the first method prepare at each calibration, emit the images of each buffer; maps of `quantities` follow
+        when many wait, or at the end. Raises `ScanError`, at the end if maps could not be made.
+        """
+        behind = MapSeries(self.who, self.quantities)
+        for item in items:
+            if isinstance(item, Calibration):
+                self._prepare(item)
+                continue
+            images, maps = self._images(item)
+            yield images
+            yield from behind.add(images, maps, item)
+        yield from behind.rest()
+
+    def _prepare(self, item: Calibration) -> None:
+        if item.encoding.acceleration[0] == 1:
+            return
+        try:
+            self.methods[0].prepare(item)
+        except FAILURES as error:  # the image meets it again, and says so
+            log.warning("%s: %s", self.who, error)
+
+    def _images(self, buffer: ReconBuffer) -> tuple[ImageArray, list[Mapping[str, Map]]]:
+        shape = buffer.headers.shape
+        data, maps = [], []
+        headers, meta = np.empty(shape, object), np.empty(shape, object)
+        for index, line in np.ndenumerate(buffer.headers):
+            if line is None:
+                raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
+            made, label, fallback = self._one(buffer.single(index))
+            data.append(to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu())
+            maps.append(made.maps)
+            number = self._numbers.number(line, buffer.encoding)
+            headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
+            meta[index] = image_meta(
+                headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
+                notes=made.notes,
+            )  # fmt: skip
+        return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
+
+    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, str, str | None]:
+        """Return what was made of a single image, the label of what made it, and why it is a fallback, if it is."""
+        failures: list[str] = []
+        for method in self._methods_for(buffer):
+            try:
+                made = self.limit(self.deadline, partial(method.reconstruct, buffer))
+                judged = self._judged(check_image(made.image), buffer)
+                return replace(made, notes={**made.notes, **judged}), method.label, self._reason(failures)
+            except Refusal as error:
+                raise ScanError(f"{self.who}: {error}") from error
+            except FAILURES as error:
+                failures.append(f"{error}" if not failures else f"{method.label}: {error}")
+                if self.on_failure == "raise":
+                    raise ScanError(f"{self.who}: {error}") from error
+        last_resort = ZeroFilled()  # not judged by held-out lines: its coils are not combined by the maps
+        return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
+
+    def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
+        try:
+            return [CoilCombination()] if self.combines(buffer) else self.methods
+        except FAILURES:  # the first method meets it again, and its image says so
+            return self.methods
+
+    def _judged(self, image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
+        try:
+            return judge(image, buffer)
+        except FAILURES as error:  # the image is there, whatever becomes of its figure
+            log.warning("%s: the held-out lines cannot judge the image: %s", self.who, error)
+            return {}
+
+    def _reason(self, failures: list[str]) -> str | None:
+        if not failures:
+            return None
+        reason = f"{self.who}: {'; '.join(failures)}"
+        log.warning("%s; the image is made otherwise and marked", reason)
+        return reason
