@@ -22,4 +22,5 @@ def samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
     buckets = through("AcquisitionAccumulateTrigger", lines)
     buffers = through("CoilSensitivities", through("AcquisitionBuffer", lines))
     arrays = through("SenseRecon", buffers)
-    return [*lines, *buckets, *buffers, *arrays, *through("ImageArraySplit", arrays)]
+    data = through("BucketToBuffer", buckets)
+    return [*lines, *buckets, *data, *buffers, *arrays, *through("ImageArraySplit", arrays)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gadgets.errors import ScanError
-from gadgets.items import Calibration, ReconBuffer
+from gadgets.items import Aside, Calibration, ReconBuffer
 from tests.gadgets.streams import N_LINES, buffer_of, emitted_after, images
 from tests.gadgets.test_calibration_lines import embedded
 
@@ -95,8 +95,8 @@ def test_a_line_that_comes_twice_does_not_stand_for_another_grid(scan_of, make_a
     emitted = []
     with pytest.raises(ScanError, match="1 line set aside: it came before"):
         emitted.extend(buffer_of(scan, acs_lines=4).process(lines))
-    assert [type(item) for item in emitted] == [Calibration, ReconBuffer, ReconBuffer]
-    assert torch.equal(emitted[0].acs[0], torch.from_numpy(kspace[:, 2:6]))
+    assert [type(item) for item in emitted] == [Aside, Calibration, ReconBuffer, ReconBuffer]
+    assert torch.equal(emitted[1].acs[0], torch.from_numpy(kspace[:, 2:6]))
 
 
 def test_a_stray_line_costs_its_repetition_the_others_not(scan_of, make_acquisition, kspace):
