@@ -25,14 +25,14 @@ REFERENCE_GROUP = "reference"
 class RawFile:
     """An MRD file of raw lines: `header_xml`, `len()`, and iteration over its acquisitions in file order.
 
-    Use it in a `with`. Without `group`, "dataset" is taken, or else the only group that has an MRD header.
+    Use it in a `with`. The group "dataset" is taken, or else the only one that has an MRD header.
     """
 
-    def __init__(self, path: Path | str, *, group: str | None = None) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
         self._file = _open(path)
         try:
-            self.group = group or self._find_group()
+            self.group = self._find_group()
             self.header_xml = self._read_header()
             self._lines = self._find_lines()
         except FileProblem:
@@ -68,8 +68,6 @@ class RawFile:
         raise FileProblem(f"{self.path}: no group 'dataset'; groups are {_listed(groups)}")
 
     def _read_header(self) -> str:
-        if self.group not in self._file:
-            raise FileProblem(f"{self.path}: no group '{self.group}'; groups are {_listed(self._file)}")
         found = self._file.get(f"{self.group}/xml")
         if not isinstance(found, h5py.Dataset) or not found.size:
             raise FileProblem(f"{self.path}: group '{self.group}' has no MRD header (xml)")

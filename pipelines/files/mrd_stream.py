@@ -12,7 +12,7 @@ import numpy as np
 from gadgets.mrd import ismrmrd
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
-from pipelines.protocol.framing import ID_BYTES, Buffer, Id, Message, Source, Unsupported, WireError
+from pipelines.protocol.framing import ID_BYTES, Id, Message, Source, Unsupported, WireError
 from pipelines.protocol.layouts import LONGEST_HEADER, body, read_message
 from pipelines.protocol.messages import decode_line, text_of
 
@@ -72,27 +72,27 @@ class StreamFile:
 
     def _find_messages(self) -> None:
         """Note where every whole message begins, without reading the samples."""
-        place = _Place(self._file.fileno(), 0, self._size)
-        while place.at < self._size and not self.is_closed:
-            start = place.at
+        at = 0
+        while at < self._size and not self.is_closed:
             try:
-                number = self._pass_over(place)
+                number = self._next_message()
             except Unsupported as error:
                 raise FileProblem(f"{self.path}: line {len(self)}: {error}") from error
             except (EOFError, WireError) as error:
                 self.is_damaged = isinstance(error, WireError)
                 log.warning(
                     "%s: the last %s bytes are not a whole message and are ignored; %d lines stand before them",
-                    self.path, f"{self._size - start:,}", len(self),
+                    self.path, f"{self._size - at:,}", len(self),
                 )  # fmt: skip
                 return
             if number in self._found:
-                self._found[number].append(start)
+                self._found[number].append(at)
             self.is_closed = number == Id.CLOSE
+            at = self._file.tell()
 
-    def _pass_over(self, place: _Place) -> int:
-        """Go behind the message that begins at `place`; return its number."""
-        source = Source(place.pass_over)
+    def _next_message(self) -> int:
+        """Go behind a message; return its number."""
+        source = Source(self._pass_over)
         _, number = source.number("<H", "a message number")
         if number not in READ:
             raise WireError(f"message {number} is none of a file's")
@@ -101,44 +101,26 @@ class StreamFile:
         return number
 
     def _read(self, at: int) -> Message:
+        self._file.seek(at)
         try:
-            return read_message(Source(_Place(self._file.fileno(), at, self._size).take))
+            return read_message(Source(self._take))
         except (EOFError, WireError) as error:
             raise FileProblem(f"{self.path}: the message at byte {at:,} cannot be read any more ({error})") from error
 
-
-class _Place:
-    """A place in a file, from which bytes are taken up to `end`. Raises `EOFError` where there are too few."""
-
-    def __init__(self, descriptor: int, at: int, end: int) -> None:
-        self._descriptor, self.at, self._end = descriptor, at, end
-
-    def take(self, n_bytes: int, what: str) -> Buffer:
-        """Read so many bytes."""
-        read = os.pread if n_bytes <= LONGEST_HEADER else _read_samples
-        piece = read(self._descriptor, n_bytes, self._go_on(n_bytes, what))
-        if len(piece) < n_bytes:
+    def _take(self, n_bytes: int, what: str) -> bytearray:
+        """Read so many bytes, into memory that gadgets may write to. Raises `EOFError` where there are too few."""
+        piece = bytearray(n_bytes)
+        if self._file.readinto(piece) < n_bytes:
             raise EOFError(f"{what} ends too early")
         return piece
 
-    def pass_over(self, n_bytes: int, what: str) -> Buffer:
+    def _pass_over(self, n_bytes: int, what: str) -> bytearray:
         """Read what may be a header, go behind all else."""
         if n_bytes <= LONGEST_HEADER:
-            return self.take(n_bytes, what)
-        self._go_on(n_bytes, what)
-        return b""
-
-    def _go_on(self, n_bytes: int, what: str) -> int:
-        start, self.at = self.at, self.at + n_bytes
-        if self.at > self._end:
+            return self._take(n_bytes, what)
+        if self._file.seek(n_bytes, os.SEEK_CUR) > self._size:
             raise EOFError(f"{what} ends too early")
-        return start
-
-
-def _read_samples(descriptor: int, n_bytes: int, at: int) -> Buffer:
-    """Read into memory that gadgets may write to."""
-    samples = memoryview(np.empty(n_bytes, np.uint8))
-    return samples[: os.preadv(descriptor, [samples], at)]
+        return bytearray()
 
 
 Raw = RawFile | StreamFile
