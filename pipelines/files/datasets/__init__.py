@@ -14,9 +14,9 @@ from torch import Tensor
 from gadgets.errors import ScanError
 from gadgets.items import TrainingPlane
 from kband_core.calibration import espirit_maps, find_acs
+from kband_core.coil_noise import calibration_whitening
 from kband_core.coils import compress, compression_matrix
 from kband_core.fourier import resize
-from kband_core.noise import calibration_whitening
 from kband_core.threads import single_thread
 from pipelines.files.datasets import fastmri, m4raw, skm_tea
 from pipelines.files.datasets.volume import Volume
