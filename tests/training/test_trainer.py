@@ -13,7 +13,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from kband_core.models import Card, load_model
+from kband_core.model_card import Card
+from kband_core.models import load_model
 from kband_core.training.batches import Batches, load
 from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.ema import MovingAverage

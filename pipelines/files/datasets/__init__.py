@@ -47,7 +47,8 @@ def open_volume(path: Path, file: h5py.File) -> Volume:
 def training_planes(volume: Volume, slices: range) -> Iterator[TrainingPlane]:
     """Compress coils and estimate maps, slice by slice; slices of zeros alone are left out.
 
-    There is no noise scan in these files, so nothing is whitened. Raises `ScanError` where calibration is impossible.
+    These files have no noise scan: coils are whitened by the noise of their calibration lines. Raises `ScanError` where
+    calibration is impossible.
     """
     for number in slices:
         for contrast, kspace in enumerate(volume.read(number)):
