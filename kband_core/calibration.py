@@ -10,7 +10,7 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
-from kband_core.noise import strongest_noise
+from kband_core.noise_windows import strongest_noise
 
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
 

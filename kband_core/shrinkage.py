@@ -12,7 +12,7 @@ from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.losses import predicted_kspace
 from kband_core.sampling import grid_ends
 
-CONSISTENT = 1.1  # times the energy of noise: what an image may miss of acquired lines, as noise is known to 5 % of SD
+CONSISTENT = 1.1  # times the energy of noise, 5 % in SD: what an image may miss of acquired lines
 
 
 def move_towards_grappa(

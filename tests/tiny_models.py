@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from kband_core.models import Card, save_model
+from kband_core.model_card import Card
+from kband_core.models import save_model
 from kband_core.networks import build
 
 CONFIG = {"unrolls": 1, "denoiser": "multiscale", "channels": 4, "wide": 4, "blocks": 1, "cg_iterations": 10}

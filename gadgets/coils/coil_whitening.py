@@ -13,8 +13,8 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
+from kband_core.coil_noise import calibration_whitening
 from kband_core.coils import compress
-from kband_core.noise import calibration_whitening
 
 
 @dataclass

@@ -11,7 +11,8 @@ from torch import nn
 class MovingAverage:
     """θ̄ ← d θ̄ + (1 - d) θ with d = min(decay, (1 + n)/(10 + n)) after n updates, so that the start is forgotten.
 
-    `network` is a copy that carries the averaged weights. Decay 0 follows the weights themselves.
+    `network` is a copy that carries the averaged weights. Decay 0 follows the weights themselves. Torch's own
+    `AveragedModel` takes the weights of the first step as they are, however little a step has taught.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

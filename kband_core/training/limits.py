@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 
 from kband_core.training.acquired import Acquired
+from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
-from kband_core.training.simulation.material import Material
 from kband_core.training.supervised import Supervision
 
 TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole

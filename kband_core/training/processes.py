@@ -32,7 +32,8 @@ class Processes:
     def average_gradients(self, network: nn.Module, *others: Tensor) -> tuple[Tensor, ...]:
         """Replace gradients by their mean over all processes, and return the means of some other numbers.
 
-        One message: gradients of a network are small beside the work of a step, so nothing is won by sending early.
+        One message: gradients of a network are small beside the work of a step, so nothing is won by sending early, as
+        `DistributedDataParallel` does; which also refuses networks, as a site's own may be, that leave a part unused.
         """
         if self.n_ranks == 1:
             return others

@@ -20,9 +20,9 @@ from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
 from kband_core.training.history import History
 from kband_core.training.limits import covered
+from kband_core.training.material import find_material
 from kband_core.training.processes import Processes, processes
 from kband_core.training.recipe import Recipe
-from kband_core.training.simulation.material import find_material
 from kband_core.training.state import State, learning_rate, take_step
 from kband_core.training.stopping import Told, listening
 from kband_core.training.validation import Validation

@@ -8,8 +8,8 @@ import torch
 from kband_core.bands import band_mask
 from kband_core.training.dataset import Plane, PlaneWriter
 from kband_core.training.limits import covered
+from kband_core.training.material import find_material
 from kband_core.training.recipe import parse_recipe
-from kband_core.training.simulation.material import find_material
 from tests.training.tiny import TINY
 
 N = 48

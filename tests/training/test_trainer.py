@@ -13,14 +13,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from kband_core.models import Card, load_model
+from kband_core.model_card import Card
+from kband_core.models import load_model
 from kband_core.training.batches import Batches, load
 from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.ema import MovingAverage
 from kband_core.training.history import read_history
+from kband_core.training.material import find_material
 from kband_core.training.processes import Processes
 from kband_core.training.scans import StoredScans
-from kband_core.training.simulation.material import find_material
 from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.state import MOST_SKIPPED, State, take_step
 from kband_core.training.trainer import train

@@ -1,0 +1,115 @@
+"""A model's card: what a network is, what it was trained on, where it may be used, and how well it did."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+Sampling = Literal["lines", "samples"]
+
+TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
+BANDS = ("kband", "reference")  # supervisions by bands that turn, weighted for all of k-space
+TRAINED = {
+    "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares"
+}  # fmt: skip
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants", protected_namespaces=())
+
+
+class Network(_Part):
+    """What `networks.build` is told."""
+
+    name: str
+    config: dict[str, Any] = {}
+
+
+class Limits(_Part):
+    """What a model has seen in training; coils and contrast are free.
+
+    `acceleration`: all lines over acquired lines, from, to; `matrix`: the smallest and largest side; `acs_lines`: the
+    fewest adjacent lines in the centre of k-space.
+    """
+
+    acceleration: tuple[float, float]
+    matrix: tuple[int, int]
+    acs_lines: int
+    sampling: tuple[Sampling, ...]
+
+
+class Card(_Part):
+    """What a model is, what it was trained on and how, where it may be used, and how well it did."""
+
+    name: str
+    network: Network
+    parameters: int
+    sha256: str
+    supervision: str
+    trained_on: str
+    recipe: str
+    seed: int
+    steps: int
+    date: datetime.date
+    limits: Limits
+    metrics: dict[str, float] = {}
+
+    @property
+    def label(self) -> str:
+        """What an image says made it, for people: "k-band NAME" of a network trained on bands, else network, name, and
+        how it was trained on what.
+        """
+        if self.supervision in BANDS:
+            return f"k-band {self.name}"
+        network = TITLES.get(self.network.name, self.network.name)
+        how, material = TRAINED.get(self.supervision, self.supervision), self.trained_on.partition(" of ")[0]
+        return f"{network} {self.name}, {how} on {material}"
+
+    def mismatch(
+        self,
+        *,
+        matrix: tuple[int, int] | None = None,
+        acceleration: float | None = None,
+        acs_lines: int | None = None,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
+        """List in what a scan lies outside what the model has seen; what is not given is not judged.
+
+        `matrix` is (ky, kx), `acceleration` that of all lines over acquired lines.
+        """
+        seen, found = self.limits, []
+        if matrix is not None and not all(seen.matrix[0] <= side <= seen.matrix[1] for side in matrix):
+            found.append(f"matrix {matrix[0]} × {matrix[1]}, {self.name} has seen {seen.matrix[0]} to {seen.matrix[1]}")
+        if acceleration is not None and not seen.acceleration[0] <= acceleration <= seen.acceleration[1]:
+            fewest, most = seen.acceleration
+            found.append(f"acceleration {acceleration:.2f}, {self.name} has seen {fewest:g} to {most:g}")
+        if acs_lines is not None and acs_lines < seen.acs_lines:
+            found.append(f"calibration lines in the image: {acs_lines}, {self.name} has seen {seen.acs_lines} and more")
+        if sampling is not None and sampling not in seen.sampling:
+            found.append(f"undersampled by {sampling}, {self.name} has seen {' and '.join(seen.sampling)}")
+        return found
+
+
+def read_card(path: Path) -> Card:
+    """Read a card, whose file bears the model's name. Raises `ValueError` if it is none, or that of another model."""
+    name = path.stem
+    try:
+        card = Card.model_validate(yaml.safe_load(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise ValueError(f"model '{name}': {path.name} is no model card; {where}: {first['msg'].lower()}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"model '{name}': {path.name} cannot be read ({' '.join(str(error).split())})") from error
+    if card.name != name:
+        raise ValueError(f"model '{name}': {path.name} is the card of '{card.name}'")
+    return card
+
+
+def write_card(card: Card) -> bytes:
+    """Return the card as it stands in a file."""
+    return yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()

@@ -1,0 +1,117 @@
+"""How noise is correlated between coils, told from calibration lines, and coils made white by it."""
+
+import pytest
+import torch
+
+from kband_core import coil_noise
+from kband_core.coil_noise import calibration_noise, calibration_whitening
+from kband_core.fourier import resize
+from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
+
+
+def unequal(n_coils, rng, spread=0.7):
+    """A covariance as of a real array: gains that differ by up to e^2·spread, and some coupling."""
+    mixing = torch.randn(n_coils, n_coils, dtype=torch.complex128, generator=rng) / (2 * n_coils**0.5)
+    gains = torch.exp(spread * (2 * torch.rand(n_coils, dtype=torch.float64, generator=rng) - 1))
+    mixing = mixing + torch.diag(gains).to(mixing.dtype)
+    return mixing @ mixing.mH
+
+
+def calibration(covariance, sigma, rng, n_lines=24):
+    """Calibration lines of a head with noise of that covariance, its mean power sigma²; and that covariance."""
+    covariance = sigma**2 * covariance / covariance.diagonal().real.mean()
+    clean = coil_kspace(head_phantom(), loop_coils(len(covariance)), (96, 80), oversampling=1)
+    lines = clean + complex_noise(covariance / 2, (96, 80), rng)
+    return resize(lines, [n_lines], dims=[-2])[None].to(torch.complex64), covariance
+
+
+def spread_after(matrix, covariance):
+    """Noise power of the loudest combination of coils over that of the quietest, after `matrix`."""
+    matrix = matrix.to(covariance.dtype)
+    least, *_, most = torch.linalg.eigvalsh(matrix @ covariance @ matrix.mH).tolist()
+    return most / least
+
+
+@pytest.mark.parametrize("n_coils", [2, 6, 12, 16])
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_noise_of_unequal_coils_is_found_below_the_signal(rng, n_coils, sigma):
+    """Every calibration line holds signal, far above the noise in most samples."""
+    acs, truth = calibration(unequal(n_coils, rng), sigma, rng)
+    found = calibration_noise(acs)
+    assert spread_after(torch.eye(n_coils), truth) > 3
+    assert spread_after(torch.linalg.inv(torch.linalg.cholesky(found)), truth) < 1.9
+    assert float(found.diagonal().real.mean() / truth.diagonal().real.mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_whitened_coils_hold_as_much_signal(rng):
+    """So that an image is as bright as before, though one coil may be amplified sevenfold."""
+    acs, truth = calibration(unequal(8, rng), 0.03, rng)
+    matrix = calibration_whitening(acs)
+    assert spread_after(matrix, truth) < 1.9
+    assert float((matrix @ acs[0].flatten(1)).norm()) == pytest.approx(float(acs.norm()), rel=1e-4)
+
+
+@pytest.mark.parametrize("n_coils", [2, 6, 12])
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_white_noise_is_left_alone(rng, n_coils, sigma):
+    """What a noise scan has whitened is better known than what signal can be told from."""
+    acs, _ = calibration(torch.eye(n_coils, dtype=torch.complex128), sigma, rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
+
+
+@pytest.mark.parametrize("white", [True, False])
+def test_white_noise_needs_one_look(rng, monkeypatch, white):
+    """Rounds take time just before a scan's first lines are needed, and most scans come with a noise scan."""
+    covariance = torch.eye(8, dtype=torch.complex128) if white else unequal(8, rng)
+    acs, _ = calibration(covariance, 0.02, rng)
+    in_many = calibration_noise(acs)
+    monkeypatch.setattr(coil_noise, "ROUNDS", 1)
+    assert torch.equal(calibration_noise(acs), in_many) is white
+
+
+def test_no_noise_is_left_alone(rng):
+    """Rounding errors of a simulation, which are far stronger than this noise, have a covariance, too."""
+    acs, _ = calibration(torch.eye(6, dtype=torch.complex128), 1e-9, rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(6, dtype=acs.dtype))
+
+
+def test_a_dead_coil_does_not_explode(rng):
+    """It has neither signal nor noise; what rounding leaves in it must not be amplified to an image's size."""
+    acs, truth = calibration(unequal(6, rng), 0.03, rng)
+    acs[:, 2] = 0
+    matrix = calibration_whitening(acs)
+    assert matrix.isfinite().all()
+    assert float(matrix.abs().max()) <= 101
+    alive = [0, 1, 3, 4, 5]
+    assert spread_after(matrix[alive][:, alive], truth[alive][:, alive]) < 2.2
+
+
+def test_too_many_coils_for_their_lines_are_refused(rng):
+    """Signal fills windows of 2 × 2 samples of 32 coils: what seems noise there is not."""
+    acs, _ = calibration(unequal(32, rng), 0.01, rng)
+    with pytest.raises(ValueError, match=r"noise of 32 coils .* 24 calibration lines of 80 samples: at most 22 coils"):
+        calibration_noise(acs)
+    assert torch.equal(calibration_whitening(acs), torch.eye(32, dtype=acs.dtype))
+
+
+@pytest.mark.parametrize("n_coils", [1, 2])
+def test_a_single_coil_is_white(rng, n_coils):
+    """There is nothing to compare it with; nor where the other one is dead."""
+    acs, _ = calibration(torch.eye(n_coils, dtype=torch.complex128), 0.03, rng)
+    acs[:, 1:] = 0
+    assert torch.equal(calibration_whitening(acs), torch.eye(n_coils, dtype=acs.dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 80), (24, 1), (4, 6)])
+def test_a_few_samples_tell_nothing(rng, shape):
+    """Fewer lines than a window is wide."""
+    acs = torch.randn(1, 4, *shape, dtype=torch.complex64, generator=rng)
+    assert torch.equal(calibration_whitening(acs), torch.eye(4, dtype=acs.dtype))
+
+
+def test_partitions_tell_together(rng):
+    """All z of a slice were received by the same coils."""
+    covariance = unequal(6, rng)
+    acs, truth = calibration(covariance, 0.03, rng)
+    more = torch.cat([acs, calibration(covariance, 0.03, rng)[0]])
+    assert spread_after(calibration_whitening(more), truth) < 1.9
