@@ -17,7 +17,6 @@ class Map(Protocol):
 
     def compute(self) -> Tensor:
         """Compute the map, real `(z, y, x)` on the encoded grid. Raises `ValueError` if it cannot be."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,18 @@ class Reconstruction:
 
 
 class Method(Protocol):
-    """A way to make images: a value with properties of its own, and with what calibrations have taught it so far."""
+    """A way to make images: a value with properties of its own, and with what calibrations have taught it so far.
 
-    @property
-    def label(self) -> str:
-        """What the image will say made it."""
-        ...
+    `label`: what the image will say made it.
+    """
+
+    label: str
 
     def prepare(self, calibration: Calibration) -> None:
         """Do ahead of the image what calibration lines allow; what fails here, the image meets again and says."""
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         """Make the image of a buffer that holds a single one. Raises what `reconstructor.FAILURES` lists."""
-        ...
 
 
 class Refusal(ScanError):

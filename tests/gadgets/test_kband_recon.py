@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gadgets import items
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
@@ -236,3 +237,14 @@ def test_network_that_fails_on_noise_is_said_and_tried_on_the_image(head_scan, l
     (array,) = images_of(head_scan, lines_of(2))
     assert caplog.messages[0] == "KBandRecon: the network fails on noise: no kernel image"
     assert array.meta[0, 0, 0]["ImageComments"] == "FALLBACK SENSE: KBandRecon: no kernel image"
+
+
+def test_what_the_network_and_grappa_share_is_computed_once(head_scan, lines_of, monkeypatch):
+    """The transform along kz and the noise level cost as much as a small reconstruction."""
+    computed = []
+    for module, name in ((items, "partitions_to_image"), (comparison, "noise_level"), (core, "noise_level")):
+        was = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, was=was, name=name: computed.append(name) or was(*args))
+    monkeypatch.setattr(network, "_run_once", lambda *_: None)
+    assert "kband_grappa_share" in images_of(head_scan, lines_of(2))[0].meta[0, 0, 0]
+    assert computed == ["partitions_to_image", "noise_level"]
