@@ -33,15 +33,10 @@ AT_ONCE = 2**21  # samples times angles held in memory
 ON_THE_EDGE = 1e-9  # rounding must not decide on which side a sample on the edge of a band lies
 
 
-def band_size(
-    shape: tuple[int, int], acceleration: float, angle: float, *, geometry: Geometry = "tangent", aspect: float = 1.0
-) -> tuple[float, float]:
-    """Return length and width of a band in column steps Δkx; a strip is infinitely long.
-
-    Raises `ValueError` where no such band exists.
-    """
-    _check("band_size", shape, acceleration, geometry, aspect)
-    length, width = _sizes("band_size", shape, acceleration, _modulo(angle), geometry, aspect)
+def band_size(shape: tuple[int, int], acceleration: float, angle: float) -> tuple[float, float]:
+    """Return length and width of a tangent band in column steps Δkx. Raises `ValueError` where no such band exists."""
+    _check("band_size", shape, acceleration, "tangent", 1.0)
+    length, width = _sizes("band_size", shape, acceleration, _modulo(angle), "tangent", 1.0)
     return length.item(), width.item()
 
 

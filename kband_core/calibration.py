@@ -75,10 +75,10 @@ def espirit_maps(
     return torch.einsum("...yxcs->...scyx", vectors).contiguous()
 
 
-def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid: int = 64) -> Tensor:
+def walsh_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> Tensor:
     """Estimate coil maps as the strongest local coil combination of low-resolution images.
 
-    The images are those of the ACS under a Hann window; the covariance is averaged over `window`² points of a grid of
+    The images are those of the ACS under a Hann window; the covariance is averaged over 3 × 3 points of a grid of
     `eigen_grid` points per axis. Maps exist everywhere, also in air; their |·|² sums to 1 over coils.
 
     acs `(..., coil, ky, kx)`, same field of view as the image → `(..., 1, coil, *shape)`.
@@ -89,9 +89,9 @@ def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid
     grid = [max(min(eigen_grid, length), size) for length, size in zip(shape, acs.shape[-2:], strict=True)]
     image = to_image(resize(acs * torch.outer(*(_hann(size, acs.device) for size in acs.shape[-2:])), grid))
     for dim, length in zip((-2, -1), grid, strict=True):
-        around = torch.arange(-(window // 2), length + (window - 1) // 2, device=acs.device) % length
+        around = torch.arange(-1, length + 1, device=acs.device) % length
         image = image.index_select(dim, around)
-    local = image.unfold(-2, window, 1).unfold(-2, window, 1).movedim(-5, -3).flatten(-2)  # (..., y, x, coil, window²)
+    local = image.unfold(-2, 3, 1).unfold(-2, 3, 1).movedim(-5, -3).flatten(-2)  # (..., y, x, coil, 9)
     _, vectors = interpolate_eigenvectors(*dominant_eigenvectors(local @ local.mH, n_sets=1), shape)
     return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
 
@@ -118,9 +118,7 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
     return acs / peak
 
 
-def _window_projection(
-    acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], *, above_noise: bool
-) -> Tensor:
+def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], *, above_noise: bool) -> Tensor:
     """Project the windows of `acs` onto their signal subspace, as one matrix per grid point: `(..., y, x, coil, coil)`.
 
     With P the projection on windows, entries P[(c,u), (c',u')] depend in image space on the lag u − u' only:

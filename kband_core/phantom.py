@@ -18,6 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+RING = 0.75  # radius of the ring of coils, boxes: the head ends at 0.5
+N_EXPONENTIALS = 7  # along each axis
+
 # Intensity, semi-axes (y, x, z), centre (y, x, z), in-plane angle in degrees from x towards y; in half boxes.
 # Sums: scalp fat 1, skull 0.1, grey matter 0.55, white matter 0.8, ventricles 0.2; then deep nuclei, a tumour, the
 # cerebellum, small details.
@@ -124,33 +127,31 @@ def head_phantom(z: float = 0.0) -> Phantom:
     return Phantom(tuple(ellipses))
 
 
-def loop_coils(
-    n_coils: int, *, radius: float = 0.75, object_phase: float = 0.0, n_exponentials: int = 7
-) -> SinusoidalCoils:
+def loop_coils(n_coils: int, *, object_phase: float = 0.0) -> SinusoidalCoils:
     """Place a ring of long loops around the head and express their sensitivities as sums of exponentials.
 
     A straight wire at the point w of the complex plane r = x + iy has the receive field 1/(w - r); a loop is two
-    wires with opposite currents, and neighbouring loops touch. `n_exponentials`² frequencies of period 2 boxes are
-    fitted to that over the disc which holds the head; the fit (7: 3 % rms for 8 coils), not the wires, is the
-    truth from then on. Outside the disc it only stays bounded.
+    wires with opposite currents, and neighbouring loops touch. 7 × 7 frequencies of period 2 boxes are fitted to that
+    over the disc which holds the head; the fit (3 % rms for 8 coils), not the wires, is the truth from then on. Outside
+    the disc it only stays bounded.
 
-    `radius` of the ring in boxes. The root sum of squares is 1 in the centre and up to 1.9 at the scalp (8 coils).
+    The root sum of squares is 1 in the centre and up to 1.9 at the scalp (8 coils).
     `object_phase`, in radians, adds a smooth phase `object_phase` · (x + 4y²), common to all coils.
     """
-    if n_coils < 1 or radius <= 0.5:
-        raise ValueError(f"loop_coils: {n_coils} coils at radius {radius:g}, but 1 coil outside radius 0.5 is needed")
+    if n_coils < 1:
+        raise ValueError(f"loop_coils: {n_coils} coils, at least 1 needed")
     grid = torch.linspace(-0.5, 0.5, 48, dtype=torch.float64)
     y, x = torch.meshgrid(grid, grid, indexing="ij")
     inside = torch.hypot(y, x) <= 0.5
-    frequencies = (torch.arange(n_exponentials, dtype=torch.float64) - n_exponentials // 2) / 2
+    frequencies = (torch.arange(N_EXPONENTIALS, dtype=torch.float64) - N_EXPONENTIALS // 2) / 2
     along = _exponentials(frequencies, grid)
     design = torch.einsum("my,nx->yxmn", along, along)[inside].flatten(1)
     phase = torch.polar(torch.ones_like(x), object_phase * (x + 4 * y.square()))
-    target = (_loop_fields(n_coils, radius, torch.complex(x, y)) * phase)[:, inside]
+    target = (_loop_fields(n_coils, torch.complex(x, y)) * phase)[:, inside]
     # Small singular values belong to fields outside the disc, where nothing ties them down.
     fitted = torch.linalg.lstsq(design, target.mT, rcond=1e-2, driver="gelsd").solution.mT
     in_centre = fitted.sum(-1).norm()
-    return SinusoidalCoils((fitted / in_centre).reshape(n_coils, n_exponentials, n_exponentials), frequencies)
+    return SinusoidalCoils((fitted / in_centre).reshape(n_coils, N_EXPONENTIALS, N_EXPONENTIALS), frequencies)
 
 
 def coil_kspace(
@@ -211,12 +212,12 @@ def _exponentials(frequencies: Tensor, positions: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def _loop_fields(n_coils: int, radius: float, points: Tensor) -> Tensor:
+def _loop_fields(n_coils: int, points: Tensor) -> Tensor:
     """Return the field of each loop at the complex `points` (y, x), up to a common factor; `(coil, y, x)`."""
     angle = 2 * math.pi * torch.arange(n_coils, dtype=torch.float64) / n_coils
     half_width = min(math.pi / n_coils, math.pi / 3)  # one or two loops do not close around the head
     left, right = (
-        1 / (torch.polar(torch.full_like(angle, radius), angle + side)[:, None, None] - points)
+        1 / (torch.polar(torch.full_like(angle, RING), angle + side)[:, None, None] - points)
         for side in (half_width, -half_width)
     )
     return left - right
