@@ -13,6 +13,7 @@ from torch import Tensor
 from gadgets.scan import Encoding
 from kband_core.coils import compress
 from kband_core.fourier import to_image
+from kband_core.sampling import Grid, Trajectory
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Calibration:
 class ReconBuffer:
     """K-space of one or several images, whitened, readout oversampling removed, lines at their matrix rows.
 
-    kspace   complex64 [slice s n coil kz ky kx]
-    mask     bool [slice s n kz ky], the lines that were acquired
+    kspace   complex64 [slice s n coil kz ky kx], or [slice s n coil shot sample] along a trajectory
+    sampling what was acquired: a grid's mask is [slice s n kz ky kx], or [slice s n kz ky 1] of whole lines
     headers  object [slice s n], header of the line nearest the k-space centre
     counts   object [slice s n], `LineCount`s
     readout  first and last+1 sample along kx that was measured (partial echo)
@@ -73,7 +74,7 @@ class ReconBuffer:
     """
 
     kspace: Tensor
-    mask: Tensor
+    sampling: Grid | Trajectory
     headers: np.ndarray
     counts: np.ndarray
     encoding: Encoding
@@ -85,10 +86,13 @@ class ReconBuffer:
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        slices, s, n, _, kz, ky, _ = self.kspace.shape
-        if self.mask.shape != (slices, s, n, kz, ky) or self.headers.shape != (slices, s, n):
+        images, samples = self.kspace.shape[:3], self.kspace.shape[4:]
+        possible = [(*images, *samples)]
+        if isinstance(self.sampling, Grid):
+            possible.append((*images, *samples[:-1], 1))
+        if self.sampling.shape not in possible or self.headers.shape != images:
             raise ValueError(
-                f"buffer: k-space {tuple(self.kspace.shape)}, mask {tuple(self.mask.shape)} and headers "
+                f"buffer: k-space {tuple(self.kspace.shape)}, sampling {tuple(self.sampling.shape)} and headers "
                 f"{self.headers.shape} do not belong together"
             )
 
@@ -101,34 +105,54 @@ class ReconBuffer:
         one = tuple(slice(i, i + 1) for i in index)
         per_slice = {name: getattr(self, name) for name in ("acs", "csm")}
         return replace(
-            self, kspace=self.kspace[one], mask=self.mask[one], headers=self.headers[one], counts=self.counts[one],
+            self, kspace=self.kspace[one], sampling=self.sampling[one],
+            headers=self.headers[one], counts=self.counts[one],
             held_out=None if self.held_out is None else tuple(part[one] for part in self.held_out),
             **{name: None if tensor is None else tensor[one[0]] for name, tensor in per_slice.items()},
         )  # fmt: skip
 
-    def planes(self) -> tuple[Tensor, Tensor]:
-        """Return the 2-D problems of a single image: k-space `(z, coil, ky, kx)` and its mask.
+    def planes(self) -> tuple[Tensor, Grid]:
+        """Return the 2-D problems of a single image: k-space `(z, coil, ky, kx)` and its `plane_sampling`.
 
-        kz is transformed to z first, so it must be sampled the same way for every ky; `ValueError` if not. ACS lines
-        that may serve the image fill rows that have no line of their own. The mask is `(1, ky, 1)`, or `(1, ky, kx)`
-        where only a part of the readout was measured (partial echo).
+        kz is transformed to z. ACS lines that may serve the image fill rows that have no line of their own.
         """
-        mask = self.mask[0, 0, 0]
-        lines = mask.any(-2)
-        if not torch.equal(mask, mask.any(-1, keepdim=True) & lines):
-            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
+        sampling = self.plane_sampling()
         kspace = partitions_to_image(self.kspace[0, 0, 0])
-        if self.acs is not None and self.acs_row is not None:
-            rows = torch.arange(self.acs.shape[-2], device=lines.device) + self.acs_row
-            kspace, missing = kspace.clone(), ~lines[rows].unsqueeze(-1)
+        if (rows := self._acs_rows()) is not None:
+            missing = ~self.sampling.mask[0, 0, 0].any(0)[rows]
+            kspace = kspace.clone()
             kspace[..., rows, :] = torch.where(missing, self.acs[0], kspace[..., rows, :])
-            lines = lines.index_fill(-1, rows, True)
-        mask = lines[None, :, None]
+        return kspace, sampling
+
+    def plane_sampling(self) -> Grid:
+        """Return how the 2-D problems of a single image are sampled, all alike, ACS lines that serve it included.
+
+        The mask is `(1, ky, 1)`, or `(1, ky, kx)` where only a part of the readout was measured (partial echo). Raises
+        `ValueError` unless kz is sampled the same way for every ky.
+        """
+        if isinstance(self.sampling, Trajectory):
+            raise ValueError("samples lie along a trajectory; only a grid has planes")
+        mask = self.sampling.mask[0, 0, 0]
+        plane = mask.any(0)
+        if not torch.equal(mask, mask.any((-2, -1), keepdim=True) & plane):
+            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
+        if (rows := self._acs_rows()) is not None:
+            plane = plane.index_fill(0, rows, True)
         if self.readout != (0, self.kspace.shape[-1]):
-            samples = torch.zeros(self.kspace.shape[-1], dtype=torch.bool, device=mask.device)
-            samples[slice(*self.readout)] = True
-            mask = mask & samples
-        return kspace, mask
+            plane = plane & self.measured_readout()
+        return Grid(plane[None])
+
+    def measured_readout(self) -> Tensor:
+        """Return which samples along kx were measured, bool `(kx,)`."""
+        samples = torch.zeros(self.kspace.shape[-1], dtype=torch.bool, device=self.kspace.device)
+        samples[slice(*self.readout)] = True
+        return samples
+
+    def _acs_rows(self) -> Tensor | None:
+        """Matrix rows of ACS lines that may serve the image."""
+        if self.acs is None or self.acs_row is None:
+            return None
+        return torch.arange(self.acs.shape[-2], device=self.kspace.device) + self.acs_row
 
     def recombined(self, matrix: Tensor) -> ReconBuffer:
         """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
@@ -142,15 +166,10 @@ class ReconBuffer:
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
-        moved = {name: getattr(self, name) for name in ("kspace", "mask", "acs", "csm")}
+        moved = {name: getattr(self, name) for name in ("kspace", "sampling", "acs", "csm")}
         held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
         there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
         return replace(self, **there, held_out=held_out)
-
-
-def acquired_lines(mask: Tensor) -> Tensor:
-    """Reduce the mask of `planes` to its lines, bool `(ky,)`."""
-    return mask.any(-1).flatten(0, -2).any(0)
 
 
 def partitions_to_image(kspace: Tensor) -> Tensor:
@@ -172,6 +191,8 @@ class ImageArray:
 @dataclass(frozen=True)
 class TrainingPlane:
     """One 2-D problem on the CPU, as the scanner has it before reconstruction: something to train on.
+
+    It does not know whose it is: with subject, protocol and source it becomes a `Plane` of `kband_core.training`.
 
     `kspace` complex64 [coil ky kx], zero where `mask`, bool [ky 1] or [ky kx], is False; `csm` [set coil y x]. `slice`
     counts through all partitions of all slices. `angle`, in degrees, is that of the band which was acquired, or None.

@@ -15,6 +15,7 @@ from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
+from kband_core.sampling import Grid
 
 
 @dataclass
@@ -45,12 +46,12 @@ class BufferIntake(Gadget):
 
 def _merge_averages(buffer: ReconBuffer) -> ReconBuffer:
     """Average each line over the N entries that hold it."""
-    times = buffer.mask.sum(2, keepdim=True)
-    kspace = buffer.kspace.sum(2, keepdim=True) / times.clamp(min=1)[:, :, :, None, :, :, None]
+    times = buffer.sampling.mask.sum(2, keepdim=True)
+    kspace = buffer.kspace.sum(2, keepdim=True) / times.clamp(min=1).unsqueeze(3)
     headers, counts = (np.empty((*buffer.headers.shape[:2], 1), object) for _ in range(2))
     for index in np.ndindex(headers.shape[:2]):
         headers[index][0] = next((header for header in buffer.headers[index] if header is not None), None)
         parts = [count for count in buffer.counts[index] if count is not None]
         expected = None if any(part.expected is None for part in parts) else max((p.expected for p in parts), default=0)
         counts[index][0] = LineCount(sum(part.received for part in parts), expected)
-    return replace(buffer, kspace=kspace, mask=times > 0, headers=headers, counts=counts)
+    return replace(buffer, kspace=kspace, sampling=Grid(times > 0), headers=headers, counts=counts)

@@ -15,6 +15,7 @@ from gadgets.receiving.calibration_lines import CalibrationLines, central_lines,
 from gadgets.receiving.held_out_lines import HeldOutLines
 from gadgets.receiving.kspace_lines import KSpaceLines, count_lines, grid_rows
 from gadgets.scan import Encoding
+from kband_core.sampling import Grid
 
 
 class ImageKey(NamedTuple):
@@ -154,7 +155,7 @@ class ImageLines:
         headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self._count_with_calibration()
         return ReconBuffer(
             kspace=self.imaging.averaged()[None, None, None],
-            mask=torch.from_numpy(self.imaging.counts > 0)[None, None, None],
+            sampling=Grid(torch.from_numpy(self.imaging.counts > 0)[None, None, None, ..., None]),
             headers=headers,
             counts=counts,
             encoding=self.encoding,

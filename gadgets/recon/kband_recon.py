@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import takewhile
 from typing import Annotated, ClassVar, Literal
 
 import ismrmrd
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from gadgets.coils.per_slice import PerSlice
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget, field
-from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.memory import within_memory
 from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils, maps_of
@@ -27,7 +26,7 @@ from kband_core import reconstruct
 from kband_core.grappa import GrappaKernel
 from kband_core.models import load_card, load_model
 from kband_core.noise import noise_level
-from kband_core.sampling import grid_ends
+from kband_core.sampling import Grid
 from kband_core.shrinkage import shrink_grappa
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ class KBandRecon(Gadget):
             shares: dict[int, float] = {}  # by image
             made = partial(self._reconstruct, kernels=kernels, shares=shares)
             methods = {name: made, "SENSE": SenseRecon().reconstruct}
-            undersampled = [lines for lines in _lines_of_each(item) if lines is None or lines.sum() < _n_lines(item)]
+            undersampled = [each for each in _samplings(item) if each is None or each.lines().sum() < _n_lines(item)]
             if self.outside_card == "refuse":
                 self._refuse(item, undersampled)
             images = reconstruction.images(item, methods if undersampled else {COMBINED: combine_coils})
@@ -107,34 +106,33 @@ class KBandRecon(Gadget):
         except (ValueError, RuntimeError) as error:  # the image meets it again, and says so
             log.warning("KBandRecon: the network fails on noise: %s", error)
 
-    def _refuse(self, buffer: ReconBuffer, undersampled: list[Tensor | None]) -> None:
-        for lines in undersampled:
-            if lines is not None and (problems := self._mismatch(buffer, lines)):
+    def _refuse(self, buffer: ReconBuffer, undersampled: list[Grid | None]) -> None:
+        for sampling in undersampled:
+            if sampling is not None and (problems := self._mismatch(buffer, sampling)):
                 raise ScanError(f"KBandRecon: {'; '.join(problems)}")
 
-    def _mismatch(self, buffer: ReconBuffer, lines: Tensor) -> list[str]:
+    def _mismatch(self, buffer: ReconBuffer, sampling: Grid) -> list[str]:
         return self._card.mismatch(
             matrix=tuple(buffer.kspace.shape[-2:]),
-            acceleration=len(lines) / max(int(lines.sum()), 1),
-            acs_lines=_n_central(lines),
-            sampling="lines",
+            acceleration=sampling.acceleration(),
+            acs_lines=sampling.central_lines(),  # they tell scale and contrast; calibration scanned apart does not
+            sampling="lines" if sampling.is_by_lines() else "samples",
         )
 
     def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel], shares: dict[int, float]) -> Tensor:
-        csm, (kspace, mask) = maps_of(buffer), buffer.planes()
-        lines = acquired_lines(mask)
-        if problems := self._mismatch(buffer, lines):
+        csm, (kspace, sampling) = maps_of(buffer), buffer.planes()
+        if problems := self._mismatch(buffer, sampling):
             raise ScanError("; ".join(problems))
-        image = within_memory("KBandRecon", self._network, kspace, mask, csm)
-        if (kernel := _kernel(buffer, mask, kernels)) is None:
+        image = within_memory("KBandRecon", self._network, kspace, sampling, csm)
+        if (kernel := _kernel(buffer, sampling, kernels)) is None:
             return image
-        planes = zip(image, kspace, csm, kernel.weights, noise_level(kspace, mask), strict=True)
-        shrunk = [shrink_grappa(x, k, lines, maps, GrappaKernel(weights), sd) for x, k, maps, weights, sd in planes]
+        planes = zip(image, kspace, csm, kernel.weights, noise_level(kspace, sampling.mask), strict=True)
+        shrunk = [shrink_grappa(x, k, sampling, maps, GrappaKernel(weights), sd) for x, k, maps, weights, sd in planes]
         shares[id(buffer.headers[0, 0, 0])] = sum(share for _, share in shrunk) / len(shrunk)
         return torch.stack([plane for plane, _ in shrunk])
 
-    def _network(self, kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
-        return reconstruct.network(kspace, mask, csm, load_model(self._card, kspace.device))
+    def _network(self, kspace: Tensor, sampling: Grid, csm: Tensor) -> Tensor:
+        return reconstruct.network(kspace, sampling, csm, load_model(self._card, kspace.device))
 
 
 def _tell_share(meta: ismrmrd.Meta, share: float | None) -> None:
@@ -146,28 +144,28 @@ def _tell_share(meta: ismrmrd.Meta, share: float | None) -> None:
         meta["ImageComments"] = meta["GADGETRON_ImageComment"] = comment
 
 
-def _kernel(buffer: ReconBuffer, mask: Tensor, kernels: PerSlice[GrappaKernel]) -> GrappaKernel | None:
+def _kernel(buffer: ReconBuffer, sampling: Grid, kernels: PerSlice[GrappaKernel]) -> GrappaKernel | None:
     """Return the kernel that fills what the image lacks, if there is one: whole lines on a grid, one set of maps."""
     acceleration = buffer.encoding.acceleration[0]
-    if acceleration == 1 or mask.shape[-1] > 1 or buffer.csm.shape[2] > 1:
+    if acceleration == 1 or sampling.has_partial_echo() or buffer.csm.shape[2] > 1:
         return None
     try:
-        grid_ends("KBandRecon", acquired_lines(mask).cpu(), acceleration)
+        sampling.uniform_ends("KBandRecon", acceleration)
         return kernels.of(buffer)[0]
     except (ValueError, RuntimeError) as error:
         log.info("KBandRecon: the network's image is not compared with GRAPPA's: %s", error)
         return None
 
 
-def _lines_of_each(buffer: ReconBuffer) -> list[Tensor | None]:
-    """Lines `(ky,)` of each image, as the network gets them; None where partitions differ, which no method can use."""
-    lines: list[Tensor | None] = []
+def _samplings(buffer: ReconBuffer) -> list[Grid | None]:
+    """What the network gets of each image; None where partitions differ, which no method can use."""
+    samplings: list[Grid | None] = []
     for index in np.ndindex(buffer.headers.shape):
         try:
-            lines.append(acquired_lines(buffer.single(index).planes()[1]))
+            samplings.append(buffer.single(index).plane_sampling())
         except ValueError:
-            lines.append(None)
-    return lines
+            samplings.append(None)
+    return samplings
 
 
 def _n_lines(buffer: ReconBuffer) -> int:
@@ -175,18 +173,11 @@ def _n_lines(buffer: ReconBuffer) -> int:
     return min(len(buffer.encoding.step1), buffer.kspace.shape[-2])
 
 
-def _n_central(lines: Tensor) -> int:
-    """Adjacent lines in the centre: what tells the network scale and contrast; calibration scanned apart does not."""
-    acquired = lines.tolist()
-    below, above = reversed(acquired[: len(acquired) // 2]), acquired[len(acquired) // 2 :]
-    return sum(1 for side in (below, above) for _ in takewhile(bool, side))
-
-
 @lru_cache(maxsize=64)
 def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
     """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
     rng = torch.Generator().manual_seed(0)
     kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
-    mask = torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device)
+    sampling = Grid(torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device))
     csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
-    reconstruct.network(kspace, mask, csm, module)
+    reconstruct.network(kspace, sampling, csm, module)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
+from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
 
@@ -16,19 +17,19 @@ SAYINGS = ("out of memory", "can't allocate memory", "alloc_failed")  # CUDA, th
 
 
 def within_memory(
-    who: str, reconstruct: Callable[[Tensor, Tensor, Tensor], Tensor], kspace: Tensor, mask: Tensor, csm: Tensor
+    who: str, reconstruct: Callable[[Tensor, Grid, Tensor], Tensor], kspace: Tensor, sampling: Grid, csm: Tensor
 ) -> Tensor:
-    """Return `reconstruct(kspace, mask, csm)`, `(z, y, x)`: on a GPU all planes at once, else plane by plane, which on
-    the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with warnings.
+    """Return `reconstruct(kspace, sampling, csm)`, `(z, y, x)`: on a GPU all planes at once, else plane by plane, no
+    slower on the CPU. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with warnings.
 
-    `kspace` `(z, coil, ky, kx)`, `mask` `(1, ky, kx)` or `(1, ky, 1)`, `csm` `(z, set, coil, y, x)`. Raises `ScanError`
-    if memory suffices nowhere.
+    `kspace` `(z, coil, ky, kx)`, `sampling` that of all planes, `csm` `(z, set, coil, y, x)`. Raises `ScanError` if
+    memory suffices nowhere.
     """
     here = kspace.device
     for how, device, n_planes in _ways(here, len(kspace)):
         parts = zip(kspace.split(n_planes), csm.split(n_planes), strict=True)
         try:
-            return torch.cat([reconstruct(k.to(device), mask.to(device), c.to(device)).to(here) for k, c in parts])
+            return torch.cat([reconstruct(k.to(device), sampling.to(device), c.to(device)).to(here) for k, c in parts])
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

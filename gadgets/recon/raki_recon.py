@@ -15,7 +15,7 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.errors import ScanError
 from gadgets.gadget import Gadget, field
 from gadgets.images.quantitative import GFACTOR, SNR, quantity_array
-from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.reconstruction import (
     COMBINED,
@@ -126,8 +126,8 @@ class RakiRecon(Gadget):
         return [network.of_slice(index) for index in range(len(acs))]
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
-        kspace, mask = buffer.planes()
-        filled = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
+        kspace, sampling = buffer.planes()
+        filled = interpolate(networks.of(buffer)[0], kspace, sampling)
         return zero_filled(filled, None if buffer.csm is None else buffer.csm[0])
 
     def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:
@@ -168,14 +168,13 @@ class _Waiting:
 
 def _gfactor(of: _Waiting, index: tuple[int, int, int]) -> Tensor:
     buffer, method = of.buffer.single(index), of.images.meta[index]["kband_method"]
-    kspace, mask = buffer.planes()
+    kspace, sampling = buffer.planes()
     if buffer.encoding.acceleration[0] == 1:
         gfactor = torch.ones(kspace.shape[0], *kspace.shape[-2:], device=kspace.device)
     elif method in of.fits:
         combination = None if buffer.csm is None else buffer.csm[0, :, 0].conj()
         gfactor = gfactor_map(
-            of.fits[method][index[0]], kspace, acquired_lines(mask), combination=combination,
-            linearisation="widely_linear",
+            of.fits[method][index[0]], kspace, sampling, combination=combination, linearisation="widely_linear",
         )  # fmt: skip
     else:
         raise ValueError(f"the image is {method}")

@@ -36,5 +36,5 @@ class SenseRecon(Gadget):
     def reconstruct(self, buffer: ReconBuffer) -> Tensor:
         """Solve for the image `(z, y, x)`. Raises `ValueError` for a buffer without maps."""
         csm = maps_of(buffer)
-        kspace, mask = buffer.planes()
-        return sense(kspace, mask, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
+        kspace, sampling = buffer.planes()
+        return sense(kspace, sampling, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)

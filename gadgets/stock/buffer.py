@@ -18,6 +18,7 @@ from gadgets.items import Bucket, LineCount, ReconBuffer
 from gadgets.receiving.image_lines import ImageLines
 from gadgets.receiving.kspace_lines import READ_IN_REVERSE, misfit
 from gadgets.scan import Scan
+from kband_core.sampling import Grid
 
 Dimension = Literal["average", "contrast", "phase", "repetition", "set", "segment", "slice", "none", ""]
 SPLIT = ("average", "contrast", "phase", "repetition", "set", "segment")
@@ -89,14 +90,14 @@ def _stack(images: dict[tuple[int, int, int], ImageLines]) -> ReconBuffer:
     singles = {index: image.buffer(None, (), serves=False) for index, image in images.items()}
     first = next(iter(singles.values()))
     kspace = torch.zeros(*shape, *first.kspace.shape[3:], dtype=first.kspace.dtype)
-    mask = torch.zeros(*shape, *first.mask.shape[3:], dtype=torch.bool)
+    mask = torch.zeros(*shape, *first.sampling.shape[3:], dtype=torch.bool)
     held_out = None
     if any(single.held_out for single in singles.values()):
-        held_out = torch.zeros_like(kspace), torch.zeros(mask.shape)
+        held_out = torch.zeros_like(kspace), torch.zeros(mask.shape[:-1])
     headers, counts = np.empty(shape, object), np.full(shape, None, object)
     for index, single in singles.items():
         place = tuple(axis.index(value) for axis, value in zip(axes, index, strict=True))
-        kspace[place], mask[place] = single.kspace[0, 0, 0], single.mask[0, 0, 0]
+        kspace[place], mask[place] = single.kspace[0, 0, 0], single.sampling.mask[0, 0, 0]
         headers[place] = single.headers[0, 0, 0]
         counts[place] = LineCount(*single.counts[0, 0, 0])
         if single.held_out:
@@ -105,8 +106,8 @@ def _stack(images: dict[tuple[int, int, int], ImageLines]) -> ReconBuffer:
     readout = (min(r[0] for r in readouts), max(r[1] for r in readouts)) if readouts else first.readout
     acs, row, flaws = _stacked_acs(images, axes[0])
     return replace(
-        first, kspace=kspace, mask=mask, headers=headers, counts=counts, readout=readout, acs=acs, acs_row=row,
-        held_out=held_out, problems=flaws,
+        first, kspace=kspace, sampling=Grid(mask), headers=headers, counts=counts, readout=readout, acs=acs,
+        acs_row=row, held_out=held_out, problems=flaws,
     )  # fmt: skip
 
 

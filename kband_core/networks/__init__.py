@@ -1,7 +1,7 @@
 """Trained networks, one paper per file, built by name.
 
-Each takes k-space `(b, coil, ky, kx)`, `mask` `(b, ky, kx)` or `(b, ky, 1)`, `csm` `(b, set, coil, y, x)` and `noise`
-`(b,)`, all scaled by `kband_core.scaling`, and returns images `(b, set, y, x)`.
+Each takes k-space `(b, coil, ky, kx)`, the encoding operator that it was measured by, and `noise` `(b,)`, scaled by
+`kband_core.scaling`, and returns images `(b, set, y, x)`.
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_varian
 from kband_core.raki.gfactor_gram import Linearisation, noise_matrix
 from kband_core.raki.gfactor_lines import as_network, noise_factor, reconstruct
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 
 def gfactor_map(
     reconstruction: RakiNetwork | GrappaKernel,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     *,
     combination: Tensor | None = None,
     covariance: Tensor | None = None,
@@ -37,8 +38,8 @@ def gfactor_map(
     any reconstruction. Published GRAPPA formulas divide by R instead, as they let noise enter all lines; both are
     Breuer's g. R is that of the grid, also where calibration lines are in the image and lower g.
 
-    kspace `(..., coil, ky, kx)` and mask_lines `(ky,)` as for the reconstruction: calibration lines are in the image if
-    the mask has them. combination p `(..., coil, y, x)`, conj(csm) say; by default that of root sum of squares,
+    kspace `(..., coil, ky, kx)` and sampling as for the reconstruction: calibration lines are in the image if it
+    has them. combination p `(..., coil, y, x)`, conj(csm) say; by default that of root sum of squares,
     conj(I_j)/RSS. covariance Σ `(coil, coil)`, by default that of whitened data. Returns `(..., y, x)`, 0 where p is.
 
     method: "gram" for all pixels at once; "autodiff", a backward pass each; "monte_carlo", the real network on
@@ -49,10 +50,10 @@ def gfactor_map(
     Breuer et al., MRM 62:739 (2009); Dawood et al., arXiv 2402.17410.
     """
     network = as_network(reconstruction)
-    lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
+    lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(sampling.lines(), "ky"))
     if lengths["coil"] != network.n_coils:
         raise ValueError(f"gfactor_map: kspace has {lengths['coil']} coils, but the weights are for {network.n_coils}")
-    images = to_image(reconstruct(reconstruction, kspace, mask_lines))
+    images = to_image(reconstruct(reconstruction, kspace, sampling))
     if combination is None:
         combination = images.conj() / _positive(torch.linalg.vector_norm(images, dim=-3, keepdim=True))
     else:
@@ -60,7 +61,7 @@ def gfactor_map(
     image = (combination * images).sum(-3, keepdim=True)
     combination = combination * torch.where(image == 0, 1, image.conj() / _positive(image.abs()))  # signal is real
 
-    problem = (reconstruction, kspace, mask_lines)
+    problem = (reconstruction, kspace, sampling)
     if method == "monte_carlo":
         if rng is None:
             raise ValueError("gfactor_map: no random generator for monte_carlo; give one as rng")

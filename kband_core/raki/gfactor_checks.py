@@ -13,6 +13,7 @@ from kband_core.raki.gfactor_gram import Linearisation
 from kband_core.raki.gfactor_lines import as_network, noise_factor, noise_paths, reconstruct
 from kband_core.raki.image_space import freeze
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 LARGEST_BATCH = 1 << 23  # complex numbers of k-space for which all layers are kept at once
 
@@ -20,7 +21,7 @@ LARGEST_BATCH = 1 << 23  # complex numbers of k-space for which all layers are k
 def autodiff_variance(
     reconstruction: RakiNetwork | GrappaKernel,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     combination: Tensor,
     *,
     covariance: Tensor | None = None,
@@ -39,19 +40,19 @@ def autodiff_variance(
     kspace = _one_per_network(reconstruction, kspace)
     factor = noise_factor(covariance, kspace)
     if linearisation == "frozen" and isinstance(reconstruction, RakiNetwork):
-        lines = noise_paths(reconstruction, mask_lines, wraps=True).acquired(kspace, reconstruction.acceleration)
+        lines = noise_paths(reconstruction, sampling, wraps=True).acquired(kspace, reconstruction.acceleration)
         reconstruction = freeze(reconstruction, lines)
     wanted = torch.cartesian_prod(torch.arange(shape[0]), torch.arange(shape[1])) if pixels is None else pixels
     variances = []
     with torch.enable_grad():
         source = kspace.detach().requires_grad_()
-        filled = reconstruct(reconstruction, source, mask_lines)
+        filled = reconstruct(reconstruction, source, sampling)
         for some in wanted.to(kspace.device).split(max(1, LARGEST_BATCH // (filled.numel() * _width(reconstruction)))):
             chosen = torch.zeros(len(some), *[1] * (filled.ndim - 2), *shape, dtype=kspace.dtype, device=kspace.device)
             chosen[(torch.arange(len(some)), *[0] * (filled.ndim - 2), some[:, 0], some[:, 1])] = 1
             cotangents = to_kspace(chosen * combination.conj()).expand(-1, *filled.shape)
             (gradient,) = torch.autograd.grad(filled, source, cotangents, retain_graph=True, is_grads_batched=True)
-            measured = gradient[..., mask_lines.to(gradient.device), :].flatten(-2)
+            measured = gradient[..., sampling.lines().to(gradient.device), :].flatten(-2)
             variances.append((factor.mH @ measured).abs().square().sum((-2, -1)))
     variance = torch.cat(variances).movedim(0, -1)
     return variance.unflatten(-1, shape) if pixels is None else variance
@@ -60,7 +61,7 @@ def autodiff_variance(
 def monte_carlo_variance(
     reconstruction: RakiNetwork | GrappaKernel,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     combination: Tensor,
     *,
     rng: torch.Generator,
@@ -78,8 +79,8 @@ def monte_carlo_variance(
     """
     kspace = _one_per_network(reconstruction, kspace)
     factor = noise_factor(covariance, kspace) * noise_scale
-    fill = partial(reconstruct, reconstruction, mask_lines=mask_lines)
-    measured = mask_lines[:, None].to(kspace.device)
+    fill = partial(reconstruct, reconstruction, sampling=sampling)
+    measured = sampling.lines()[:, None].to(kspace.device)
     clean = fill(kspace)
     total = square = 0.0
     for some in torch.arange(n_replicas).split(max(1, LARGEST_BATCH // (clean.numel() * _width(reconstruction)))):

@@ -14,6 +14,7 @@ from kband_core.raki.gfactor_lines import NoisePaths, as_network, noise_factor, 
 from kband_core.raki.gfactor_rows import LARGEST_BLOCK, gram_by_lags, gram_by_rows
 from kband_core.raki.image_space import activation_masks, centred_taps, pixel_angles, tap_phases
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 Linearisation = Literal["frozen", "widely_linear"]
 
@@ -49,7 +50,7 @@ class NoiseMatrix:
 def noise_matrix(
     reconstruction: RakiNetwork | GrappaKernel,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     *,
     covariance: Tensor | None = None,
     linearisation: Linearisation = "frozen",
@@ -72,7 +73,7 @@ def noise_matrix(
     dz → α dz + β dz*, of which both parts add their noise.
     """
     network = as_network(reconstruction)
-    paths = noise_paths(network, mask_lines, wraps=isinstance(reconstruction, RakiNetwork))
+    paths = noise_paths(network, sampling, wraps=isinstance(reconstruction, RakiNetwork))
     hidden, linear = _split(network)
     lines = paths.acquired(kspace, network.acceleration)
     derivatives = _derivatives(network, lines, linearisation)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.raki.network import RakiNetwork, interpolate
-from kband_core.sampling import grid_ends
+from kband_core.sampling import Grid
 from kband_core.whitening import whitening_matrix
 
 
@@ -54,14 +54,14 @@ class NoisePaths:
         return lines
 
 
-def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> NoisePaths:
+def noise_paths(network: RakiNetwork, sampling: Grid, *, wraps: bool) -> NoisePaths:
     """Follow the noise of every acquired line through `interpolate`, which `wraps` around, or `apply_grappa`.
 
     A shift of P lines is none, P the number of lines: shifts are taken modulo P, to the nearest.
     """
-    acceleration, mask = network.acceleration, mask_lines.cpu()
+    acceleration, mask = network.acceleration, sampling.lines().cpu()
     n_lines = len(mask)
-    first, last = grid_ends("gfactor_map", mask, acceleration)
+    first, last = sampling.uniform_ends("gfactor_map", acceleration)
     start, n_groups = first % acceleration, -(-n_lines // acceleration)
     lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, n_lines))
     if network.targets == "missing":
@@ -93,10 +93,10 @@ def as_network(reconstruction: RakiNetwork | GrappaKernel) -> RakiNetwork:
     return RakiNetwork((weights,), slope=1.0, acceleration=reconstruction.acceleration)
 
 
-def reconstruct(reconstruction: RakiNetwork | GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def reconstruct(reconstruction: RakiNetwork | GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor:
     """Fill the missing lines of `(..., coil, ky, kx)` with a network or with GRAPPA."""
     fill = interpolate if isinstance(reconstruction, RakiNetwork) else apply_grappa
-    return fill(reconstruction, kspace, mask_lines)
+    return fill(reconstruction, kspace, sampling)
 
 
 def noise_factor(covariance: Tensor | None, kspace: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from gadgets.items import ReconBuffer
 from gadgets.receiving.calibration_lines import flaw_of, in_all_partitions, with_gaps
 from gadgets.receiving.kspace_lines import acs_block, calibration_block, count_lines
 from gadgets.scan import Encoding, Scan
+from kband_core.sampling import Grid
 from pipelines.protocol.messages import LINE_HEADER, decode_array
 from pipelines.protocol.wire import Limits, Message
 
@@ -98,7 +99,7 @@ def _buffer(kspace: np.ndarray, headers: np.ndarray, reference: Lines | None, sc
     kspace, mask, central, counts, gaps = kspace[filled], mask[filled], central[filled], counts[filled], gaps[filled]
     acs = None if acs is None else acs[torch.from_numpy(filled)]
     return ReconBuffer(
-        torch.from_numpy(kspace), torch.from_numpy(mask), central, counts, encoding, readout, acs, row,
+        torch.from_numpy(kspace), Grid(torch.from_numpy(mask)[..., None]), central, counts, encoding, readout, acs, row,
         problems=tuple(flaw for flaw in map(flaw_of, gaps) if flaw),
     )  # fmt: skip
 

@@ -7,8 +7,8 @@ from kband_core import noise
 from kband_core.bands import band_mask
 from kband_core.fourier import resize
 from kband_core.noise import calibration_noise, calibration_whitening, noise_level
+from kband_core.patterns import equispaced_lines, poisson_disc, variable_density_lines
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
-from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
 from tests.core.noisy_head import SIGMA, scan
 
 
@@ -20,11 +20,11 @@ def kspace(rng):
 def masks(rng):
     return {
         "full": torch.ones(96, 1, dtype=torch.bool),
-        "equispaced": equispaced_lines(96, 4, acs_lines=24)[:, None],
-        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None],
+        "equispaced": equispaced_lines(96, 4, acs_lines=24).mask,
+        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng).mask,
         "band along ky": band_mask((96, 80), 4, 0.0),
         "band along kx": band_mask((96, 80), 4, 90.0),
-        "disc": poisson_disc((96, 80), 4, acs=(16, 16), rng=rng),
+        "disc": poisson_disc((96, 80), 4, acs=(16, 16), rng=rng).mask,
     }
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import TimeBudgetExceeded, _gradients, fit_raki, initial_layers, one_cycle, train
@@ -12,7 +13,6 @@ from kband_core.raki.footprint import balancing_weights, calibration_columns, ca
 from kband_core.raki.iterative import iterative_raki
 from kband_core.raki.network import interpolate
 from kband_core.raki.real_valued import fit_real_raki, fit_rraki
-from kband_core.sampling import equispaced_lines
 from tests.laws import nmse
 
 SMALL = {"hidden": (12, 8), "n_epochs": 20}
@@ -43,12 +43,12 @@ def shift_kspace(rng, n_lines=36, n_samples=12):
 def test_data_of_a_linear_kernel_are_restored(rng):
     """The linear path beside the network is that kernel, if all windows of the ACS obey it (λ = 1e-9)."""
     kspace = shift_kspace(rng)
-    mask = equispaced_lines(36, 3)
+    sampling = equispaced_lines(36, 3)
     for network in (
         fit_raki_rf(kspace[:, :24], 3, rng=seeded(), n_features=4, regularisation=1e-9),
         fit_raki(kspace[:, :24], 3, rng=seeded(), hidden=(4, 3), n_epochs=2, regularisation=1e-9),
     ):
-        filled = interpolate(network, kspace * mask[:, None], mask)
+        filled = interpolate(network, kspace * sampling.mask, sampling)
         assert nmse(filled[:, :34], kspace[:, :34]) < 1e-6, "the last gap has the first line behind it"
 
 
@@ -107,20 +107,20 @@ def test_the_unit_of_the_data_does_not_matter(head):
 @pytest.mark.parametrize("schedule", ["paper", "fast"])
 def test_training_lowers_the_error(head, schedule):
     """A few epochs already leave less than half of the missing lines' energy."""
-    kspace, mask = head[0], equispaced_lines(64, 3)
+    kspace, sampling = head[0], equispaced_lines(64, 3)
     network = fit_raki(kspace[:, 20:44], 3, rng=seeded(), schedule=schedule, hidden=(32, 16), n_epochs=60)
-    sampled = kspace * mask[:, None]
-    assert nmse(interpolate(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
+    sampled = kspace * sampling.mask
+    assert nmse(interpolate(network, sampled, sampling), kspace) < 0.5 * nmse(sampled, kspace)
 
 
 @pytest.mark.parametrize("fit", [fit_raki_rf, fit_raki])
 def test_balanced_windows_reach_outer_kspace(fit, head):
     """The strong centre no longer decides alone: the lines outside the ACS come out better."""
-    mask, acs = equispaced_lines(64, 3, acs_lines=24), head[..., 20:44, :]
-    sampled = head * mask[:, None]
+    sampling, acs = equispaced_lines(64, 3, acs_lines=24), head[..., 20:44, :]
+    sampled = head * sampling.mask
     options = {"n_features": 64} if fit is fit_raki_rf else SMALL
     networks = [fit(acs, 3, rng=seeded(), windows=windows, **options) for windows in ("balanced", "equal")]
-    balanced, equal = (nmse(interpolate(network, sampled, mask), head) for network in networks)
+    balanced, equal = (nmse(interpolate(network, sampled, sampling), head) for network in networks)
     assert balanced < equal
 
 
@@ -136,8 +136,8 @@ def test_warm_start_solves_only_the_last_layer(head):
     neighbour = fit_raki(first, 3, rng=seeded(), **SMALL)
     network = fit_raki(second, 3, rng=seeded(), warm_start=neighbour)
     assert all(torch.equal(a, b) for a, b in zip(network.layers[:-1], neighbour.layers[:-1], strict=True))
-    lines, mask = head[1], equispaced_lines(64, 3)
-    errors = [nmse(interpolate(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
+    lines, sampling = head[1], equispaced_lines(64, 3)
+    errors = [nmse(interpolate(n, lines * sampling.mask, sampling), lines) for n in (network, neighbour)]
     assert errors[0] < errors[1]
     with pytest.raises(ValueError, match="8 coils at R=3, but the ACS has 8 coils at R=2"):
         fit_raki(second, 2, rng=seeded(), warm_start=neighbour)
@@ -214,16 +214,17 @@ def test_real_valued_networks_are_trained_apart(fit, head):
     both = fit(acs, 3, rng=seeded(), n_steps=30)
     alone = fit(acs[1], 3, rng=seeded(), n_steps=30)
     assert nmse(both.forward(lines)[1], alone.forward(lines[1])) < 1e-6
-    mask = equispaced_lines(64, 3)
-    filled = interpolate(both, head * mask[:, None], mask)
-    assert nmse(filled, head) < 0.7 * nmse(head * mask[:, None], head)
+    sampling = equispaced_lines(64, 3)
+    filled = interpolate(both, head * sampling.mask, sampling)
+    assert nmse(filled, head) < 0.7 * nmse(head * sampling.mask, head)
 
 
 def test_iterative_raki_keeps_what_was_measured(head):
     """Each round puts the measured lines back; the missing ones are filled."""
-    kspace, mask = head[0], equispaced_lines(64, 3, acs_lines=24)
+    kspace, sampling = head[0], equispaced_lines(64, 3, acs_lines=24)
     filled = iterative_raki(
-        kspace * mask[:, None], mask, 3, slice(20, 44), rng=seeded(), hidden=(16, 8), n_rounds=1, n_epochs=(40, 20)
+        kspace * sampling.mask, sampling, 3, slice(20, 44), rng=seeded(), hidden=(16, 8), n_rounds=1, n_epochs=(40, 20)
     )
-    assert torch.equal(filled[:, mask], kspace[:, mask])
-    assert nmse(filled, kspace) < nmse(kspace * mask[:, None], kspace)
+    lines = sampling.lines()
+    assert torch.equal(filled[:, lines], kspace[:, lines])
+    assert nmse(filled, kspace) < nmse(kspace * sampling.mask, kspace)

@@ -5,8 +5,9 @@ from itertools import product
 import pytest
 import torch
 
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.network import RakiNetwork, complex_leaky_relu, interpolate
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 
 def gaussian(rng, *shape):
@@ -105,55 +106,56 @@ def test_layers_must_fit():
 def test_every_line_comes_from_its_gap(n_lines, acceleration, offset, rng):
     """Offset o of group g is line first + gR + o, also before the first line and where R does not divide ky."""
     network, kspace = random_network(rng, acceleration), gaussian(rng, 3, n_lines, 8)
-    mask = equispaced_lines(n_lines, acceleration, offset=offset)
-    filled = interpolate(network, kspace * mask[:, None], mask)
+    sampling = equispaced_lines(n_lines, acceleration, offset=offset)
+    filled = interpolate(network, kspace * sampling.mask, sampling)
     n_groups = -(-n_lines // acceleration)
     padded = torch.zeros(3, n_groups * acceleration, 8, dtype=kspace.dtype)
-    padded[:, :n_lines] = kspace * mask[:, None]
+    padded[:, :n_lines] = kspace * sampling.mask
     predicted = network(padded[:, offset::acceleration])
     for group, number in product(range(n_groups), range(acceleration - 1)):
         line = (offset + group * acceleration + number + 1) % padded.shape[1]
         if line < n_lines:
             assert torch.equal(filled[:, line], predicted[:, :, group][:, number])
-    assert torch.equal(filled[:, mask], kspace[:, mask])
+    lines = sampling.lines()
+    assert torch.equal(filled[:, lines], kspace[:, lines])
 
 
 def test_calibration_lines_are_kept_or_predicted(rng):
-    """The mask says what was measured: with the ACS in it the lines come back bit by bit."""
+    """The sampling says what was measured: with the ACS in it the lines come back bit by bit."""
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 30, 8)
-    grid, mask = equispaced_lines(30, 3), equispaced_lines(30, 3, acs_lines=8)
-    assert torch.equal(interpolate(network, kspace * mask[:, None], mask)[:, mask], kspace[:, mask])
-    assert not torch.equal(interpolate(network, kspace * mask[:, None], grid)[:, mask], kspace[:, mask])
+    grid, sampling = equispaced_lines(30, 3), equispaced_lines(30, 3, acs_lines=8)
+    acquired, lines = kspace * sampling.mask, sampling.lines()
+    assert torch.equal(interpolate(network, acquired, sampling)[:, lines], kspace[:, lines])
+    assert not torch.equal(interpolate(network, acquired, grid)[:, lines], kspace[:, lines])
 
 
 def test_published_targets_replace_measured_lines(rng):
     """With R offsets the last one is the next acquired line, which the published script overwrites."""
     network, kspace = random_network(rng, 3, targets="all"), gaussian(rng, 3, 12, 8)
-    mask = equispaced_lines(12, 3)
-    filled = interpolate(network, kspace * mask[:, None], mask)
+    sampling = equispaced_lines(12, 3)
+    filled = interpolate(network, kspace * sampling.mask, sampling)
     assert torch.equal(filled[:, 3], network(kspace[:, ::3])[:, 2, 0])
 
 
 def test_partial_fourier_stays_partial(rng):
     """Beyond one gap outside the acquired lines there is no source: those lines stay empty."""
     network, kspace = random_network(rng, 4), gaussian(rng, 3, 40, 8)
-    mask = equispaced_lines(40, 4)
-    mask[:10] = False
-    filled = interpolate(network, kspace * mask[:, None], mask)
+    sampling = equispaced_lines(40, 4).within(torch.arange(40)[:, None] >= 10)
+    filled = interpolate(network, kspace * sampling.mask, sampling)
     assert (filled.abs().sum((0, 2)) > 0).nonzero().flatten().tolist() == list(range(12 - 3, 40))
 
 
 def test_what_cannot_be_filled_is_said(rng):
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 12, 8)
-    mask = equispaced_lines(12, 3)
+    sampling = equispaced_lines(12, 3)
     with pytest.raises(ValueError, match="the network has 3 coils, but kspace has 2"):
-        interpolate(network, kspace[:2], mask)
+        interpolate(network, kspace[:2], sampling)
     with pytest.raises(ValueError, match="none of the 12 lines"):
-        interpolate(network, kspace, torch.zeros(12, dtype=torch.bool))
+        interpolate(network, kspace, Grid(torch.zeros(12, 1, dtype=torch.bool)))
     broken = kspace.clone()
     broken[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="1 of 288 samples are not finite"):
-        interpolate(network, broken, mask)
-    mask[6] = False
+        interpolate(network, broken, sampling)
+    lost = sampling.within(torch.arange(12)[:, None] != 6)
     with pytest.raises(ValueError, match=r"line 6 of the R=3 grid is missing \(1 of 4\)"):
-        interpolate(network, kspace, mask)
+        interpolate(network, kspace, lost)

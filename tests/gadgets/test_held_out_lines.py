@@ -14,7 +14,7 @@ from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon import reconstruction
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
-from kband_core.losses import predicted_kspace
+from kband_core.operators import predicted_kspace
 from tests.gadgets.heads import N, reconstruct
 
 NAVIGATOR, USER_1 = 23, 57

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gadgets import items
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
@@ -55,6 +56,14 @@ def test_image_says_which_network_made_it(head_scan, lines_of, head, n_sets, agr
     reference = root_sum_of_squares(head)
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), reference) < 0.02
     assert nmse(root_sum_of_squares(head * (torch.arange(N) % 2 == 0).numpy()[:, None]), reference) > 0.05
+
+
+def test_partitions_are_transformed_once(head_scan, lines_of, agreeing, monkeypatch):
+    """Which lines an image has is known without its k-space."""
+    transformed = []
+    monkeypatch.setattr(items, "partitions_to_image", lambda x: transformed.append(x) or x.movedim(-3, -4))
+    images_of(head_scan, lines_of(2))
+    assert len(transformed) == 1
 
 
 def test_the_image_says_how_far_it_was_moved_towards_grappa(head_scan, lines_of, noise, head):

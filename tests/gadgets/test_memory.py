@@ -6,21 +6,22 @@ import torch
 from gadgets.errors import ScanError
 from gadgets.recon import memory
 from gadgets.recon.memory import within_memory
+from kband_core.sampling import Grid
 
 KSPACE = torch.arange(24.0).reshape(3, 2, 2, 2) + 1j
-MASK, CSM = torch.ones(1, 2, 1, dtype=torch.bool), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)
+GRID, CSM = Grid(torch.ones(1, 2, 1, dtype=torch.bool)), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)
 
 
 def scarce(most_planes: int, error: Exception):
     """A reconstruction that has memory for `most_planes` planes, else raises `error`."""
-    def reconstruct(kspace, mask, csm):
+    def reconstruct(kspace, sampling, csm):
         assert len(kspace) == len(csm)
-        assert len(mask) == 1
+        assert len(sampling.mask) == 1
         if len(kspace) > most_planes:
             raise error
         return kspace.sum(1)
 
-    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, MASK, CSM)
+    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, GRID, CSM)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_blank_headers_are_missing_lines():
     (raw,) = stock.recon_data(header, [line for line in lines if line.idx.kspace_encode_step_1 > 4])
     (buffer,) = decoded(header, [raw])
     rows = {line.idx.kspace_encode_step_1 for line in lines if not line.flags & CALIBRATION} - set(range(5))
-    assert set(torch.nonzero(buffer.mask[0, 0, 0, 0])[:, 0].tolist()) == rows
+    assert set(torch.nonzero(buffer.sampling.lines())[:, 0].tolist()) == rows
     assert buffer.slice_counters() == [0]
 
 
@@ -159,7 +159,7 @@ def test_encoding_spaces_without_lines():
     empty = bytes(8) + b"\0\0" + bytes(8) + bytes(56)
     two = raw[:2] + (2).to_bytes(8, "little") + empty + b"\0" + raw[10:]
     (buffer,) = decoded(header, [two])
-    assert buffer.mask.all()
+    assert buffer.sampling.mask.all()
     assert decoded(header, [by_hand.recon_data((empty, by_hand.small_buffer()))]) == []
 
 
@@ -170,5 +170,5 @@ def test_slice_without_lines():
     headers = [by_hand.line_header(48, 4, step1=row) for row in range(48)]
     raw = by_hand.recon_buffer(kspace, [*headers, *[bytes(340)] * 48, *headers])
     (buffer,) = decoded(header, [by_hand.recon_data((raw, None))])
-    assert buffer.mask.shape == (2, 1, 1, 1, 48)
+    assert buffer.sampling.shape == (2, 1, 1, 1, 48, 1)
     np.testing.assert_array_equal(buffer.kspace[1, 0, 0, :, 0], kspace[:, :, 0, :, 0, 0, 2].transpose(2, 1, 0))
