@@ -59,8 +59,8 @@ class CollectPlanes(Gadget):
         if count.complete is False:
             raise ScanError(f"{who} has {count} lines; a scan that lost lines is not trained on")
         try:
-            kspace, mask = (array.cpu() for array in buffer.planes())
-            mask = mask[0]
+            kspace, sampling = buffer.planes()
+            kspace, mask = kspace.cpu(), sampling.mask[0].cpu()
             if self._band is not None:
                 mask = mask & band_mask(kspace.shape[-2:], *self._band)
         except ValueError as error:
