@@ -19,7 +19,7 @@ from measure import interleave, print_conditions, print_table
 
 from kband_core import reconstruct
 from kband_core.models import load_model
-from kband_core.sampling import equispaced_lines
+from kband_core.patterns import equispaced_lines
 from kband_core.training.simulation.procedural import procedural_plane
 
 LIMITS = {
@@ -34,8 +34,8 @@ def seconds_of(limit: str, shape: tuple[int, int], n_coils: int, repeats: int) -
     """Median seconds of each precision, in a process that has convolved nothing yet."""
     os.environ["ONEDNN_MAX_CPU_ISA"] = limit
     plane = procedural_plane(shape, n_coils=n_coils, rng=torch.Generator().manual_seed(0), noise=(0.02, 0.02))
-    mask = equispaced_lines(shape[0], 3, acs_lines=24).unsqueeze(-1)
-    scan = (plane.kspace * mask)[None], mask[None], plane.csm[None]
+    sampling = equispaced_lines(shape[0], 3, acs_lines=24)
+    scan = (plane.kspace * sampling.mask)[None], sampling, plane.csm[None]
     model = load_model("simulated_small")
 
     def infer(capabilities: dict[str, bool]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from kband_core.fourier import to_image, to_kspace
 from kband_core.grappa import calibrate_grappa
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.fit import fit_raki_as_published
 from kband_core.raki.gfactor import gfactor_map, gfactor_of, real_combination
 from kband_core.raki.gfactor_checks import monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
 from kband_core.raki.image_space import activation_masks, image_space_weights
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 ACCELERATION, WIDTHS, ACS_LINES, SLOPES = 4, (128, 64), 40, (0.0, 0.5, 1.0)
 NOISE, BACKGROUND = 1e-3, 0.05  # of the RMS of k-space; of the brightest pixel
@@ -32,7 +35,7 @@ BRAIN = "brain_prescan_16ch.h5"
 
 
 def random_problem(shape: tuple[int, int, int], rng: torch.Generator, widths=WIDTHS, *, skip: bool = False):
-    """A network of random weights, and k-space `(coil, ky, kx)` with every R-th line, and the mask of lines."""
+    """A network of random weights, and k-space `(coil, ky, kx)` with every R-th line, and its sampling."""
     n_coils, n_lines, _ = shape
     channels = (n_coils, *widths, n_coils * (ACCELERATION - 1))
     kernels = [(2, 5), *[(1, 1)] * (len(widths) - 1), (1, 5)]
@@ -41,24 +44,25 @@ def random_problem(shape: tuple[int, int, int], rng: torch.Generator, widths=WID
         for a, b, taps in zip(channels, channels[1:], kernels, strict=False)
     ]
     bypass = complex_normal((channels[-1], n_coils, 2, 5), rng) / (10 * n_coils) ** 0.5 if skip else None
-    mask = torch.arange(n_lines) % ACCELERATION == 0
-    return RakiNetwork(tuple(layers), 0.5, ACCELERATION, bypass), complex_normal(shape, rng) * mask[:, None], mask
+    sampling = equispaced_lines(n_lines, ACCELERATION)
+    return RakiNetwork(tuple(layers), 0.5, ACCELERATION, bypass), complex_normal(shape, rng) * sampling.mask, sampling
 
 
 def complex_normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     return torch.randn(shape, dtype=torch.complex64, generator=rng)
 
 
-def matrix_variance(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor, combination: Tensor) -> Tensor:
+def matrix_variance(network: RakiNetwork, kspace: Tensor, sampling: Grid, combination: Tensor) -> Tensor:
     """Variance `(y, x)` of white noise in the combined image, from the whole Jacobian by the aliased coil images."""
     shape = kspace.shape[-2:]
     n_pixels = shape.numel()
     first, second, last = (weights.flatten(-2) for weights in image_space_weights(network, shape))
-    lines = kspace[:, mask_lines]
+    rows = sampling.lines()
+    lines = kspace[:, rows]
     circulants = []
     for mask in activation_masks(network, lines):
         full = mask.new_zeros(len(mask), *shape)
-        full[:, mask_lines] = mask
+        full[:, rows] = mask
         waves = to_kspace(torch.eye(n_pixels, dtype=mask.dtype).reshape(n_pixels, *shape))
         circulants.append([to_image(channel * waves).reshape(n_pixels, n_pixels).mT for channel in full])
     outer = torch.einsum("jp,jcp->cp", combination.flatten(-2), last)
@@ -70,20 +74,20 @@ def matrix_variance(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor, co
         row = combination[coil].flatten().diag()
         for channel, circulant in enumerate(circulants[1]):
             row = row + outer[channel][:, None] * (circulant @ mixed[channel])
-        acquired = to_kspace(row.conj().reshape(n_pixels, *shape))[:, mask_lines]
+        acquired = to_kspace(row.conj().reshape(n_pixels, *shape))[:, rows]
         variance = variance + acquired.abs().square().sum((-2, -1))
     return variance.reshape(shape)
 
 
 def compare_forms(repeats: int, rng: torch.Generator) -> None:
     """Gram against matrix form, of the same map."""
-    network, kspace, mask = random_problem((16, 24, 24), rng)
+    network, kspace, sampling = random_problem((16, 24, 24), rng)
     combination = complex_normal(tuple(kspace.shape), rng)
     start = time.perf_counter()
-    reference = matrix_variance(network, kspace, mask, combination)
+    reference = matrix_variance(network, kspace, sampling, combination)
     matrix = time.perf_counter() - start
-    fast = interleave({"gram": lambda: noise_matrix(network, kspace, mask).variance(combination)}, repeats)["gram"]
-    error = (noise_matrix(network, kspace, mask).variance(combination) / reference - 1).abs().max()
+    fast = interleave({"gram": lambda: noise_matrix(network, kspace, sampling).variance(combination)}, repeats)["gram"]
+    error = (noise_matrix(network, kspace, sampling).variance(combination) / reference - 1).abs().max()
     print(f"16 coils, 24×24, R={ACCELERATION}, {WIDTHS[0]}/{WIDTHS[1]} channels; σ² differ by {error:.0e} at most\n")
     print_table(
         ("", "s", "ratio"),
@@ -95,13 +99,12 @@ def time_gram(repeats: int, rng: torch.Generator) -> None:
     """Gram form alone at the size of a scan."""
     contestants = {}
     for name, widths, skip in (("128/64", WIDTHS, False), ("384 and skip", (384,), True)):
-        network, kspace, mask = random_problem((8, 180, 230), rng, widths, skip=skip)
+        network, kspace, sampling = random_problem((8, 180, 230), rng, widths, skip=skip)
         combination = complex_normal(tuple(kspace.shape), rng)
         for linearisation in ("frozen", "widely_linear"):
-            contestants[f"{name}, {linearisation}"] = (
-                lambda network=network, kspace=kspace, mask=mask, combination=combination, linearisation=linearisation:
-                gfactor_map(network, kspace, mask, combination=combination, linearisation=linearisation)
-            )  # fmt: skip
+            contestants[f"{name}, {linearisation}"] = partial(
+                gfactor_map, network, kspace, sampling, combination=combination, linearisation=linearisation
+            )
     print(f"8 coils, 180×230, R={ACCELERATION}, whole map, reconstruction included\n")
     print_times(interleave(contestants, repeats), "128/64, frozen")
 
@@ -110,7 +113,7 @@ def compare_means(kspace: Tensor, n_replicas: int) -> None:
     """Mean g over all pixels of RAKI, foretold and simulated, and how far the maps scatter around the simulation."""
     kspace = kspace / kspace.abs().square().mean().sqrt()
     n_lines = kspace.shape[-2]
-    mask = torch.arange(n_lines) % ACCELERATION == 0
+    sampling = equispaced_lines(n_lines, ACCELERATION)
     start = n_lines // 2 - ACS_LINES // 2
     acs = kspace[:, start : start + ACS_LINES + 1]  # the last is a line of the grid
     networks = {
@@ -123,14 +126,14 @@ def compare_means(kspace: Tensor, n_replicas: int) -> None:
     brain = rss > BACKGROUND * rss.max()
     rows = []
     for name, network in (networks | {"GRAPPA": calibrate_grappa(acs, ACCELERATION)}).items():
-        sampled = kspace * mask[:, None]
-        combination = real_combination(network, sampled, mask)
+        sampled = kspace * sampling.mask
+        combination = real_combination(network, sampled, sampling)
         variance = monte_carlo_variance(
-            network, sampled, mask, combination,
+            network, sampled, sampling, combination,
             noise_scale=NOISE, n_replicas=n_replicas, rng=torch.Generator().manual_seed(1),
         )  # fmt: skip
         seen = gfactor_of(variance, combination, ACCELERATION)
-        maps = [gfactor_map(network, sampled, mask, linearisation=choice) for choice in ("frozen", "widely_linear")]
+        maps = [gfactor_map(network, sampled, sampling, linearisation=choice) for choice in ("frozen", "widely_linear")]
         means = [f"{map_.mean():.3f} / {map_[brain].mean():.3f}" for map_ in (*maps, seen)]
         scatter = [f"{100 * (map_ / seen - 1).square().mean().sqrt():.1f}" for map_ in maps]
         rows.append((name, *means, *scatter))

@@ -17,8 +17,8 @@ from measure import fully_sampled, interleave, print_conditions, print_times
 from torch import Tensor
 
 from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.sampling import equispaced_lines
 
 ACS_LINES, ACCELERATIONS, NOISE = 24, (2, 3, 4), 0.02
 BRAINS = ("brain_t1_8ch.h5", "brain_flash_16ch.h5")
@@ -45,12 +45,12 @@ def compare(name: str, kspace: Tensor, repeats: int) -> None:
     start = n_lines // 2 - ACS_LINES // 2
     acs = kspace[:, start : start + ACS_LINES].contiguous()
     for acceleration in ACCELERATIONS:
-        mask = equispaced_lines(n_lines, acceleration, acs_lines=ACS_LINES)
-        sampled = kspace * mask[:, None]
+        sampling = equispaced_lines(n_lines, acceleration, acs_lines=ACS_LINES)
+        sampled = kspace * sampling.mask
         filled: dict[str, Tensor] = {}
 
-        def ours(sampled=sampled, mask=mask, acceleration=acceleration, filled=filled):
-            filled["ours"] = apply_grappa(calibrate_grappa(acs, acceleration), sampled, mask)
+        def ours(sampled=sampled, sampling=sampling, acceleration=acceleration, filled=filled):
+            filled["ours"] = apply_grappa(calibrate_grappa(acs, acceleration), sampled, sampling)
 
         def theirs(sampled=sampled, filled=filled):
             with warnings.catch_warnings():

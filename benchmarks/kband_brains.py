@@ -158,10 +158,11 @@ class _Chains:
 
 
 def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
-    kspace, mask = buffer.planes()
+    kspace, sampling = buffer.planes()
+    measured = (kspace * sampling.mask)[0]
     tried = []
     for weight in WEIGHTS:
-        image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], (kspace * mask)[0], buffer.csm[0, 0])
+        image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], measured, buffer.csm[0, 0])
         tried.append(image[0, 0].abs())
     return min(tried, key=lambda image: float(nmse(fitted(image, reference), reference)))
 

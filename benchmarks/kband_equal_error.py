@@ -30,8 +30,10 @@ from kband_core.training.recipe import read_recipe
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.supervision import Supervised
+from kband_core.training.undersampling import Undersampling
 
-SUPERVISE = Supervised(line_acceleration=4, acs_lines=16)
+ACS_LINES = 16
+SUPERVISE = Supervised(undersampling=Undersampling(line_acceleration=4, acs_lines=ACS_LINES))
 NOISE = (0.005, 0.03)
 RATE = 1e-3
 JUDGED = {"published, plain": 1, "small": 24}  # times; the last is at the end, each one before 2^(1/3) times earlier
@@ -56,7 +58,7 @@ class Judgement:
 @click.option("--repeats", default=5, show_default=True, help="Of the inference.")
 def main(seconds: float, matrix: int, coils: int, scans: int, tests: int, device: str, repeats: int) -> None:
     print_conditions(
-        f"{matrix}², {coils} coils, R=4 random lines, {SUPERVISE.acs_lines} ACS lines, noise {NOISE[0]:g} to "
+        f"{matrix}², {coils} coils, R=4 random lines, {ACS_LINES} ACS lines, noise {NOISE[0]:g} to "
         f"{NOISE[1]:g}; {scans} simulated scans, {tests} held out\n"
         f"Adam {RATE:g}, per-coil ℓ1, batch 1, {seconds:g} s each, {device}; inference: medians of {repeats}, in turns"
     )
@@ -105,8 +107,8 @@ def trained(
     with tqdm(total=round(seconds), unit="s") as progress:
         for step, example in enumerate(scans, start=1):
             started = time.perf_counter()
-            image = model(example.kspace, example.mask, example.csm, example.noise)
-            loss = SUPERVISE.loss(image, example.csm, example.target, example.weight)
+            image = model(example.kspace, example.operator(), example.noise)
+            loss = SUPERVISE.loss(image, example.target_operator(), example.target, example.weight)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -129,7 +131,7 @@ def error(model: nn.Module, held_out: Sequence[Example]) -> float:
 
 @torch.no_grad()
 def infer(model: nn.Module, example: Example) -> torch.Tensor:
-    image = model(example.kspace, example.mask, example.csm, example.noise)
+    image = model(example.kspace, example.operator(), example.noise)
     if image.is_cuda:
         torch.cuda.synchronize()
     return image

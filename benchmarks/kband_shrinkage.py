@@ -25,8 +25,8 @@ from kband_core.grappa import calibrate_grappa
 from kband_core.metrics import psnr
 from kband_core.models import load_model
 from kband_core.noise import noise_level
+from kband_core.patterns import equispaced_lines
 from kband_core.reconstruct import grappa, network, sense
-from kband_core.sampling import equispaced_lines
 from kband_core.shrinkage import move_towards_grappa
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
@@ -81,15 +81,15 @@ def main(model: str, scans: int, matrix: int, coils: int) -> None:
 @torch.no_grad()
 def _figures(model: nn.Module, full: Tensor, number: int) -> dict[str, float]:
     shape, acceleration = full.shape[-2:], 3 + number % 2
-    lines = equispaced_lines(shape[0], acceleration, acs_lines=ACS_LINES, offset=number % acceleration)
-    acs, kspace, mask = resize(full, [ACS_LINES], dims=[-2]), full * lines[:, None], lines[None, :, None]
+    sampling = equispaced_lines(shape[0], acceleration, acs_lines=ACS_LINES, offset=number % acceleration)
+    acs, kspace = resize(full, [ACS_LINES], dims=[-2]), full * sampling.mask
     csm = espirit_maps(acs, shape, above_noise=True)
     kernel, truth = calibrate_grappa(acs, acceleration), combine(to_image(full), csm)[0].abs()
-    image = network(kspace[None], mask, csm[None], model)[0]
-    moved, share = move_towards_grappa(image, kspace, lines, csm, kernel, noise_level(kspace[None], mask)[0])
+    image = network(kspace[None], sampling, csm[None], model)[0]
+    moved, share = move_towards_grappa(image, kspace, sampling, csm, kernel, noise_level(kspace, sampling.mask))
     images = {
-        "sense": sense(kspace, mask[0], csm, regularisation=0.01, n_iterations=20),
-        "grappa": grappa(kspace, lines, kernel, csm), "network": image, "moved": moved,
+        "sense": sense(kspace, sampling, csm, regularisation=0.01, n_iterations=20),
+        "grappa": grappa(kspace, sampling, kernel, csm), "network": image, "moved": moved,
     }  # fmt: skip
     figures = {name: float(psnr(fitted(one.abs(), truth), truth)) for name, one in images.items()}
     return {**figures, "share": share}

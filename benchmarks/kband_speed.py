@@ -17,6 +17,7 @@ import math
 import multiprocessing
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,9 +30,9 @@ from torch import Tensor, nn
 from kband_core.losses import kspace_loss
 from kband_core.metrics import nmse
 from kband_core.networks import Modl
-from kband_core.noise import noise_level
-from kband_core.sampling import variable_density_lines
-from kband_core.scaling import plane_scale
+from kband_core.patterns import variable_density_lines
+from kband_core.training.batches import stack, to_device
+from kband_core.training.example import Example, make_example
 from kband_core.training.recipe import read_recipe
 from kband_core.training.simulation.procedural import procedural_plane
 
@@ -72,37 +73,34 @@ def with_weights_of(published: PublishedModl, **settings: object) -> Modl:
     return ours
 
 
-def simulated(shape: tuple[int, int], n_coils: int) -> tuple[tuple[Tensor, ...], Tensor]:
-    """What a network takes, of one scaled scan at R=4, and its full k-space."""
+def simulated(shape: tuple[int, int], n_coils: int) -> Example:
+    """One scaled scan at R=4, judged by its full k-space."""
     rng = torch.Generator().manual_seed(0)
     plane = procedural_plane(shape, n_coils=n_coils, rng=rng, noise=(0.02, 0.02))
-    mask = variable_density_lines(shape[0], 4, acs_lines=shape[0] // 8, rng=rng).unsqueeze(-1)
-    kspace = plane.kspace * mask
-    scale = plane_scale(kspace)
+    sampling = variable_density_lines(shape[0], 4, acs_lines=shape[0] // 8, rng=rng)
     # maps everywhere: ours gives no signal outside them, the published one does, and shall be compared within
     csm = torch.where(plane.csm.abs().sum(-3, keepdim=True) > 0, plane.csm, n_coils**-0.5)
-    inputs = (kspace / scale, mask, csm, noise_level(kspace, mask) / scale)
-    return tuple(x.unsqueeze(0) for x in inputs), (plane.kspace / scale).unsqueeze(0)
+    return stack([make_example(replace(plane, csm=csm), sampling, torch.ones(shape[0], 1), sampling)])
 
 
-def training_step(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -> Callable[[], None]:
+def training_step(model: nn.Module, scan: Example) -> Callable[[], None]:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
 
     def step() -> None:
-        image = model(*inputs)
-        loss = kspace_loss(image, inputs[2], target, torch.ones_like(inputs[1], dtype=torch.float32))
+        image = model(scan.kspace, scan.operator(), scan.noise)
+        loss = kspace_loss(image, scan.target_operator(), scan.target, scan.weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        wait_for(target)
+        wait_for(scan.target)
 
     return step
 
 
-def inference(model: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+def inference(model: nn.Module, scan: Example) -> Callable[[], Tensor]:
     @torch.no_grad()
     def once() -> Tensor:
-        image = model(*inputs)
+        image = model(scan.kspace, scan.operator(), scan.noise)
         wait_for(image)
         return image
 
@@ -116,9 +114,8 @@ def wait_for(tensor: Tensor) -> None:
 
 def peak_megabytes(name: str, weight: float, shape: tuple[int, int], n_coils: int, device: str) -> float:
     """What the first training step adds."""
-    inputs, target = simulated(shape, n_coils)
-    inputs = tuple(x.to(device) for x in inputs)
-    step = training_step(contestant(name, weight).to(device), inputs, target.to(device))
+    scan = to_device(simulated(shape, n_coils), torch.device(device))
+    step = training_step(contestant(name, weight).to(device), scan)
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -149,16 +146,15 @@ def main(matrix: tuple[int, int], coils: int, weight: float, device: str, repeat
     with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (threads,), maxtasksperchild=1) as fresh:
         measure = partial(peak_megabytes, weight=weight, shape=matrix, n_coils=coils, device=device)
         memory = dict(zip(NAMES, fresh.map(measure, NAMES, chunksize=1), strict=True))
-    inputs, target = simulated(matrix, coils)
-    inputs, target = tuple(x.to(device) for x in inputs), target.to(device)
+    scan = to_device(simulated(matrix, coils), torch.device(device))
     models = {name: contestant(name, weight).to(device) for name in NAMES}
-    exact = {name: inference(converged(name, weight).to(device), inputs)() for name in (PUBLISHED, SMALL)}
+    exact = {name: inference(converged(name, weight).to(device), scan)() for name in (PUBLISHED, SMALL)}
     errors = {
-        name: float(nmse(inference(model, inputs)(), exact[SMALL if name == SMALL else PUBLISHED]))
+        name: float(nmse(inference(model, scan)(), exact[SMALL if name == SMALL else PUBLISHED]))
         for name, model in models.items()
     }
-    inferring = interleave({name: inference(model, inputs) for name, model in models.items()}, repeats)
-    trained = {name: training_step(copy.deepcopy(model), inputs, target) for name, model in models.items()}
+    inferring = interleave({name: inference(model, scan) for name, model in models.items()}, repeats)
+    trained = {name: training_step(copy.deepcopy(model), scan) for name, model in models.items()}
     training = interleave(trained, repeats)
     print_comparison(training, inferring, memory, errors)
 

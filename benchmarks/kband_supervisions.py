@@ -15,11 +15,12 @@ from measure import print_conditions, print_table
 from torch import Tensor
 from tqdm import tqdm
 
-from kband_core.losses import predicted_kspace
 from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim, nmse, psnr, ssim
 from kband_core.models import load_model
+from kband_core.operators import EncodingOperator, predicted_kspace
 from kband_core.quality import weighted_error_by_radius
 from kband_core.reconstruct import zero_filled
+from kband_core.training.batches import stack
 from kband_core.training.dataset import Plane, PlaneWriter
 from kband_core.training.example import Example
 from kband_core.training.recipe import Recipe, parse_recipe
@@ -188,8 +189,8 @@ def _held_out(way: Way, n_scans: int, matrix: int, n_coils: int, seed: int) -> l
     return examples
 
 
-def _zero_filled(kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
-    return zero_filled(kspace, csm).unsqueeze(1)
+def _zero_filled(kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
+    return zero_filled(kspace, operator.csm).unsqueeze(1)
 
 
 @torch.no_grad()
@@ -197,14 +198,14 @@ def _figures(model: Callable[..., Tensor], examples: Sequence[Example]) -> dict[
     """Mean of every figure over the examples."""
     found = []
     for example in examples:
-        one = [getattr(example, name)[None] for name in ("kspace", "mask", "csm", "noise")]
-        image = model(*one)
+        one = stack([example])
+        image = model(one.kspace, one.operator(), one.noise)
         reference = zero_filled(example.target, example.csm).abs()[None]
         magnitude = image[:, 0].abs()
         everywhere = torch.ones(reference.shape, dtype=torch.bool)
         rings, outer = (
             weighted_error_by_radius(
-                predicted_kspace(image, one[2]), example.target[None], everywhere, everywhere.float(), edges=edges
+                predicted_kspace(image, one.csm), one.target, everywhere, everywhere.float(), edges=edges
             )[0]
             for edges in (RINGS, (0.5, 1.5))
         )

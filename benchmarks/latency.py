@@ -155,18 +155,18 @@ def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Ti
 
 def _bare_ms(name: str, timeline: Timeline) -> float:
     """Time the reconstruction alone, on the k-space and maps that the run used, kernel ready."""
-    kspace, mask = timeline.buffer.planes()
+    kspace, sampling = timeline.buffer.planes()
     csm = timeline.buffer.csm[0]
     if name.startswith("sense"):
-        bare = functools.partial(sense, kspace, mask, csm, **dataclasses.asdict(Sense()))
+        bare = functools.partial(sense, kspace, sampling, csm, **dataclasses.asdict(Sense()))
     elif name.startswith("kband"):
         model = load_model(load_card(KBandRecon().model), kspace.device)
-        bare = functools.partial(network, kspace, mask, csm, model)
+        bare = functools.partial(network, kspace, sampling, csm, model)
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
         method, fill = (Grappa(), apply_grappa) if name.startswith("grappa") else (Raki(), apply_raki)
         (fit,) = method.fit(timeline.buffer.acs, encoding, matrix)
-        bare = lambda: zero_filled(fill(fit, kspace, mask.flatten()), csm)  # noqa: E731
+        bare = lambda: zero_filled(fill(fit, kspace, sampling), csm)  # noqa: E731
     start = time.perf_counter()
     bare()
     return 1000 * (time.perf_counter() - start)

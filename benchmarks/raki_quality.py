@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,18 +26,20 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse, psnr, ssim
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 SCANS = {"brain_prescan_16ch": 24, "brain_t1_8ch": 40, "brain_flash_16ch": 40}
 BANDS = ((0.0, 0.35), (0.35, 0.7), (0.7, 1.5))
-Fill = Callable[[Tensor, Tensor], Tensor]  # k-space and its mask to a filled k-space
+Fill = Callable[[Tensor, Grid], Tensor]  # k-space and its sampling to a filled k-space
 
 
-def acs_lines(mask: Tensor, n_lines: int) -> slice:
-    """The block around the centre that `mask` holds without a gap, adjoining grid lines included."""
+def acs_lines(sampling: Grid, n_lines: int) -> slice:
+    """The block around the centre that was acquired without a gap, adjoining grid lines included."""
+    mask = sampling.lines()
     first = len(mask) // 2 - n_lines // 2
     last = first + n_lines
     while first > 0 and mask[first - 1]:
@@ -56,18 +59,18 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     def network(fit: Callable[..., RakiNetwork], **options) -> Callable[[], Fill]:
         def fitted() -> Fill:
             net = fit(acs, acceleration, rng=seeded(), **options)
-            return lambda kspace, mask: apply_raki(net, kspace, mask)
+            return partial(apply_raki, net)
 
         return fitted
 
     def grappa(regularisation: float) -> Callable[[], Fill]:
         def fitted() -> Fill:
             kernel = calibrate_grappa(acs, acceleration, regularisation=regularisation)
-            return lambda kspace, mask: apply_grappa(kernel, kspace, mask)
+            return partial(apply_grappa, kernel)
 
         return fitted
 
-    fits = {"zeros": lambda: lambda kspace, mask: kspace}
+    fits = {"zeros": lambda: lambda kspace, sampling: kspace}
     fits |= {f"GRAPPA, λ {value:g}": grappa(value) for value in (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)}
     fits |= {
         "RAKI paper 256/128": network(fit_raki_as_published, hidden=(256, 128)),
@@ -83,12 +86,12 @@ def contestants(acs: Tensor, acceleration: int, *, real_valued: bool) -> dict[st
     return fits
 
 
-def band_errors(filled: Tensor, kspace: Tensor, mask: Tensor) -> list[str]:
+def band_errors(filled: Tensor, kspace: Tensor, sampling: Grid) -> list[str]:
     y, x = (torch.linspace(-1, 1, n) for n in kspace.shape[-2:])
     radius = torch.hypot(y[:, None], x)
     errors = []
     for inner, outer in BANDS:
-        band = ~mask[:, None] & (radius >= inner) & (radius < outer)
+        band = ~sampling.mask & (radius >= inner) & (radius < outer)
         energy = [(array.abs().square() * band).sum() for array in (filled - kspace, kspace)]
         errors.append(f"{energy[0] / energy[1]:.2f}" if band.any() else "none")
     return errors
@@ -102,22 +105,22 @@ def image_errors(filled: Tensor, kspace: Tensor) -> list[str]:
 
 def compare(kspace: Tensor, acceleration: int, n_acs: int, *, rounds: int, real_valued: bool) -> None:
     grid = equispaced_lines(kspace.shape[-2], acceleration)
-    mask = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=n_acs)
-    block = acs_lines(mask, n_acs)
+    sampling = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=n_acs)
+    block = acs_lines(sampling, n_acs)
     acs = kspace[:, block].contiguous()
     rows = []
     for name, fit in contestants(acs, acceleration, real_valued=real_valued).items():
         start = time.perf_counter()
         fill = fit()
         seconds = time.perf_counter() - start
-        alone, restored = (fill(kspace * lines[:, None], lines) for lines in (grid, mask))
+        alone, restored = (fill(kspace * lines.mask, lines) for lines in (grid, sampling))
         rows.append((name, f"{seconds:.2f}", *image_errors(alone, kspace), *image_errors(restored, kspace),
-                     *band_errors(restored, kspace, mask)))  # fmt: skip
+                     *band_errors(restored, kspace, sampling)))  # fmt: skip
     if rounds:
         start = time.perf_counter()
-        filled = iterative_raki(kspace * mask[:, None], mask, acceleration, block, rng=seeded(), n_rounds=rounds)
+        filled = iterative_raki(kspace * sampling.mask, sampling, acceleration, block, rng=seeded(), n_rounds=rounds)
         rows.append((f"iterative RAKI, {rounds} rounds", f"{time.perf_counter() - start:.2f}", "", "", "",
-                     *image_errors(filled, kspace), *band_errors(filled, kspace, mask)))  # fmt: skip
+                     *image_errors(filled, kspace), *band_errors(filled, kspace, sampling)))  # fmt: skip
     click.echo(f"R = {acceleration}, ACS lines {block.start} to {block.stop - 1}")
     bands = [f"band {inner:g}–{outer:g}" for inner, outer in BANDS]
     print_table(("", "fit s", "grid NMSE·1e4", "SSIM %", "PSNR dB", "ACS NMSE·1e4", "SSIM %", "PSNR dB", *bands), rows)

@@ -19,12 +19,13 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.footprint import calibration_columns, calibration_targets, normalised, sample_columns
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import random_weights, ridge
 from kband_core.raki.gfactor_checks import monte_carlo_variance
 from kband_core.raki.image_space import mask_off_centre_energy
 from kband_core.raki.network import RakiNetwork, apply_raki, complex_leaky_relu, convolve
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 ACCELERATION, ACS_LINES, KERNEL, LAST_SAMPLES = 4, 24, (2, 5), 5
 NOISE, REFERENCE_SLOPES, REFERENCE_LAMBDA = 1e-3, (0.0, 0.5), 1e-3
@@ -91,7 +92,7 @@ class Problem:
     n_features: int
 
     @property
-    def mask(self) -> Tensor:
+    def sampling(self) -> Grid:
         return equispaced_lines(self.kspace.shape[-2], ACCELERATION)
 
     @property
@@ -118,10 +119,9 @@ class Problem:
         return fit
 
     def mean_g(self, network: FeatureNetwork, n_replicas: int) -> float:
-        sampled, rng = self.kspace * self.mask[:, None], torch.Generator().manual_seed(1)
-        variance = monte_carlo_variance(
-            network, sampled, self.mask, self.combination, rng=rng, n_replicas=n_replicas, noise_scale=NOISE
-        )
+        problem = network, self.kspace * self.sampling.mask, self.sampling, self.combination
+        rng = torch.Generator().manual_seed(1)
+        variance = monte_carlo_variance(*problem, rng=rng, n_replicas=n_replicas, noise_scale=NOISE)
         return float((variance / ACCELERATION).sqrt().mean())
 
     def matched(self, fit: Callable[[float], FeatureNetwork], target: float, n_replicas: int) -> FeatureNetwork:
@@ -139,7 +139,7 @@ class Problem:
 
 def error_energy(network: FeatureNetwork, problem: Problem) -> Tensor:
     """Energy `(y, x)` of all coils' errors; calibration lines are predicted, measured grid lines kept."""
-    filled = apply_raki(network, problem.kspace * problem.mask[:, None], problem.mask)
+    filled = apply_raki(network, problem.kspace * problem.sampling.mask, problem.sampling)
     return to_image(filled - problem.kspace).abs().square().sum(-3)
 
 
@@ -151,11 +151,11 @@ def centre_and_ring(energy: Tensor) -> tuple[float, float]:
 
 
 def measure(network: FeatureNetwork, problem: Problem, n_replicas: int) -> dict[str, float | Tensor]:
-    sampled = problem.kspace * problem.mask[:, None]
-    filled = apply_raki(network, sampled, problem.mask)
+    sampled = problem.kspace * problem.sampling.mask
+    filled = apply_raki(network, sampled, problem.sampling)
     images, reference = (root_sum_of_squares(to_image(array)) for array in (filled, problem.kspace))
     energy = error_energy(network, problem)
-    z = convolve(sampled[:, problem.mask], network.layers[0])
+    z = convolve(sampled[:, problem.sampling.lines()], network.layers[0])
     mask = network.activation(z) / torch.where(z == 0, 1, z)
     centre, ring = centre_and_ring(energy)
     signal = centre_and_ring(reference.square())[0]

@@ -19,11 +19,12 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 from kband_core.metrics import nmse
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import Ellipse, Phantom, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, refit_raki
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES = (96, 96), 8, 4, 24
 NOISE = 0.01  # SD of each component in an image whose brightest tissue is 1
@@ -38,7 +39,7 @@ Weights = RakiNetwork | GrappaKernel
 class Frame:
     clean: Tensor
     kspace: Tensor
-    mask: Tensor
+    sampling: Grid
 
     @property
     def acs(self) -> Tensor:
@@ -52,9 +53,9 @@ class Frame:
 
     def error(self, weights: Weights) -> tuple[float, Tensor]:
         """NMSE to the noiseless frame, and the error image; measured lines, those of the ACS too, are kept."""
-        sampled = self.kspace * self.mask[:, None]
+        sampled = self.kspace * self.sampling.mask
         fill = apply_grappa if isinstance(weights, GrappaKernel) else apply_raki
-        image = root_sum_of_squares(to_image(fill(weights, sampled, self.mask)))
+        image = root_sum_of_squares(to_image(fill(weights, sampled, self.sampling)))
         reference = root_sum_of_squares(to_image(self.clean))
         return float(nmse(image, reference)), image - reference
 
@@ -69,14 +70,15 @@ def series(n_frames: int, common: float, individual: float, noise: float) -> lis
     direction = torch.randn(N_COILS, generator=rng)
     direction = direction - direction.mean()
     turn = common + individual * direction / direction.square().mean().sqrt()
-    coils, mask = loop_coils(N_COILS, object_phase=1.0), equispaced_lines(SIZE[0], ACCELERATION, acs_lines=ACS_LINES)
+    coils = loop_coils(N_COILS, object_phase=1.0)
+    sampling = equispaced_lines(SIZE[0], ACCELERATION, acs_lines=ACS_LINES)
     frames = []
     for number in range(n_frames):
         elapsed = number / (n_frames - 1)
         bolus = Ellipse(elapsed, 0.08, 0.06, y=-0.15 + 0.1 * math.sin(2 * math.pi * elapsed), x=-0.12 + 0.1 * elapsed)
         clean = coil_kspace(Phantom((*head_phantom().ellipses, bolus)), coils, SIZE, oversampling=1)
         clean = torch.polar(torch.ones(N_COILS), elapsed * turn)[:, None, None] * clean
-        frames.append(Frame(clean, clean + noise * complex_noise(torch.eye(N_COILS), SIZE, rng), mask))
+        frames.append(Frame(clean, clean + noise * complex_noise(torch.eye(N_COILS), SIZE, rng), sampling))
     return frames
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.fit import fit_raki_as_published
 from kband_core.raki.gfactor_checks import autodiff_variance, monte_carlo_variance
 from kband_core.raki.gfactor_gram import noise_matrix
 from kband_core.raki.network import RakiNetwork, apply_raki, convolve
-from kband_core.sampling import equispaced_lines
 
 SIZE, N_COILS, ACCELERATION, ACS_LINES, HIDDEN = (48, 48), 8, 3, 24, (32, 16)
 LEVELS, SLOPES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1), (0.0, 0.5)
@@ -97,24 +97,24 @@ def maps(network: RakiNetwork, kspace: Tensor, noise: float, n_replicas: int, n_
     With D the derivative at a noisy scan, |E D|² is the first chaos of the output, V₁, and E|D|² = V₁ + 2V₂ + 3V₃ + …,
     where the variance is V₁ + V₂ + V₃ + …: below and above. Their mean is exact up to V₂.
     """
-    mask = equispaced_lines(SIZE[0], ACCELERATION)
-    sampled = kspace * mask[:, None]
-    images = to_image(apply_raki(network, sampled, mask))
+    lines = equispaced_lines(SIZE[0], ACCELERATION)
+    sampled = kspace * lines.mask
+    images = to_image(apply_raki(network, sampled, lines))
     combination = images.conj() / root_sum_of_squares(images)
     rng = torch.Generator().manual_seed(4)
 
     def first_order(scan: Tensor, linearisation: str) -> Tensor:
-        return noise_matrix(network, scan, mask, linearisation=linearisation).variance(combination)
+        return noise_matrix(network, scan, lines, linearisation=linearisation).variance(combination)
 
     draws = [noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng) for _ in range(n_draws)]
     found = {
         "simulated": monte_carlo_variance(
-            network, sampled, mask, combination, rng=rng, n_replicas=n_replicas, noise_scale=noise
+            network, sampled, lines, combination, rng=rng, n_replicas=n_replicas, noise_scale=noise
         ),
         "frozen": first_order(sampled, "frozen"),
         "widely linear": first_order(sampled, "widely_linear"),
-        "smoothed": autodiff_variance(smoothed(network, sampled[:, mask], noise), sampled, mask, combination),
-        "noisy scans": sum(first_order(sampled + draw * mask[:, None], "widely_linear") for draw in draws) / n_draws,
+        "smoothed": autodiff_variance(smoothed(network, sampled[:, lines.lines()], noise), sampled, lines, combination),
+        "noisy scans": sum(first_order(sampled + draw * lines.mask, "widely_linear") for draw in draws) / n_draws,
     }
     found["second order"] = (found["smoothed"] + found["noisy scans"]) / 2
     return {name: (variance / ACCELERATION).sqrt() for name, variance in found.items()}

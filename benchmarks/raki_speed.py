@@ -20,10 +20,10 @@ from torch import Tensor
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.sampling import equispaced_lines
 
 SCAN, ACS_LINES, HIDDEN = "brain_prescan_16ch.h5", 24, (128, 64)
 PUBLISHED = "published, 500 epochs"
@@ -31,8 +31,8 @@ PUBLISHED = "published, 500 epochs"
 
 def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
     grid = equispaced_lines(kspace.shape[-2], acceleration)
-    mask = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=ACS_LINES)
-    acs = kspace[:, acs_lines(mask, ACS_LINES)].contiguous()
+    with_acs = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=ACS_LINES)
+    acs = kspace[:, acs_lines(with_acs, ACS_LINES)].contiguous()
     neighbour = fit_raki(acs, acceleration, rng=torch.Generator().manual_seed(1), hidden=HIDDEN)
     balanced = {"windows": "balanced", "regularisation": 1e-2}
     fits = {
@@ -52,7 +52,7 @@ def compare(kspace: Tensor, acceleration: int, repeats: int) -> None:
     slowest = statistics.median(seconds[PUBLISHED])
     rows = []
     for name, network in networks.items():
-        filled = (apply_raki(network, kspace * lines[:, None], lines) for lines in (grid, mask))
+        filled = (apply_raki(network, kspace * lines.mask, lines) for lines in (grid, with_acs))
         errors = [1e4 * float(nmse(root_sum_of_squares(to_image(array)), reference)) for array in filled]
         time = statistics.median(seconds[name])
         rows.append((name, f"{time:.2f}", f"{slowest / time:.1f}", *(f"{error:.1f}" for error in errors)))

@@ -21,9 +21,10 @@ from kband_core.coils import merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.metrics import nrmse
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.reconstruct import sense
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 BRAINS = {"flash": "brain_flash_16ch", "t1": "brain_t1_8ch", "prescan": "brain_prescan_16ch",
           "gre": "head_gre_32ch_4slices"}  # fmt: skip
@@ -37,32 +38,31 @@ LIMIT = 1.05
 
 
 class Case(NamedTuple):
-    """An undersampled scan `(coil, ky, kx)`, its lines, and the magnitude image that all its lines would give."""
+    """An undersampled scan `(coil, ky, kx)`, its sampling, and the magnitude image that all its lines would give."""
 
     name: str
     kspace: Tensor
-    lines: Tensor
+    sampling: Grid
     reference: Tensor
 
     @property
     def acs(self) -> Tensor:
-        start = len(self.lines) // 2 - ACS_LINES // 2
+        start = self.kspace.shape[-2] // 2 - ACS_LINES // 2
         return self.kspace[:, start : start + ACS_LINES].contiguous()
 
     def maps(self, n_sets: int) -> Tensor:
         return espirit_maps(self.acs, self.kspace.shape[-2:], n_sets=n_sets)
 
     def sense(self, csm: Tensor, regularisation: float, n_iterations: int) -> Tensor:
-        mask = self.lines[:, None]
-        return sense(self.kspace, mask, csm, regularisation=regularisation, n_iterations=n_iterations)
+        return sense(self.kspace, self.sampling, csm, regularisation=regularisation, n_iterations=n_iterations)
 
 
 def undersampled(name: str, kspace: Tensor, acceleration: int) -> Case:
     """Keep every R-th line and the ACS; say what acceleration is left."""
-    lines = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=ACS_LINES)
-    left = len(lines) / int(lines.sum())
+    sampling = equispaced_lines(kspace.shape[-2], acceleration, acs_lines=ACS_LINES)
+    left = sampling.acceleration()
     label = f"{name} {'×'.join(map(str, kspace.shape))}, R={acceleration} ({left:.2f})"
-    return Case(label, kspace * lines[:, None], lines, root_sum_of_squares(to_image(kspace)))
+    return Case(label, kspace * sampling.mask, sampling, root_sum_of_squares(to_image(kspace)))
 
 
 def wrapped_head() -> Tensor:
@@ -153,7 +153,7 @@ def _filled(case: Case, acceleration: int, kernel: tuple[int, int]) -> Tensor:
     lines = max(min(kernel[0], (ACS_LINES - 1) // acceleration + 1), 2)
     weight = Grappa.regularisation
     ours = calibrate_grappa(case.acs, acceleration, kernel=(lines, kernel[1]), regularisation=weight)
-    return apply_grappa(ours, case.kspace, case.lines)
+    return apply_grappa(ours, case.kspace, case.sampling)
 
 
 def _tried_pygrappa(case: Case) -> Iterator[tuple[tuple[float, float], str]]:

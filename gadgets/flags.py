@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import ismrmrd
+from gadgets.mrd import ismrmrd
 
 Line: TypeAlias = ismrmrd.Acquisition | ismrmrd.AcquisitionHeader
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Encoding
 from kband_core.coils import compress
 from kband_core.fourier import to_image
+from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
 LARGEST_WAVEFORM = 1 << 16  # bytes
@@ -72,8 +73,8 @@ class Calibration:
 class ReconBuffer:
     """K-space of one or several images, whitened, readout oversampling removed, lines at their matrix rows.
 
-    kspace   complex64 [slice s n coil kz ky kx]
-    mask     bool [slice s n kz ky], the lines that were acquired
+    kspace   complex64 [slice s n coil kz ky kx], or [slice s n coil shot sample] along a trajectory
+    sampling what was acquired: a grid's mask is [slice s n kz ky kx], or [slice s n kz ky 1] of whole lines
     headers  object [slice s n], header of the line nearest the k-space centre
     counts   object [slice s n], `LineCount`s
     readout  first and last+1 sample along kx that was measured (partial echo)
@@ -85,7 +86,7 @@ class ReconBuffer:
     """
 
     kspace: Tensor
-    mask: Tensor
+    sampling: Grid | Trajectory
     headers: np.ndarray
     counts: np.ndarray
     encoding: Encoding
@@ -97,10 +98,11 @@ class ReconBuffer:
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        slices, s, n, _, kz, ky, _ = self.kspace.shape
-        if self.mask.shape != (slices, s, n, kz, ky) or self.headers.shape != (slices, s, n):
+        images, samples = self.kspace.shape[:3], self.kspace.shape[4:]
+        by_lines = [(*images, *samples[:-1], 1)] if isinstance(self.sampling, Grid) else []
+        if self.sampling.shape not in [(*images, *samples), *by_lines] or self.headers.shape != images:
             raise ValueError(
-                f"buffer: k-space {tuple(self.kspace.shape)}, mask {tuple(self.mask.shape)} and headers "
+                f"buffer: k-space {tuple(self.kspace.shape)}, sampling {tuple(self.sampling.shape)} and headers "
                 f"{self.headers.shape} do not belong together"
             )
 
@@ -113,38 +115,56 @@ class ReconBuffer:
         one = tuple(slice(i, i + 1) for i in index)
         per_slice = {name: getattr(self, name) for name in ("acs", "csm")}
         return replace(
-            self, kspace=self.kspace[one], mask=self.mask[one], headers=self.headers[one], counts=self.counts[one],
-            held_out=None if self.held_out is None else tuple(part[one] for part in self.held_out),
+            self, kspace=self.kspace[one], sampling=self.sampling[one], headers=self.headers[one],
+            counts=self.counts[one], held_out=self.held_out and tuple(part[one] for part in self.held_out),
             **{name: None if tensor is None else tensor[one[0]] for name, tensor in per_slice.items()},
         )  # fmt: skip
 
-    def planes(self) -> tuple[Tensor, Tensor]:
-        """Return the 2-D problems of a single image: k-space `(z, coil, ky, kx)` and its mask.
+    def planes(self) -> tuple[Tensor, Grid]:
+        """Return the 2-D problems of a single image: k-space `(z, coil, ky, kx)` and its `plane_sampling`.
 
-        kz is transformed to z first, so it must be sampled the same way for every ky; `ValueError` if not. ACS lines
-        that may serve the image fill rows that have no line of their own. The mask is `(1, ky, 1)`, or `(1, ky, kx)`
-        where only a part of the readout was measured (partial echo). Both are computed once.
+        kz is transformed to z. ACS lines that may serve the image fill rows that have no line of their own. Made once.
         """
-        return self._planes
+        sampling = self.plane_sampling
+        return self._plane_kspace, sampling
 
     @cached_property
-    def _planes(self) -> tuple[Tensor, Tensor]:
-        mask = self.mask[0, 0, 0]
-        lines = mask.any(-2)
-        if not torch.equal(mask, mask.any(-1, keepdim=True) & lines):
-            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
+    def _plane_kspace(self) -> Tensor:
         kspace = partitions_to_image(self.kspace[0, 0, 0])
-        if self.acs is not None and self.acs_row is not None:
-            rows = torch.arange(self.acs.shape[-2], device=lines.device) + self.acs_row
-            kspace, missing = kspace.clone(), ~lines[rows].unsqueeze(-1)
+        if (rows := self._acs_rows()) is not None:
+            missing = ~self.sampling.mask[0, 0, 0].any(0)[rows]
+            kspace = kspace.clone()
             kspace[..., rows, :] = torch.where(missing, self.acs[0], kspace[..., rows, :])
-            lines = lines.index_fill(-1, rows, True)
-        mask = lines[None, :, None]
+        return kspace
+
+    @cached_property
+    def plane_sampling(self) -> Grid:
+        """How the 2-D problems of a single image are sampled, all alike, ACS lines that serve it included.
+
+        The mask is `(1, ky, 1)`, or `(1, ky, kx)` where only a part of the readout was measured (partial echo). Raises
+        `ValueError` unless kz is sampled the same way for every ky.
+        """
+        if isinstance(self.sampling, Trajectory):
+            raise ValueError("samples lie along a trajectory; only a grid has planes")
+        mask = self.sampling.mask[0, 0, 0]
+        plane = mask.any(0)
+        if not torch.equal(mask, mask.any((-2, -1), keepdim=True) & plane):
+            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
+        if (rows := self._acs_rows()) is not None:
+            plane[rows] = True
         if self.readout != (0, self.kspace.shape[-1]):
-            samples = torch.zeros(self.kspace.shape[-1], dtype=torch.bool, device=mask.device)
-            samples[slice(*self.readout)] = True
-            mask = mask & samples
-        return kspace, mask
+            plane = plane & self.measured_readout()
+        return Grid(plane[None])
+
+    def measured_readout(self) -> Tensor:
+        """Return which samples along kx were measured, bool `(kx,)`."""
+        samples = torch.arange(self.kspace.shape[-1], device=self.kspace.device)
+        return (samples >= self.readout[0]) & (samples < self.readout[1])
+
+    def _acs_rows(self) -> slice | None:
+        """Matrix rows of ACS lines that may serve the image."""
+        n_rows, first = 0 if self.acs is None else self.acs.shape[-2], self.acs_row
+        return slice(first, first + n_rows) if n_rows and first is not None else None
 
     def recombined(self, matrix: Tensor) -> ReconBuffer:
         """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
@@ -158,15 +178,10 @@ class ReconBuffer:
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
-        moved = {name: getattr(self, name) for name in ("kspace", "mask", "acs", "csm")}
+        moved = {name: getattr(self, name) for name in ("kspace", "sampling", "acs", "csm")}
         held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
         there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
         return replace(self, **there, held_out=held_out)
-
-
-def acquired_lines(mask: Tensor) -> Tensor:
-    """Reduce the mask of `planes` to its lines, bool `(ky,)`."""
-    return mask.any(-1).flatten(0, -2).any(0)
 
 
 def partitions_to_image(kspace: Tensor) -> Tensor:
@@ -191,6 +206,7 @@ class TrainingPlane:
 
     `kspace` complex64 [coil ky kx], zero where `mask`, bool [ky 1] or [ky kx], is False; `csm` [set coil y x]. `slice`
     counts through all partitions of all slices. `angle`, in degrees, is that of the band which was acquired, or None.
+    With subject, protocol and source it becomes a `Plane` of `kband_core.training`: it does not know whose it is.
     """
 
     kspace: Tensor

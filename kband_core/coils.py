@@ -22,6 +22,11 @@ def combine(coil_image: Tensor, csm: Tensor) -> Tensor:
     return (csm.conj() * coil_image.unsqueeze(-4)).sum(-3)
 
 
+def coil_images(image: Tensor, csm: Tensor) -> Tensor:
+    """Weigh images `(..., set, y, x)` by maps `(..., set, coil, y, x)`: what each coil sees, `(..., coil, y, x)`."""
+    return (csm * image.unsqueeze(-3)).sum(-4)
+
+
 def merge_sets(image: Tensor) -> Tensor:
     """Merge the images of several sets of maps `(..., set, y, x)` to one, `(..., y, x)`.
 

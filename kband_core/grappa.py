@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes, check_finite
 from kband_core.footprint import as_columns, balanced_energy, calibration_columns, calibration_targets, check_window
-from kband_core.sampling import grid_ends
+from kband_core.sampling import Grid
 from kband_core.solvers import ridge
 
 
@@ -65,23 +65,23 @@ def calibrate_grappa(
     return GrappaKernel(weights.unflatten(-4, (acceleration - 1, n_coils)))
 
 
-def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor:
     """Fill every missing line between the acquired ones, and the gap beyond the first and the last of them.
 
     Measured lines are kept. Sources outside the acquired grid count as zero; lines further out than one gap stay as
     they are, so partial Fourier sampling remains partial.
 
-    kspace `(..., coil, ky, kx)`, its leading axes those of the kernel or broadcast with them; mask_lines `(ky,)` bool:
-    every R-th line, from any first line, plus any others.
+    kspace `(..., coil, ky, kx)`, its leading axes those of the kernel or broadcast with them; sampling: every R-th
+    line, from any first line, plus any others.
     """
     n_coils = kernel.weights.shape[-3]
-    lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
+    mask = sampling.lines().cpu()
+    lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != n_coils:
         raise ValueError(f"apply_grappa: the kernel has {n_coils} coils, but kspace has {lengths['coil']}")
     check_finite("apply_grappa", kspace)
     acceleration = kernel.acceleration
-    mask = mask_lines.cpu()
-    first, last = grid_ends("apply_grappa", mask, acceleration)
+    first, last = sampling.uniform_ends("apply_grappa", acceleration)
     n_lines, n_samples = kernel.weights.shape[-2:]
     before, middle = kernel.n_lines_before, n_samples // 2
     sources = torch.nn.functional.pad(

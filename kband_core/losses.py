@@ -1,7 +1,7 @@
 """Compare an image with acquired k-space samples, coil by coil.
 
-The image `(b, set, y, x)` goes through coil sensitivity maps `(b, set, coil, y, x)` and the Fourier transform, and is
-compared with the samples `(b, coil, ky, kx)` themselves: no target image is needed, which a band cannot give.
+The encoding operator A says what every coil would have measured of the image `(b, set, y, x)`. That is compared with
+the samples `(b, coil, ky, kx)` themselves: no target image is needed, which a band cannot give.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.coils import combine
-from kband_core.fourier import to_image, to_kspace
+from kband_core.operators import EncodingOperator
 
 Norm = Literal["l1", "l2"]
 
 
-def predicted_kspace(image: Tensor, csm: Tensor) -> Tensor:
-    """Return what every coil would measure of an image: F·S, `(..., set, y, x)` → `(..., coil, ky, kx)`."""
-    return to_kspace((csm * image.unsqueeze(-3)).sum(-4))
-
-
-def kspace_loss(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor, *, norm: Norm = "l1") -> Tensor:
-    """Return the mean over all b·coil·ky·kx samples of weight·|F S x − target|, or of the squares for `l2`.
+def kspace_loss(
+    image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor, *, norm: Norm = "l1"
+) -> Tensor:
+    """Return the mean over all b·coil·ky·kx samples of weight·|A x − target|, or of the squares for `l2`.
 
     `weight` `(b, ky, kx)` or `(b, ky, 1)` is W·B, 0 where there is no target. The mean also counts those samples:
     divided by the sum of the band's own weights it would no longer be the full loss on average. With |·| the complex
@@ -32,24 +28,29 @@ def kspace_loss(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor, *, n
 
     Wang et al., K-band, arXiv 2308.02958, Corollaries 3.1 and 3.3.
     """
+    return weighted_distance(_difference(image, operator, target, weight), weight, norm=norm)
+
+
+def weighted_distance(difference: Tensor, weight: Tensor, *, norm: Norm) -> Tensor:
+    """Return the mean of weight·|d|, or of weight·|d|² for `l2`; d `(b, coil, ky, kx)`, `weight` without coils."""
     if norm not in get_args(Norm):
         raise ValueError(f"kspace_loss: no norm '{norm}'; there are {', '.join(get_args(Norm))}")
-    difference = _difference(image, csm, target, weight).abs()
+    distance = difference.abs()
     if norm == "l2":
-        difference = difference.square()
-    return (weight.unsqueeze(-3) * difference).mean()
+        distance = distance.square()
+    return (weight.unsqueeze(-3) * distance).mean()
 
 
-def normalised_loss(image: Tensor, csm: Tensor, target: Tensor, loss_mask: Tensor) -> Tensor:
+def normalised_loss(image: Tensor, operator: EncodingOperator, target: Tensor, loss_mask: Tensor) -> Tensor:
     """Return ½‖d‖₂/‖y‖₂ + ½‖d‖₁/‖y‖₁ of the samples in `loss_mask` Λ `(b, ky, kx)` or `(b, ky, 1)`; the batch mean.
 
-    d = F S x − y, over all coils of a plane; ‖·‖₁ sums the magnitudes of real and imaginary parts. Every plane counts
+    d = A x − y, over all coils of a plane; ‖·‖₁ sums the magnitudes of real and imaginary parts. Every plane counts
     alike, however bright; the ratio of sums makes it unfit for bands, which see a part of both.
 
     Yaman et al., Self-supervised learning of physics-guided reconstruction, MRM 84:3172 (2020).
     """
     chosen = loss_mask.unsqueeze(-3)
-    difference = torch.view_as_real(chosen * _difference(image, csm, target, loss_mask)).flatten(-4)
+    difference = torch.view_as_real(chosen * _difference(image, operator, target, loss_mask)).flatten(-4)
     measured = torch.view_as_real(chosen * target).flatten(-4)
     ratio = sum(
         torch.linalg.vector_norm(difference, order, dim=-1) / torch.linalg.vector_norm(measured, order, dim=-1)
@@ -58,24 +59,24 @@ def normalised_loss(image: Tensor, csm: Tensor, target: Tensor, loss_mask: Tenso
     return ratio.mean() / 2
 
 
-def relative_image_loss(image: Tensor, csm: Tensor, target: Tensor) -> Tensor:
+def relative_image_loss(image: Tensor, operator: EncodingOperator, target: Tensor) -> Tensor:
     """Return the mean of ln ‖d‖₂/‖r‖₂ and ln ‖d‖₁/‖r‖₁, d = x − r, over the planes of a batch; all samples needed.
 
-    r is the coil combination of the fully sampled `target` `(b, coil, ky, kx)`, which an image `(b, set, y, x)` would
-    be compared with. A logarithm weighs a gain of one decibel alike in noisy planes and in clean ones.
+    r = Aᴴy is the coil combination of the fully sampled `target` `(b, coil, ky, kx)`, which an image `(b, set, y, x)`
+    would be compared with. A logarithm weighs a gain of one decibel alike in noisy planes and in clean ones.
     """
-    reference = combine(to_image(target), csm)
+    reference = operator.adjoint(target)
     images = torch.stack([image - reference, reference]).flatten(2)
     lengths = torch.stack([torch.linalg.vector_norm(images, order, dim=-1) for order in (1, 2)])
     of_difference, of_reference = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log().unbind(1)
     return (of_difference - of_reference).mean()
 
 
-def _difference(image: Tensor, csm: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def _difference(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
     check_axes(
         image=(image, "b set ky kx"),
-        csm=(csm, "b set coil ky kx"),
+        csm=(operator.csm, "b set coil ky kx"),
         target=(target, "b coil ky kx"),
         weight=(weight, "b ky line" if weight.shape[-1] == 1 else "b ky kx"),
     )
-    return predicted_kspace(image, csm) - target
+    return operator.forward(image) - target

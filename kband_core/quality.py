@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.operators import EncodingOperator
 
 
 def weighted_band_energy(kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
@@ -34,24 +35,26 @@ def weighted_band_energy(kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor
 def weighted_band_nmse(predicted_kspace: Tensor, kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
     """Estimate the NMSE of full k-space from one band: Σ W·B·|p − k|² / Σ W·B·|k|²; `(...)`.
 
-    `predicted_kspace` is what every coil would measure of the image, F·S (`kband_core.losses.predicted_kspace`).
+    `predicted_kspace` is what every coil would measure of the image, F·S (`kband_core.operators.predicted_kspace`).
     Without W the estimate would be too good, since every band crosses the centre, where the relative error is least.
     """
     error = weighted_band_energy(predicted_kspace - kspace, band, weight)
     return error / weighted_band_energy(kspace, band, weight)
 
 
-def held_out_nmse(predicted_kspace: Tensor, kspace: Tensor, weight: Tensor) -> Tensor:
-    """Estimate the NMSE of full k-space from whole lines that were kept out of the reconstruction: Σ W|p − k|² / Σ|p|².
+def held_out_nmse(image: Tensor, operator: EncodingOperator, kspace: Tensor, weight: Tensor) -> Tensor:
+    """Estimate the NMSE of full k-space from lines that were kept out of the reconstruction: Σ W|Ax − k|² / Σ|Ax|².
 
     Each line was drawn at random among all lines, acquired or not, with a probability known beforehand: `weight`
-    `(..., ky, 1)` is 1 over it, and 0 where none was drawn. The numerator is exactly unbiased; few lines seldom hit the
-    centre, where nearly all energy is, so that the denominator is that of the image itself, `predicted_kspace`
-    `(..., coil, ky, kx)`. `kspace` likewise; returns `(...)`.
+    `(..., ky, kx)` or `(..., ky, 1)` is 1 over it, and 0 where none was drawn. The numerator is exactly unbiased; few
+    lines seldom hit the centre, where nearly all energy is, so that the denominator is that of the image itself.
+    `operator` is A of all samples that could have been drawn, `image` `(..., set, y, x)`, `kspace` `(..., coil, ky,
+    kx)`; returns `(...)`.
     """
+    predicted = operator.forward(image)
     weight = weight.expand(*weight.shape[:-1], kspace.shape[-1])
-    error = weighted_band_energy(predicted_kspace - kspace, weight > 0, weight)
-    return error / predicted_kspace.abs().square().sum((-3, -2, -1))
+    error = weighted_band_energy(predicted - kspace, weight > 0, weight)
+    return error / predicted.abs().square().sum((-3, -2, -1))
 
 
 def weighted_error_by_radius(

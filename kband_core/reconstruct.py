@@ -9,9 +9,10 @@ from kband_core.coils import combine, merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.noise import noise_level
-from kband_core.operators import Sense
+from kband_core.operators import encoding_operator
+from kband_core.sampling import Grid, Trajectory
 from kband_core.scaling import plane_scale
-from kband_core.solvers import conjugate_gradient
+from kband_core.solvers import solve_normal
 
 
 def zero_filled(kspace: Tensor, csm: Tensor | None = None) -> Tensor:
@@ -25,37 +26,33 @@ def zero_filled(kspace: Tensor, csm: Tensor | None = None) -> Tensor:
     return merge_sets(combine(coil_image, csm))
 
 
-def sense(kspace: Tensor, mask: Tensor, csm: Tensor, *, regularisation: float, n_iterations: int) -> Tensor:
+def sense(
+    kspace: Tensor, sampling: Grid | Trajectory, csm: Tensor, *, regularisation: float, n_iterations: int
+) -> Tensor:
     """Reconstruct by CG-SENSE: min ‖A x − y‖² + λ‖x‖² (Pruessmann 2001), soft SENSE with two sets of maps.
 
-    `kspace` `(..., coil, ky, kx)`, `mask` `(..., ky, kx)` or `(..., ky, 1)`, `csm` `(..., set, coil, y, x)`;
-    returns `(..., y, x)`. λ compares with the largest eigenvalue of AᴴA, which is at most 1.
+    `kspace` `(..., coil, ky, kx)` as `sampling` says, `csm` `(..., set, coil, y, x)`; returns `(..., y, x)`. λ compares
+    with the largest eigenvalue of AᴴA, which is at most 1.
     """
-    operator = Sense(csm, mask)
-    solution = conjugate_gradient(
-        lambda x: operator.normal(x) + regularisation * x, operator.adjoint(kspace), n_iterations
-    )
-    return merge_sets(solution)
+    operator = encoding_operator(sampling, csm)
+    return merge_sets(solve_normal(operator, operator.adjoint(kspace), regularisation, n_iterations))
 
 
-def grappa(kspace: Tensor, mask: Tensor, kernel: GrappaKernel, csm: Tensor | None = None) -> Tensor:
-    """Fill the missing lines of `kspace` `(..., coil, ky, kx)` with a GRAPPA kernel and combine: `(..., y, x)`.
-
-    `mask` bool `(ky,)`, the acquired lines.
-    """
-    return zero_filled(apply_grappa(kernel, kspace, mask), csm)
+def grappa(kspace: Tensor, sampling: Grid, kernel: GrappaKernel, csm: Tensor | None = None) -> Tensor:
+    """Fill the missing lines of `kspace` `(..., coil, ky, kx)` with a GRAPPA kernel and combine: `(..., y, x)`."""
+    return zero_filled(apply_grappa(kernel, kspace, sampling), csm)
 
 
 @torch.no_grad()
-def network(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module, noise: Tensor | None = None) -> Tensor:
+def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None) -> Tensor:
     """Reconstruct by a trained network of `kband_core.networks`; scaled as in training, and back again.
 
-    `kspace` `(b, coil, ky, kx)`, zero where nothing was acquired; `mask` `(b, ky, kx)` or `(b, ky, 1)`, b or 1;
-    `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each of the b planes is scaled by its own. `noise` `(b,)` is the
+    `kspace` `(b, coil, ky, kx)`, zero where nothing was acquired; the mask of `sampling` for each of the b planes, or
+    for all; `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each plane is scaled by its own. `noise` `(b,)` is the
     SD of the noise of a sample; `kspace` tells where none is given.
     """
-    scale, noise = plane_scale(kspace), noise_level(kspace, mask) if noise is None else noise
-    image = model(kspace / scale[:, None, None, None], mask.expand(len(kspace), -1, -1), csm, noise / scale)
+    scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
+    image = model(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale)
     return merge_sets(image) * scale[:, None, None]
 
 

@@ -1,152 +1,135 @@
-"""Choose which k-space lines or samples are acquired; True is acquired.
-
-Lines are masks along ky, `(ky,)`; `mask[:, None]` makes them `(ky, 1)`, which broadcasts over the readout. The ACS
-block is centred like `resize`: it starts at N//2 - acs//2.
-"""
+"""Where k-space was sampled: on a grid, of which some samples were measured, or along a trajectory."""
 
 from __future__ import annotations
 
-import math
-from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-POISSON_TRIES = 5
 
+@dataclass(frozen=True)
+class Grid:
+    """Samples of the k-space matrix that were measured, and all that can be asked about them.
 
-def equispaced_lines(n_lines: int, acceleration: int, *, acs_lines: int = 0, offset: int = 0) -> Tensor:
-    """Acquire every `acceleration`-th line from line `offset` on, and all lines of the ACS block; `(ky,)`.
-
-    The ACS lines come on top: the scan is shortened by less than `acceleration`.
+    `mask` bool `(..., ky, kx)` or `(..., kz, ky, kx)`, True where measured. The last axis has length 1 where whole
+    lines were acquired: it broadcasts along the readout. Raises `ValueError` for another type or fewer axes.
     """
-    _check_acceleration("equispaced_lines", acceleration)
-    if not 0 <= offset < acceleration:
-        raise ValueError(f"equispaced_lines: offset {offset}, but 0 to {acceleration - 1} are distinct")
-    mask = _acs_block(n_lines, acs_lines)
-    mask[offset::acceleration] = True
-    return mask
+
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mask.dtype != torch.bool or self.mask.ndim < 2:
+            raise ValueError(
+                f"Grid: the mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}, bool of (..., ky, kx) or "
+                "(..., ky, 1) expected"
+            )
+
+    @property
+    def shape(self) -> torch.Size:
+        """Lengths of the mask's axes."""
+        return self.mask.shape
+
+    def __getitem__(self, index: Any) -> Grid:
+        """Return the grid of a part of the leading axes."""
+        return Grid(self.mask[index])
+
+    def to(self, device: torch.device) -> Grid:
+        """Return the same grid on `device`."""
+        return Grid(self.mask.to(device))
+
+    def within(self, part: Tensor) -> Grid:
+        """Return what of it lies in a part of k-space, bool and broadcast with the mask."""
+        return Grid(self.mask & part)
+
+    def lines(self) -> Tensor:
+        """Return the lines along ky of which any sample was measured: bool `(ky,)`."""
+        return self.mask.any(-1).reshape(-1, self.mask.shape[-2]).any(0)
+
+    def is_by_lines(self) -> bool:
+        """Whether whole lines were acquired, all of the same extent along the readout."""
+        lines, samples = self.mask.any(-1, keepdim=True), self.mask.any(-2, keepdim=True)
+        return bool(torch.equal(self.mask, lines & samples))
+
+    def is_complete(self) -> bool:
+        """Whether every sample was measured."""
+        return bool(self.mask.all())
+
+    def has_partial_echo(self) -> bool:
+        """Whether a part of the readout was measured in no line."""
+        return not self.mask.flatten(0, -2).any(0).all()
+
+    def acceleration(self) -> float:
+        """Return all lines over those acquired; where these differ in extent, all samples over those measured."""
+        acquired = self.mask.any(-1) if self.is_by_lines() else self.mask
+        return acquired.numel() / max(int(acquired.sum()), 1)
+
+    def central_lines(self, most: int | None = None) -> int:
+        """Count the adjacent lines around the centre of k-space, of a block of `most` there if that is given."""
+        line = self.mask[..., self.mask.shape[-1] // 2].reshape(-1, self.mask.shape[-2]).any(0)
+        most = len(line) if most is None else most
+        centre = len(line) // 2
+        below, above = line[:centre].flip(0)[: most // 2], line[centre:][: most - most // 2]
+        return sum(int(side.cumprod(0).sum()) for side in (below, above))
+
+    def uniform_ends(self, who: str, acceleration: int) -> tuple[int, int]:
+        """First and last line of the uniform grid: those lines modulo R that hold most acquired ones.
+
+        Raises `ValueError`, in the name of `who`, if no line is acquired or a line of the grid is missing in between.
+        """
+        lines = self.lines().cpu()
+        acquired = lines.nonzero().flatten()
+        if len(acquired) == 0:
+            raise ValueError(f"{who}: none of the {len(lines)} lines is acquired")
+        start = int(torch.bincount(acquired % acceleration).argmax())
+        wanted = torch.arange(start, len(lines), acceleration)
+        wanted = wanted[(wanted >= acquired[0]) & (wanted <= acquired[-1])]
+        missing = wanted[~lines[wanted]].tolist()
+        if missing:
+            raise ValueError(
+                f"{who}: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(wanted)})"
+            )
+        return int(wanted[0]), int(wanted[-1])
 
 
-def variable_density_lines(
-    n_lines: int, acceleration: float, *, acs_lines: int, rng: torch.Generator, power: float = 2.0
-) -> Tensor:
-    """Acquire the ACS block and random other lines, denser towards the centre of k-space; `(ky,)`.
+@dataclass(frozen=True)
+class Trajectory:
+    """Places of samples that no grid holds.
 
-    Exactly round(n_lines / acceleration) distinct lines, ACS included. A line at distance d from the centre is
-    drawn with weight (1 - d/d_max)^`power`; since no line is drawn twice, the density is flatter than that near
-    the centre when many are drawn. `power` 0 is uniform.
-
-    Lustig, Donoho and Pauly, Sparse MRI, MRM 58:1182 (2007).
+    `coords` float32 `(..., shot, sample, dim)`, in cycles per pixel from -0.5 to 0.5, `dim` in the order of the image's
+    axes: (z,) y, x. `density` float32 `(..., shot, sample)`: the part of k-space that a sample stands for, or None
+    where nobody knows. Raises `ValueError` for other types, shapes or numbers.
     """
-    _check_acceleration("variable_density_lines", acceleration)
-    mask = _acs_block(n_lines, acs_lines)
-    n_random = round(n_lines / acceleration) - acs_lines
-    if n_random < 0:
-        raise ValueError(
-            f"variable_density_lines: {acs_lines} ACS lines, but acceleration {acceleration:g} of {n_lines} lines "
-            f"leaves {acs_lines + n_random}"
-        )
-    if n_random > 0:
-        distance = (torch.arange(n_lines, dtype=torch.float64) - n_lines // 2).abs()
-        density = (1 - distance / (n_lines // 2 + 1)) ** power
-        mask[torch.multinomial(density * ~mask, n_random, generator=rng)] = True
-    return mask
 
+    coords: Tensor
+    density: Tensor | None = None
 
-def poisson_disc(
-    shape: tuple[int, int], acceleration: float, *, acs: tuple[int, int] = (24, 24), rng: torch.Generator
-) -> Tensor:
-    """Acquire a variable-density Poisson disc: random, but no two samples close together; `(ky, kx)`.
+    def __post_init__(self) -> None:
+        coords, density = self.coords, self.density
+        if coords.dtype != torch.float32 or coords.ndim < 3 or coords.shape[-1] not in (2, 3):
+            raise ValueError(
+                f"Trajectory: the coordinates are {coords.dtype} of shape {tuple(coords.shape)}, float32 of "
+                "(..., shot, sample, 2 or 3) expected"
+            )
+        n_outside = int((~(coords.abs() <= 0.5)).sum())
+        if n_outside:
+            raise ValueError(f"Trajectory: {n_outside} coordinates are not within -0.5 to 0.5 cycles per pixel")
+        if density is not None and (density.dtype != torch.float32 or density.shape != self.shape):
+            raise ValueError(
+                f"Trajectory: the density is {density.dtype} of shape {tuple(density.shape)}, float32 of "
+                f"{tuple(self.shape)} expected"
+            )
 
-    The distance between neighbours grows with |k| outside the ACS block. On a scanner both axes are phase encoding
-    directions. SigPy draws the pattern and searches until its net acceleration, ACS and corners of k-space
-    included, is within 5 % of `acceleration`. An odd ACS length is rounded up.
+    @property
+    def shape(self) -> torch.Size:
+        """Lengths of the axes of the samples: `(..., shot, sample)`."""
+        return self.coords.shape[:-1]
 
-    Bridson, Fast Poisson disk sampling in arbitrary dimensions, SIGGRAPH sketches (2007).
-    """
-    _check_acceleration("poisson_disc", acceleration)
-    if acs[0] >= shape[0] or acs[1] >= shape[1]:
-        raise ValueError(f"poisson_disc: ACS of {acs[0]} x {acs[1]}, but k-space has {shape[0]} x {shape[1]}")
-    n_acs, n_samples = acs[0] * acs[1], shape[0] * shape[1]
-    if n_acs > n_samples / acceleration:
-        raise ValueError(
-            f"poisson_disc: {n_acs} ACS samples, but acceleration {acceleration:g} of {n_samples} samples leaves "
-            f"{n_samples / acceleration:.0f}"
-        )
-    try:
-        from sigpy.mri import poisson
-    except ImportError as error:
-        raise ImportError("poisson_disc: SigPy draws the pattern and is missing; pip install kband[train]") from error
-    even = tuple(length + length % 2 for length in acs)  # SigPy puts an odd block beside the centre
-    for _ in range(POISSON_TRIES):
-        seed = int(torch.randint(2**31, (), generator=rng))
-        with suppress(ValueError):  # SigPy's search for the density ends without a pattern for one seed in some hundred
-            pattern = poisson(shape, acceleration, calib=even, crop_corner=False, tol=0.05 * acceleration, seed=seed)
-            return torch.from_numpy(pattern.real > 0)
-    raise ValueError(
-        f"poisson_disc: SigPy finds no pattern of {shape[0]} x {shape[1]} with {acs[0]} x {acs[1]} ACS within 5 % "
-        f"of acceleration {acceleration:g}; ask for another acceleration or a smaller ACS"
-    )
+    def __getitem__(self, index: Any) -> Trajectory:
+        """Return the trajectory of a part of the leading axes."""
+        return Trajectory(self.coords[index], None if self.density is None else self.density[index])
 
-
-def _check_acceleration(name: str, acceleration: float) -> None:
-    if acceleration < 1:
-        raise ValueError(f"{name}: acceleration is {acceleration:g}, at least 1 needed")
-
-
-def _acs_block(n_lines: int, acs_lines: int) -> Tensor:
-    if not 0 <= acs_lines <= n_lines:
-        raise ValueError(f"{acs_lines} ACS lines, but k-space has {n_lines}")
-    mask = torch.zeros(n_lines, dtype=torch.bool)
-    start = n_lines // 2 - acs_lines // 2
-    mask[start : start + acs_lines] = True
-    return mask
-
-
-def grid_ends(who: str, mask: Tensor, acceleration: int) -> tuple[int, int]:
-    """First and last line of the uniform grid in a mask `(ky,)`: those lines modulo R that hold most acquired ones.
-
-    Raises `ValueError`, in the name of `who`, if no line is acquired or a line of the grid is missing in between.
-    """
-    acquired = mask.nonzero().flatten()
-    if len(acquired) == 0:
-        raise ValueError(f"{who}: none of the {len(mask)} lines is acquired")
-    start = int(torch.bincount(acquired % acceleration).argmax())
-    lines = torch.arange(start, len(mask), acceleration)
-    lines = lines[(lines >= acquired[0]) & (lines <= acquired[-1])]
-    missing = lines[~mask[lines]].tolist()
-    if missing:
-        raise ValueError(
-            f"{who}: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(lines)})"
-        )
-    return int(lines[0]), int(lines[-1])
-
-
-def ssdu_split(mask: Tensor, *, fraction: float = 0.4, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Split the acquired samples into those the network sees, Θ, and those it is judged by, Λ; masks like `mask`.
-
-    `mask` `(ky, kx)`, or `(ky, 1)`, of which whole lines are split. ⌈`fraction`·acquired⌉ of them go to Λ, drawn
-    with a Gaussian density around DC, SD (N − 1)/4 along each axis; the central 4 x 4 samples, or 4 lines, stay in Θ.
-
-    Yaman et al., Self-supervised learning of physics-guided reconstruction, MRM 84:3172 (2020).
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"ssdu_split: fraction is {fraction:g}, between 0 and 1 needed")
-    density = torch.ones((), dtype=torch.float64)
-    central = torch.ones((), dtype=torch.bool)
-    for dim, length in enumerate(mask.shape):
-        offset = torch.arange(length, dtype=torch.float64) - length // 2
-        along = [-1 if other == dim else 1 for other in range(2)]
-        density = density * torch.exp(-0.5 * (offset / max((length - 1) / 4, 1)).square()).reshape(along)
-        central = central & ((offset >= -2) & (offset < 2)).reshape(along)
-    acquired = mask.cpu()
-    n_judged = math.ceil(fraction * int(acquired.sum()))
-    free = acquired & ~central
-    n_free = int(free.sum())
-    if not 0 < n_judged <= n_free:
-        raise ValueError(f"ssdu_split: {n_judged} samples to judge by, but {n_free} acquired outside the centre")
-    judged = torch.zeros_like(acquired).flatten()
-    judged[torch.multinomial((density * free).flatten(), n_judged, generator=rng)] = True
-    judged = judged.reshape(mask.shape).to(mask.device)
-    return mask & ~judged, judged
+    def to(self, device: torch.device) -> Trajectory:
+        """Return the same trajectory on `device`."""
+        return Trajectory(self.coords.to(device), None if self.density is None else self.density.to(device))

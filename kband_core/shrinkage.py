@@ -9,14 +9,14 @@ from kband_core.axes import check_axes
 from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
-from kband_core.losses import predicted_kspace
-from kband_core.sampling import grid_ends
+from kband_core.operators import predicted_kspace
+from kband_core.sampling import Grid
 
 CONSISTENT = 1.1  # times the energy of noise, 5 % in SD: what an image may miss of acquired lines
 
 
 def move_towards_grappa(
-    image: Tensor, kspace: Tensor, lines: Tensor, csm: Tensor, kernel: GrappaKernel, noise: Tensor
+    image: Tensor, kspace: Tensor, sampling: Grid, csm: Tensor, kernel: GrappaKernel, noise: Tensor
 ) -> tuple[Tensor, float]:
     """Move a network's image `(y, x)` towards GRAPPA's, as far as errors of GRAPPA do not explain their difference.
 
@@ -27,24 +27,25 @@ def move_towards_grappa(
     of their energy, times the energy that the image predicts for the lines filled. Further out a kernel may miss more,
     so that an image which explains the acquired lines to within noise stays as it is, whatever GRAPPA says.
 
-    `kspace` `(coil, ky, kx)`, `lines` bool `(ky,)` on a grid but for calibration lines, `csm` `(1, coil, y, x)`. Raises
+    `kspace` `(coil, ky, kx)`, `sampling` on a uniform grid but for calibration lines, `csm` `(1, coil, y, x)`. Raises
     `ValueError` if lines of the grid are missing.
 
     James and Stein, Proc. 4th Berkeley Symp. 1:361 (1961), about an arbitrary centre.
     """
     check_axes(kspace=(kspace, "coil ky kx"), csm=(csm, "set coil y x"))
-    first, last = grid_ends("move_towards_grappa", lines.cpu(), kernel.acceleration)
+    first, last = sampling.uniform_ends("move_towards_grappa", kernel.acceleration)
+    lines = sampling.lines()[:, None]
     grid = torch.zeros_like(lines)
     grid[first : last + 1 : kernel.acceleration] = True
     predicted = predicted_kspace(image.unsqueeze(-3), csm)
-    if _is_consistent(kspace - predicted, lines, csm, noise):
+    if _is_consistent(kspace - predicted, sampling.lines(), csm, noise):
         return image, 0.0
-    from_grid = apply_grappa(kernel, kspace * grid[:, None], grid)
+    from_grid = apply_grappa(kernel, kspace * grid, Grid(grid))
     rng = torch.Generator().manual_seed(0)
     drawn = noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng).to(kspace.device)
-    amplified = apply_grappa(kernel, drawn * grid[:, None], grid)
-    reached = (amplified != 0).any(-1).any(-2)
-    filled, known = (reached & ~lines)[:, None], (reached & lines & ~grid)[:, None]
+    amplified = apply_grappa(kernel, drawn * grid, Grid(grid))
+    reached = (amplified != 0).any(-1, keepdim=True).any(-3)
+    filled, known = reached & ~lines, reached & lines & ~grid
 
     misfit = _energy((from_grid - kspace) * known) - _energy((amplified - drawn) * known)
     calibration = _energy(kspace * known)

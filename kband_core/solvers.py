@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kband_core.operators import EncodingOperator
+
 
 def conjugate_gradient(
     normal: Callable[[Tensor], Tensor], b: Tensor, n_iterations: int, *, dims: tuple[int, ...] = (-3, -2, -1)
@@ -38,6 +40,14 @@ def conjugate_gradient(
         previous, energy = energy, _inner(residual, residual, dims)
         direction = torch.addcmul(residual, _ratio(energy, previous), direction)
     return x
+
+
+def solve_normal(operator: EncodingOperator, b: Tensor, weight: Tensor | float, n_iterations: int) -> Tensor:
+    """Solve (AᴴA + λ) x = b, `weight` being λ, by a fixed number of conjugate-gradient steps: for any sampling.
+
+    `b` `(..., set, y, x)`: the sets of an image belong together, the axes before them are batch.
+    """
+    return conjugate_gradient(lambda x: operator.normal(x) + weight * x, b, n_iterations)
 
 
 def ridge(who: str, columns: Tensor, targets: Tensor, *, regularisation: float) -> Tensor:

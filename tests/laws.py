@@ -3,10 +3,18 @@
 import torch
 from torch import Tensor
 
+from kband_core.operators import EncodingOperator, encoding_operator
+from kband_core.sampling import Grid
+
 
 def nmse(image: Tensor, reference: Tensor) -> float:
     """Normalised squared error of `image` against `reference`."""
     return float((image - reference).abs().square().sum() / reference.abs().square().sum())
+
+
+def all_samples(csm: Tensor) -> EncodingOperator:
+    """The operator of a scan that left nothing out."""
+    return encoding_operator(Grid(torch.ones(csm.shape[-2], 1, dtype=torch.bool)), csm)
 
 
 def check_adjoint(operator, domain: tuple[int, ...], rng: torch.Generator) -> None:

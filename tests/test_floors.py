@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "gadgets": {"kband_core", "gadgets", "torch", "numpy", "ismrmrd", "pydantic"},
 }
 EXCEPTIONS = {
-    "kband_core/sampling.py": {"sigpy"},  # Poisson-disc masks, in training only
+    "kband_core/patterns.py": {"sigpy"},  # Poisson-disc masks, in training only
     "kband_core/model_card.py": {"pydantic", "yaml"},
     "kband_core/model_weights.py": {"safetensors"},  # the one place where weights are read and written
     "kband_core/training/recipe.py": {"pydantic", "yaml"},
@@ -76,7 +76,7 @@ MADE_UP = {
     ("kband_core/a.py", "import torch.nn, math\nfrom kband_core.axes import b"): [],
     ("kband_core/a.py", "import gadgets.items\nfrom pipelines import run"): ["imports gadgets", "imports pipelines"],
     ("kband_core/a.py", "def f():\n    import sigpy"): ["imports sigpy"],
-    ("kband_core/sampling.py", "import sigpy.mri"): [],
+    ("kband_core/patterns.py", "import sigpy.mri"): [],
     ("gadgets/a.py", "from . import items\nfrom kband_core import axes\nimport ismrmrd.xsd"): [],
     ("gadgets/a.py", "import gadgetron, h5py"): ["imports gadgetron", "imports h5py"],
     ("gadgets/stock/a.py", "import threading\nfrom xml.etree import ElementTree"): ["imports threading", "imports xml"],

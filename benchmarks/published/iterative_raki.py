@@ -8,11 +8,12 @@ from torch import Tensor
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.raki.fit import initial_layers, train
 from kband_core.raki.network import RakiNetwork, apply_raki
+from kband_core.sampling import Grid
 
 
 def iterative_raki(
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     acceleration: int,
     acs_lines: slice,
     *,
@@ -31,12 +32,12 @@ def iterative_raki(
     3e-5, 4e-5 or 6e-5 per round at R = 4, 5 or 6 (2e-5 below); without `n_rounds`, as long as the rate stays positive.
     Measured lines are put back in every round.
 
-    kspace `(..., coil, ky, kx)`, zero where not measured; mask_lines `(ky,)` bool with the ACS, which is `acs_lines`.
+    kspace `(..., coil, ky, kx)`, zero where not measured; sampling with the ACS, which is `acs_lines`.
 
     Dawood et al., Iterative training of k-space interpolation networks, MRM 89:812 (2023).
     """
     grappa = calibrate_grappa(kspace[..., acs_lines, :], acceleration, regularisation=regularisation)
-    filled = apply_grappa(grappa, kspace, mask_lines)
+    filled = apply_grappa(grappa, kspace, sampling)
     first = max(kspace.shape[-2] // 2 - n_extended // 2, 0)
     extended = slice(first, first + n_extended)
     step = {4: 3e-5, 5: 4e-5, 6: 6e-5}.get(acceleration, 2e-5 if acceleration < 4 else 6e-5)
@@ -48,5 +49,5 @@ def iterative_raki(
             layers = initial_layers(acs, acceleration, rng=rng, hidden=hidden, kernel=kernel)
         rates = n_epochs[number > 0] * [max(5e-4 - number * step, step)]
         layers = train(acs, acceleration, layers, slope=slope, rates=rates)
-        filled = apply_raki(RakiNetwork(layers, slope, acceleration), kspace, mask_lines)
+        filled = apply_raki(RakiNetwork(layers, slope, acceleration), kspace, sampling)
     return filled

@@ -12,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from kband_core.operators import GridOperator
+
 STOP = 1e-8  # of max ‖r‖²
 RUNS, STEPS = 2, 10
 
@@ -30,9 +32,10 @@ class PublishedModl(nn.Module):
         self.denoiser = PublishedResNet(blocks)
         self.weight = nn.Parameter(torch.tensor(weight))
 
-    def forward(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, kspace: Tensor, operator: GridOperator, noise: Tensor) -> Tensor:
         """Reconstruct `(b, coil, ky, kx)`; `noise` is not used."""
-        mask, csm_conj = mask.unsqueeze(-3), csm.conj()
+        mask, csm = operator.sampling.mask.unsqueeze(-3), operator.csm
+        csm_conj = csm.conj()
 
         def adjoint(samples: Tensor) -> Tensor:
             return (csm_conj * inverse_transform(mask * samples).unsqueeze(1)).sum(2)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import ismrmrd
-
 from gadgets.images.series import image_series
 from gadgets.items import LineCount
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.scan import COUNTERS, Encoding
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import ismrmrd
 import numpy as np
 from torch import Tensor
 
 from gadgets.images.series import QUANTITIES
 from gadgets.items import ImageArray
+from gadgets.mrd import ismrmrd
 
 OFFSET = 2048.0  # what FloatToUShortGadget adds to real images, whose scale it leaves alone
 

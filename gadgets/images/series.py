@@ -8,9 +8,8 @@ fallback, thousands the part. Further encodings stand 200 higher for each ten of
 
 from __future__ import annotations
 
-import ismrmrd
-
 from gadgets.errors import ScanError
+from gadgets.mrd import ismrmrd
 
 QUANTITIES = {"g-factor": 10, "SNR": 20}  # up to 90
 FALLBACK = 100  # of an image that is not what was asked for

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import ismrmrd
 import torch
 
 from gadgets.gadget import Device, Gadget
 from gadgets.items import Aside, Calibration, ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device

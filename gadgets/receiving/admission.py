@@ -6,10 +6,9 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-import ismrmrd
-
 from gadgets.errors import ScanError
 from gadgets.items import Aside
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.place import misfit, place_of

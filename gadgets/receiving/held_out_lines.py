@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
 
 from gadgets.items import ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.place import Place
 from gadgets.scan import Encoding
-from kband_core.losses import predicted_kspace
+from kband_core.operators import encoding_operator
 from kband_core.quality import held_out_nmse
+from kband_core.sampling import Grid
 
 
 class HeldOutLines:
@@ -50,7 +51,7 @@ def judge(image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
     measured, weight = (part[0, 0, 0] for part in buffer.held_out)
     if not weight.any():  # those of another image of the same buffer
         return {}
-    samples = slice(*buffer.readout)
-    predicted = predicted_kspace(image.unsqueeze(1), buffer.csm[0])[..., samples]
-    nmse = held_out_nmse(predicted, measured.movedim(1, 0)[..., samples], weight.unsqueeze(-1))
+    within = buffer.measured_readout()
+    operator = encoding_operator(Grid(within.expand(buffer.kspace.shape[-2:])), buffer.csm[0])
+    nmse = held_out_nmse(image.unsqueeze(1), operator, measured.movedim(1, 0), weight.unsqueeze(-1) * within)
     return {"kband_nmse_estimate": f"{float(nmse):.5f}", "kband_held_out_lines": str(int((weight > 0).sum()))}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import ismrmrd
 import numpy as np
 import torch
 
 from gadgets.items import ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.calibration import CalibrationLines, central_lines, central_rows, flagged_lines, missing_lines
 from gadgets.receiving.held_out_lines import HeldOutLines
 from gadgets.receiving.kspace_lines import KSpaceLines
@@ -17,6 +17,7 @@ from gadgets.receiving.ledger import Ledger
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role
 from gadgets.scan import Encoding
+from kband_core.sampling import Grid
 
 
 class ImageKey(NamedTuple):
@@ -142,7 +143,7 @@ class ImageLines:
         headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self.ledger.count(gaps)
         return ReconBuffer(
             kspace=self.imaging.averaged()[None, None, None],
-            mask=torch.from_numpy(self.imaging.counts > 0)[None, None, None],
+            sampling=Grid(torch.from_numpy(self.imaging.counts > 0)[None, None, None, ..., None]),
             headers=headers,
             counts=counts,
             encoding=self.encoding,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
 from gadgets.scan import Encoding
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import ismrmrd
 import numpy as np
 
 from gadgets import flags
 from gadgets.items import LineCount
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
 from gadgets.scan import Encoding
 

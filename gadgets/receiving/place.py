@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import ismrmrd
 import numpy as np
 
 from gadgets import flags
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Encoding
 
 

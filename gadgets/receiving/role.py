@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-import ismrmrd
-
 from gadgets import flags
+from gadgets.mrd import ismrmrd
 
 
 class Role(Enum):

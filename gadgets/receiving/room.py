@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated, TypeAlias
 
-import ismrmrd
-
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.items import Aside, Calibration, ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.admission import Admission
 from gadgets.receiving.calibration import CalibrationLines
 from gadgets.receiving.expected_images import missing_images

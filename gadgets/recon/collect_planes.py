@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import ismrmrd
 import numpy as np
 import torch
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer, TrainingPlane
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.bands import band_mask
 
@@ -59,8 +59,8 @@ class CollectPlanes(Gadget):
         if count.complete is False:
             raise ScanError(f"{who} has {count} lines; a scan that lost lines is not trained on")
         try:
-            kspace, mask = (array.cpu() for array in buffer.planes())
-            mask = mask[0]
+            kspace, sampling = buffer.planes()
+            kspace, mask = kspace.cpu(), sampling.mask[0].cpu()
             if self._band is not None:
                 mask = mask & band_mask(kspace.shape[-2:], *self._band)
         except ValueError as error:

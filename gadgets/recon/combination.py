@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gadgets.images.quantitative import GFACTOR
-from gadgets.items import ReconBuffer, acquired_lines, partitions_to_image
+from gadgets.items import ReconBuffer, partitions_to_image
 from gadgets.recon.reconstruction import Map, Method, Reconstruction
 from kband_core.reconstruct import zero_filled
 
@@ -55,10 +55,10 @@ def is_unaccelerated(buffer: ReconBuffer) -> bool:
 
 def has_all_lines(buffer: ReconBuffer) -> bool:
     """Whether a single image has as many lines as the encoding: fewer than rows with partial Fourier and padding."""
-    lines = acquired_lines(buffer.planes()[1])
+    lines = buffer.plane_sampling.lines()
     return int(lines.sum()) >= min(len(buffer.encoding.step1), len(lines))
 
 
 def has_all_samples(buffer: ReconBuffer) -> bool:
     """Whether a single image has every sample of its matrix, and maps: then SENSE is no more than their combination."""
-    return buffer.csm is not None and bool(buffer.planes()[1].all())
+    return buffer.csm is not None and buffer.plane_sampling.is_complete()

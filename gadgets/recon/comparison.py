@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.network import Network
 from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.grappa import GrappaKernel
 from kband_core.noise import noise_level
-from kband_core.sampling import grid_ends
 from kband_core.shrinkage import move_towards_grappa
 
 log = logging.getLogger(__name__)
@@ -39,14 +38,13 @@ class ComparedWithGrappa(Method):
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.network.require_known(buffer)
-        kspace, mask = buffer.planes()
-        noise = noise_level(kspace, mask)
+        kspace, sampling = buffer.planes()
+        noise = noise_level(kspace, sampling.mask)
         made = self.network.given_noise(buffer, noise)
         if (kernel := self._kernel(buffer)) is None:
             return made
-        lines = acquired_lines(mask)
         planes = zip(made.image, kspace, buffer.csm[0], kernel.weights, noise, strict=True)
-        moved = [move_towards_grappa(x, k, lines, s, GrappaKernel(w), sd) for x, k, s, w, sd in planes]
+        moved = [move_towards_grappa(x, k, sampling, s, GrappaKernel(w), sd) for x, k, s, w, sd in planes]
         share = sum(share for _, share in moved) / len(moved)
         notes = {**made.notes, "kband_grappa_share": f"{share:.2f}"}
         if share:
@@ -55,11 +53,11 @@ class ComparedWithGrappa(Method):
 
     def _kernel(self, buffer: ReconBuffer) -> GrappaKernel | None:
         """Return the kernel that fills what the image lacks, if one can: whole lines on a grid, one set of maps."""
-        mask, acceleration = buffer.planes()[1], buffer.encoding.acceleration[0]
-        if acceleration == 1 or mask.shape[-1] > 1 or buffer.csm.shape[2] > 1:
+        sampling, acceleration = buffer.plane_sampling, buffer.encoding.acceleration[0]
+        if acceleration == 1 or sampling.has_partial_echo() or buffer.csm.shape[2] > 1:
             return None
         try:
-            grid_ends(self.network.card.name, acquired_lines(mask).cpu(), acceleration)
+            sampling.uniform_ends(self.network.card.name, acceleration)
             return self.grappa.kernel_of(buffer)
         except (ValueError, RuntimeError) as error:
             log.info("%s: the network's image is not compared with GRAPPA's: %s", self.network.card.name, error)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
-from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
 from gadgets.scan import Encoding
@@ -38,11 +38,11 @@ class Grappa(Method):
         self._kernels.prepare(calibration)
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        kspace, mask = buffer.planes()
-        lines, kernel = acquired_lines(mask), self.kernel_of(buffer)
+        kspace, sampling = buffer.planes()
+        kernel = self.kernel_of(buffer)
         csm = None if buffer.csm is None else buffer.csm[0]
-        maps = {GFACTOR.name: GFactor(kernel, kspace, lines, csm)}
-        return Reconstruction(grappa(kspace, lines, kernel, csm), maps)
+        maps = {GFACTOR.name: GFactor(kernel, kspace, sampling, csm)}
+        return Reconstruction(grappa(kspace, sampling, kernel, csm), maps)
 
     def kernel_of(self, buffer: ReconBuffer) -> GrappaKernel:
         """Return the kernel of the buffer's slice. Raises what fitting it raised."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
+from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
 
@@ -16,22 +17,23 @@ SAYINGS = ("out of memory", "can't allocate memory", "alloc_failed")  # CUDA, th
 
 
 def within_memory(
-    who: str, reconstruct: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
-    kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor,
+    who: str, reconstruct: Callable[[Tensor, Grid, Tensor, Tensor], Tensor],
+    kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Return `reconstruct(kspace, mask, csm, noise)`, `(z, y, x)`: on a GPU all planes at once, else plane by plane,
+    """Return `reconstruct(kspace, sampling, csm, noise)`, `(z, y, x)`: on a GPU all planes at once, else one by one,
     which on the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with
     warnings.
 
-    `kspace` `(z, coil, ky, kx)`, `mask` `(1, ky, kx)` or `(1, ky, 1)`, `csm` `(z, set, coil, y, x)`, `noise` `(z,)`.
-    Raises `ScanError` if memory suffices nowhere.
+    `kspace` `(z, coil, ky, kx)`, `sampling` that of all planes, `csm` `(z, set, coil, y, x)`, `noise` `(z,)`. Raises
+    `ScanError` if memory suffices nowhere.
     """
     here = kspace.device
     for how, device, n_planes in _ways(here, len(kspace)):
         parts = zip(*(tensor.split(n_planes) for tensor in (kspace, csm, noise)), strict=True)
         try:
+            there = sampling.to(device)
             return torch.cat([
-                reconstruct(k.to(device), mask.to(device), c.to(device), sd.to(device)).to(here) for k, c, sd in parts
+                reconstruct(k.to(device), there, c.to(device), sd.to(device)).to(here) for k, c, sd in parts
             ])  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

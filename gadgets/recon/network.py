@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
 from typing import Annotated, Literal
 
 import torch
@@ -12,12 +11,13 @@ from torch import Tensor, nn
 
 from gadgets.errors import ScanError
 from gadgets.gadget import field
-from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.memory import within_memory
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core import reconstruct
 from kband_core.models import Card, load_model
 from kband_core.noise import noise_level
+from kband_core.sampling import Grid
 
 SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
@@ -52,18 +52,18 @@ class Network(Method):
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.require_known(buffer)
-        return self.given_noise(buffer, noise_level(*buffer.planes()))
+        kspace, sampling = buffer.planes()
+        return self.given_noise(buffer, noise_level(kspace, sampling.mask))
 
     def require_known(self, buffer: ReconBuffer) -> None:
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; `ValueError` without maps.
         """
-        _, mask = buffer.planes()
-        lines = acquired_lines(mask)
+        sampling = buffer.plane_sampling
         problems = self.card.mismatch(
             matrix=tuple(buffer.kspace.shape[-2:]),
-            acceleration=len(lines) / max(int(lines.sum()), 1),
-            acs_lines=_n_central(lines),
-            sampling="lines",
+            acceleration=sampling.acceleration(),
+            acs_lines=sampling.central_lines(),  # they tell scale and contrast; calibration scanned apart does not
+            sampling="lines" if sampling.is_by_lines() else "samples",
         )
         if problems and self.outside_card == "refuse":
             raise Refusal("; ".join(problems))
@@ -73,19 +73,12 @@ class Network(Method):
 
     def given_noise(self, buffer: ReconBuffer, noise: Tensor) -> Reconstruction:
         """Make the image of a buffer that the network knows the like of; `noise` `(z,)` as of `noise_level`."""
-        kspace, mask = buffer.planes()
-        image = within_memory(self.card.name, self._on_planes, kspace, mask, maps_of(buffer), noise)
+        kspace, sampling = buffer.planes()
+        image = within_memory(self.card.name, self._on_planes, kspace, sampling, maps_of(buffer), noise)
         return Reconstruction(image, notes={"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]})
 
-    def _on_planes(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
-        return reconstruct.network(kspace, mask, csm, load_model(self.card, kspace.device), noise)
-
-
-def _n_central(lines: Tensor) -> int:
-    """Adjacent lines in the centre: what tells the network scale and contrast; calibration scanned apart does not."""
-    acquired = lines.tolist()
-    below, above = reversed(acquired[: len(acquired) // 2]), acquired[len(acquired) // 2 :]
-    return sum(1 for side in (below, above) for _ in takewhile(bool, side))
+    def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
+        return reconstruct.network(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
 
 
 @lru_cache(maxsize=64)
@@ -93,6 +86,6 @@ def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tup
     """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
     rng = torch.Generator().manual_seed(0)
     kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
-    mask = torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device)
+    sampling = Grid(torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device))
     csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
-    reconstruct.network(kspace, mask, csm, module)
+    reconstruct.network(kspace, sampling, csm, module)

@@ -11,7 +11,7 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
-from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
 from gadgets.scan import Encoding
@@ -51,11 +51,11 @@ class Raki(Method):
         self._networks.prepare(calibration)
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        kspace, mask = buffer.planes()
-        lines, network = acquired_lines(mask), self._networks.of(buffer)[0]
+        kspace, sampling = buffer.planes()
+        network = self._networks.of(buffer)[0]
         csm = None if buffer.csm is None else buffer.csm[0]
-        maps = {GFACTOR.name: GFactor(network, kspace, lines, csm)}
-        return Reconstruction(zero_filled(apply_raki(network, kspace, lines), csm), maps)
+        maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
+        return Reconstruction(zero_filled(apply_raki(network, kspace, sampling), csm), maps)
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
         """Fit one network for each slice (and z). Raises `TimeBudgetExceeded`."""

@@ -24,7 +24,7 @@ class Sense(Method):
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         csm = maps_of(buffer)
-        kspace, mask = buffer.planes()
+        kspace, sampling = buffer.planes()
         return Reconstruction(
-            sense(kspace, mask, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
+            sense(kspace, sampling, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
         )

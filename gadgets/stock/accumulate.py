@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-import ismrmrd
 from pydantic import BeforeValidator
 
 from gadgets.flags import is_calibration, is_calibration_only, is_noise, is_phase_correction
 from gadgets.gadget import Gadget, field
 from gadgets.items import Bucket
+from gadgets.mrd import ismrmrd
 
 Counter: TypeAlias = Literal[
     "kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast", "phase", "repetition", "set",

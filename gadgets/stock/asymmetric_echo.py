@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import ismrmrd
 import numpy as np
 
 from gadgets.flags import is_noise
 from gadgets.gadget import Gadget
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 
 

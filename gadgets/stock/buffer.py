@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import ismrmrd
-
 from gadgets import flags
 from gadgets.gadget import Gadget, field
 from gadgets.items import Bucket, ReconData
+from gadgets.mrd import ismrmrd
 
 Dimension = Literal["average", "contrast", "phase", "repetition", "set", "segment", "slice", "none", ""]
 SPLIT = ("average", "contrast", "phase", "repetition", "set", "segment")

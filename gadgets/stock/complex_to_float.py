@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import ismrmrd
 import numpy as np
 
 from gadgets.gadget import Gadget
+from gadgets.mrd import ismrmrd
 from gadgets.stock.pixels import with_pixels
 
 PARTS = {

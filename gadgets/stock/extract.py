@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import ismrmrd
 import numpy as np
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, field
 from gadgets.images.series import PARTS
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from gadgets.stock.pixels import with_pixels
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import ismrmrd
 import numpy as np
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget, field
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from gadgets.stock.pixels import require_finite, with_pixels
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import ismrmrd
-
 from gadgets.gadget import Gadget
+from gadgets.mrd import ismrmrd
 
 
 @dataclass

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from typing import Annotated, ClassVar
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.flags import is_never_image, is_noise
 from gadgets.gadget import Gadget, field
 from gadgets.items import Aside
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.threads import single_thread
 from kband_core.whitening import noise_covariance, whiten, whitening_matrix

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ismrmrd
 import numpy as np
 
 from gadgets.errors import ScanError
+from gadgets.mrd import ismrmrd
 
 
 def with_pixels(image: ismrmrd.Image, pixels: np.ndarray, **header: int) -> ismrmrd.Image:

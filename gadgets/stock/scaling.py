@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import ismrmrd
 import numpy as np
 
 from gadgets.gadget import Gadget, field
+from gadgets.mrd import ismrmrd
 from gadgets.stock.pixels import require_finite, with_pixels
 
 log = logging.getLogger(__name__)

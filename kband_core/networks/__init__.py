@@ -1,7 +1,7 @@
 """Trained networks, one paper per file, built by name; and those of other packages, found by their entry points.
 
-Each takes k-space `(b, coil, ky, kx)`, `mask` `(b, ky, kx)` or `(b, ky, 1)`, `csm` `(b, set, coil, y, x)` and `noise`
-`(b,)`, all scaled by `kband_core.scaling`, and returns images `(b, set, y, x)`.
+Each takes k-space `(b, coil, ky, kx)`, the encoding operator that it was measured by, and `noise` `(b,)`, scaled by
+`kband_core.scaling`, and returns images `(b, set, y, x)`.
 
 A package offers networks in the entry point group `kband.networks`. They are code that a site has installed: whoever
 sends a scan names a model, the model's card in a folder of the site names the network, and neither can bring code.

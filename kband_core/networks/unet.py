@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from kband_core.device import in_bfloat16
 from kband_core.networks.blocks import to_channels, to_complex
-from kband_core.operators import Sense
+from kband_core.operators import EncodingOperator
 
 
 class UNet(nn.Module):
@@ -27,9 +27,9 @@ class UNet(nn.Module):
         self.merge = nn.ModuleList(_twice(2 * w, w) for w in widths[:-1])
         self.tail = nn.Conv2d(channels, 2, 1)
 
-    def forward(self, kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
         """Reconstruct `(b, coil, ky, kx)` to `(b, set, y, x)`; sets are treated one by one."""
-        image = Sense(csm, mask).adjoint(kspace)
+        image = operator.adjoint(kspace)
         with in_bfloat16(image.device, self.bf16):
             change = self._change(to_channels(image.flatten(0, 1)))
         return image + to_complex(change).view_as(image)

@@ -10,12 +10,13 @@ from kband_core.fourier import to_image
 from kband_core.raki.gfactor_checks import autodiff_variance
 from kband_core.raki.gfactor_gram import Linearisation, noise_matrix
 from kband_core.raki.gfactor_lines import Filler, as_network, fill_lines, noise_factor
+from kband_core.sampling import Grid
 
 
 def gfactor_map(
     filler: Filler,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     *,
     combination: Tensor | None = None,
     covariance: Tensor | None = None,
@@ -29,8 +30,8 @@ def gfactor_map(
     any reconstruction. Published GRAPPA formulas divide by R instead, as they let noise enter all lines; both are
     Breuer's g. R is that of the grid, also where calibration lines are in the image and lower g.
 
-    filler, kspace `(..., coil, ky, kx)` and mask_lines `(ky,)` as for the reconstruction: calibration lines are in the
-    image if the mask has them. combination p as of `real_combination`. covariance Σ `(coil, coil)`, by default that of
+    filler, kspace `(..., coil, ky, kx)` and sampling as for the reconstruction: calibration lines are in the image if
+    the sampling has them. combination p as of `real_combination`. covariance Σ `(coil, coil)`, by default that of
     whitened data. Returns `(..., y, x)`, 0 where p is.
 
     linearisation: "frozen" as published, through activation masks that noise does not move; "widely_linear" through the
@@ -38,8 +39,8 @@ def gfactor_map(
 
     Breuer et al., MRM 62:739 (2009); Dawood et al., arXiv 2402.17410.
     """
-    combination = real_combination(filler, kspace, mask_lines, combination)
-    network, problem = as_network(filler), (filler, kspace, mask_lines)
+    combination = real_combination(filler, kspace, sampling, combination)
+    network, problem = as_network(filler), (filler, kspace, sampling)
     variance = noise_matrix(*problem, covariance=covariance, linearisation=linearisation).variance(combination)
     if linearisation == "widely_linear" and network.slope != 1:
         pixels = unturned_pixels(kspace.shape[-2:], network.acceleration)
@@ -49,16 +50,16 @@ def gfactor_map(
     return gfactor_of(variance, combination, network.acceleration, covariance=covariance)
 
 
-def real_combination(filler: Filler, kspace: Tensor, mask_lines: Tensor, combination: Tensor | None = None) -> Tensor:
+def real_combination(filler: Filler, kspace: Tensor, sampling: Grid, combination: Tensor | None = None) -> Tensor:
     """Weights p `(..., coil, y, x)` that make Σ_j p_j I_j real, so that noise along the real axis is a magnitude's.
 
     `combination`, turned pixel by pixel: conj(csm), say; by default that of root sum of squares, conj(I_j)/RSS.
     """
-    lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
+    lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(sampling.lines(), "ky"))
     n_coils = as_network(filler).n_coils
     if lengths["coil"] != n_coils:
         raise ValueError(f"gfactor_map: kspace has {lengths['coil']} coils, but the weights are for {n_coils}")
-    images = to_image(fill_lines(filler, kspace, mask_lines))
+    images = to_image(fill_lines(filler, kspace, sampling))
     if combination is None:
         combination = images.conj() / _positive(torch.linalg.vector_norm(images, dim=-3, keepdim=True))
     else:

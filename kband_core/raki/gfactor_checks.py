@@ -12,6 +12,7 @@ from kband_core.raki.gfactor_gram import Linearisation
 from kband_core.raki.gfactor_lines import Filler, as_network, fill_lines, noise_factor, noise_paths
 from kband_core.raki.image_space import freeze
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 LARGEST_BATCH = 1 << 23  # complex numbers of k-space for which all layers are kept at once
 
@@ -19,7 +20,7 @@ LARGEST_BATCH = 1 << 23  # complex numbers of k-space for which all layers are k
 def autodiff_variance(
     filler: Filler,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     combination: Tensor,
     *,
     covariance: Tensor | None = None,
@@ -38,19 +39,19 @@ def autodiff_variance(
     kspace = _one_per_network(filler, kspace)
     factor = noise_factor(covariance, kspace)
     if linearisation == "frozen" and isinstance(filler, RakiNetwork):
-        lines = noise_paths(filler, mask_lines, wraps=True).acquired(kspace, filler.acceleration)
+        lines = noise_paths(filler, sampling, wraps=True).acquired(kspace, filler.acceleration)
         filler = freeze(filler, lines)
     wanted = torch.cartesian_prod(torch.arange(shape[0]), torch.arange(shape[1])) if pixels is None else pixels
     variances = []
     with torch.enable_grad():
         source = kspace.detach().requires_grad_()
-        filled = fill_lines(filler, source, mask_lines)
+        filled = fill_lines(filler, source, sampling)
         for some in wanted.to(kspace.device).split(max(1, LARGEST_BATCH // (filled.numel() * _width(filler)))):
             chosen = torch.zeros(len(some), *[1] * (filled.ndim - 2), *shape, dtype=kspace.dtype, device=kspace.device)
             chosen[(torch.arange(len(some)), *[0] * (filled.ndim - 2), some[:, 0], some[:, 1])] = 1
             cotangents = to_kspace(chosen * combination.conj()).expand(-1, *filled.shape)
             (gradient,) = torch.autograd.grad(filled, source, cotangents, retain_graph=True, is_grads_batched=True)
-            measured = gradient[..., mask_lines.to(gradient.device), :].flatten(-2)
+            measured = gradient[..., sampling.lines().to(gradient.device), :].flatten(-2)
             variances.append((factor.mH @ measured).abs().square().sum((-2, -1)))
     variance = torch.cat(variances).movedim(0, -1)
     return variance.unflatten(-1, shape) if pixels is None else variance
@@ -59,7 +60,7 @@ def autodiff_variance(
 def monte_carlo_variance(
     filler: Filler,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     combination: Tensor,
     *,
     rng: torch.Generator,
@@ -77,8 +78,8 @@ def monte_carlo_variance(
     """
     kspace = _one_per_network(filler, kspace)
     factor = noise_factor(covariance, kspace) * noise_scale
-    fill = partial(fill_lines, filler, mask_lines=mask_lines)
-    measured = mask_lines[:, None].to(kspace.device)
+    fill = partial(fill_lines, filler, sampling=sampling)
+    measured = sampling.lines()[:, None].to(kspace.device)
     clean = fill(kspace)
     total = square = 0.0
     for some in torch.arange(n_replicas).split(max(1, LARGEST_BATCH // (clean.numel() * _width(filler)))):

@@ -13,6 +13,7 @@ from kband_core.raki.gfactor_lines import Filler, NoisePaths, as_network, noise_
 from kband_core.raki.gfactor_rows import LARGEST_BLOCK, gram_by_lags, gram_by_rows
 from kband_core.raki.image_space import activation_masks, centred_taps, pixel_angles, tap_phases
 from kband_core.raki.network import RakiNetwork
+from kband_core.sampling import Grid
 
 Linearisation = Literal["frozen", "widely_linear"]
 
@@ -44,7 +45,7 @@ class NoiseMatrix:
 def noise_matrix(
     filler: Filler,
     kspace: Tensor,
-    mask_lines: Tensor,
+    sampling: Grid,
     *,
     covariance: Tensor | None = None,
     linearisation: Linearisation = "frozen",
@@ -67,7 +68,7 @@ def noise_matrix(
     dz → α dz + β dz*, of which both parts add their noise.
     """
     network = as_network(filler)
-    paths = noise_paths(network, mask_lines, wraps=isinstance(filler, RakiNetwork))
+    paths = noise_paths(network, sampling, wraps=isinstance(filler, RakiNetwork))
     hidden, linear = _split(network)
     lines = paths.acquired(kspace, network.acceleration)
     derivatives = _derivatives(network, lines, linearisation)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.sampling import grid_ends
+from kband_core.sampling import Grid
 from kband_core.whitening import whitening_matrix
 
 Filler = RakiNetwork | GrappaKernel  # what fills the missing lines
@@ -55,14 +55,14 @@ class NoisePaths:
         return lines
 
 
-def noise_paths(network: RakiNetwork, mask_lines: Tensor, *, wraps: bool) -> NoisePaths:
+def noise_paths(network: RakiNetwork, sampling: Grid, *, wraps: bool) -> NoisePaths:
     """Follow the noise of every acquired line through `apply_raki`, which `wraps` around, or `apply_grappa`.
 
     A shift of P lines is none, P the number of lines: shifts are taken modulo P, to the nearest.
     """
-    acceleration, mask = network.acceleration, mask_lines.cpu()
+    acceleration, mask = network.acceleration, sampling.lines().cpu()
     n_lines = len(mask)
-    first, last = grid_ends("gfactor_map", mask, acceleration)
+    first, last = sampling.uniform_ends("gfactor_map", acceleration)
     start, n_groups = first % acceleration, -(-n_lines // acceleration)
     lines = torch.arange(max(first - acceleration + 1, 0), min(last + acceleration, n_lines))
     lines = lines[~mask[lines]]
@@ -91,10 +91,10 @@ def as_network(filler: Filler) -> RakiNetwork:
     return RakiNetwork((weights,), slope=1.0, acceleration=filler.acceleration)
 
 
-def fill_lines(filler: Filler, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def fill_lines(filler: Filler, kspace: Tensor, sampling: Grid) -> Tensor:
     """Fill the missing lines of `(..., coil, ky, kx)` with a network or with GRAPPA."""
     fill = apply_raki if isinstance(filler, RakiNetwork) else apply_grappa
-    return fill(filler, kspace, mask_lines)
+    return fill(filler, kspace, sampling)
 
 
 def noise_factor(covariance: Tensor | None, kspace: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import leaky_relu
 
 from kband_core.axes import check_axes, check_finite
 from kband_core.footprint import circular_columns
-from kband_core.sampling import grid_ends
+from kband_core.sampling import Grid
 
 
 @dataclass(frozen=True)
@@ -101,22 +101,23 @@ def convolve(lines: Tensor, weights: Tensor) -> Tensor:
     return (weights.flatten(-3) @ columns).unflatten(-1, lines.shape[-2:])
 
 
-def apply_raki(network: RakiNetwork, kspace: Tensor, mask_lines: Tensor) -> Tensor:
+def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
     """Fill every missing line between the acquired ones, and the gap beyond the first and the last of them.
 
-    Measured lines are kept, those of the ACS too; a mask without the ACS has them predicted instead. Lines further out
-    than one gap stay as they are, so partial Fourier sampling remains partial. Lines of the R grid that were not
+    Measured lines are kept, those of the ACS too; a sampling without the ACS has them predicted instead. Lines further
+    out than one gap stay as they are, so partial Fourier sampling remains partial. Lines of the R grid that were not
     measured count as zero; where ky is not a multiple of R, lines of zeros complete it.
 
-    kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; mask_lines `(ky,)`
-    bool: every R-th line, from any first line, plus any others.
+    kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; sampling: every R-th
+    line, from any first line, plus any others.
     """
-    lengths = check_axes(kspace=(kspace, "... coil ky kx"), mask_lines=(mask_lines, "ky"))
+    mask = sampling.lines().cpu()
+    lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != network.n_coils:
         raise ValueError(f"apply_raki: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
     check_finite("apply_raki", kspace)
-    acceleration, mask = network.acceleration, mask_lines.cpu()
-    first, last = grid_ends("apply_raki", mask, acceleration)
+    acceleration = network.acceleration
+    first, last = sampling.uniform_ends("apply_raki", acceleration)
     start, n_groups = first % acceleration, -(-lengths["ky"] // acceleration)
 
     grid = kspace.new_zeros(*kspace.shape[:-2], n_groups, lengths["kx"])

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from kband_core.bands import band_mask
+from kband_core.sampling import Grid
 
 MOST_UNEVEN = 0.1  # of the further end; partial Fourier leaves out a quarter of one half of k-space and more
 
 
 @dataclass(frozen=True)
 class Acquired:
-    """`mask` `(ky, kx)` or `(ky, 1)`, of k-space of `shape`; `band`, if it is one: its acceleration and angle."""
+    """`sampling` of one plane of k-space of `shape`; `band`, if it is one: its acceleration and angle."""
 
-    mask: Tensor
+    sampling: Grid
     shape: tuple[int, int]
     band: tuple[float, float] | None = None
 
     @property
     def is_gapless(self) -> bool:
         """Whether no line was left out yet: those acquired have no gap, and zeros beyond their ends are padding."""
-        return _fills_a_rectangle(self.full_extent().mask)
+        return _fills_a_rectangle(self.full_extent().sampling)
 
     @property
     def has_reference(self) -> bool:
@@ -31,11 +31,11 @@ class Acquired:
 
         Of a band, and where one end lacks much more than the other (partial Fourier), it is not.
         """
-        if bool(self.mask.all()):
+        if self.sampling.is_complete():
             return True
-        if self.band is not None or not _fills_a_rectangle(self.mask):
+        if self.band is not None or not _fills_a_rectangle(self.sampling):
             return False
-        return all(_is_even(self.mask.any(dim)) for dim in (-1, -2))
+        return all(_is_even(self.sampling.mask.any(dim)) for dim in (-1, -2))
 
     def full_extent(self) -> Acquired:
         """Undo the limits of the band: what a scan of the same lines would have acquired over all of k-space.
@@ -44,31 +44,13 @@ class Acquired:
         """
         if self.band is None:
             return self
-        crossed = band_mask(self.shape, *self.band).to(self.mask.device).any(-1)
-        return Acquired((self.mask.any(-1) | ~crossed)[:, None], self.shape)
-
-    def is_by_lines(self) -> bool:
-        """Whether whole lines were acquired, of the same extent along the readout."""
-        return bool(torch.equal(self.mask, self.mask.any(-1, keepdim=True) & self.mask.any(-2, keepdim=True)))
-
-    def acceleration(self) -> float:
-        """Return all lines over those acquired; where these differ in extent, all samples over those acquired."""
-        acquired = self.mask.any(-1) if self.is_by_lines() else self.mask
-        return acquired.numel() / max(int(acquired.sum()), 1)
-
-    def central_lines(self, most: int) -> int:
-        """Count the adjacent lines around the centre of k-space, of a block of `most` there."""
-        line = self.mask[:, self.mask.shape[-1] // 2]
-        centre = len(line) // 2
-        below, above = line[:centre].flip(0)[: most // 2], line[centre:][: most - most // 2]
-        return sum(int(side.cumprod(0).sum()) for side in (below, above))
+        lines = self.sampling.lines()
+        crossed = band_mask(self.shape, *self.band).to(lines.device).any(-1)
+        return Acquired(Grid((lines | ~crossed)[:, None]), self.shape)
 
 
-def _fills_a_rectangle(mask: Tensor) -> bool:
-    rows, columns = mask.any(-1), mask.any(-2)
-    if not (_is_run(rows) and _is_run(columns)):
-        return False
-    return bool(torch.equal(mask, rows[:, None] & columns))
+def _fills_a_rectangle(sampling: Grid) -> bool:
+    return sampling.is_by_lines() and all(_is_run(sampling.mask.any(dim)) for dim in (-1, -2))
 
 
 def _is_run(acquired: Tensor) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from kband_core.sampling import Grid
 from kband_core.threads import single_thread
 from kband_core.training.example import Example
 from kband_core.training.recipe import SupervisionRecipe
@@ -51,13 +52,15 @@ class Batches(Dataset[Any]):
 
 def stack(examples: list[Example]) -> Example:
     """Give examples of one shape a leading batch axis."""
-    names = [field.name for field in fields(examples[0])]
-    return type(examples[0])(**{name: torch.stack([getattr(one, name) for one in examples]) for name in names})
+    masks = torch.stack([one.sampling.mask for one in examples])
+    names = [field.name for field in fields(Example) if field.name != "sampling"]
+    arrays = {name: torch.stack([getattr(one, name) for one in examples]) for name in names}
+    return Example(sampling=Grid(masks), **arrays)
 
 
 def to_device(example: Example, device: torch.device) -> Example:
     """Move an example to a device."""
-    return type(example)(**{field.name: getattr(example, field.name).to(device) for field in fields(example)})
+    return Example(**{field.name: getattr(example, field.name).to(device) for field in fields(Example)})
 
 
 def load(batches: Batches, first_step: int, n_steps: int, *, n_workers: int) -> Iterator[Example]:

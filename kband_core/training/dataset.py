@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.finished_file import finished
+from kband_core.sampling import Grid
 from kband_core.training.acquired import Acquired
 
 FORMAT, VERSION = "kband planes", 1
@@ -67,7 +68,7 @@ class Plane:
     def acquired(self) -> Acquired:
         """What was acquired."""
         band = None if self.angle is None else (self.band_acceleration, self.angle)
-        return Acquired(self.mask, tuple(self.kspace.shape[-2:]), band)
+        return Acquired(Grid(self.mask), tuple(self.kspace.shape[-2:]), band)
 
 
 class PlaneWriter:
@@ -159,14 +160,14 @@ class PlaneFile(Sequence[Plane]):
         with self._reading(f"plane {name}"):
             group = self._file["planes"][name]
             band = tuple(float(group.attrs[key]) for key in BAND) if "angle" in group.attrs else None
-            return Acquired(_tensor(group, "mask"), tuple(self.shapes[index][0][-2:]), band)
+            return Acquired(Grid(_tensor(group, "mask")), tuple(self.shapes[index][0][-2:]), band)
 
     def digest(self) -> str:
         """Tell files apart by whose planes they hold, in which order, and what was acquired of them; not by place."""
         content = hashlib.sha256(repr((self.subjects, self.shapes)).encode())
         for index in range(len(self)):
             acquired = self.acquired(index)
-            content.update(repr(acquired.band).encode() + acquired.mask.numpy().tobytes())
+            content.update(repr(acquired.band).encode() + acquired.sampling.mask.numpy().tobytes())
         return content.hexdigest()
 
     @property

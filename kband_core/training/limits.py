@@ -8,10 +8,12 @@ from typing import Literal
 
 import torch
 
+from kband_core.sampling import Grid
 from kband_core.training.acquired import Acquired
 from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
-from kband_core.training.supervised import Supervision
+from kband_core.training.supervision import Supervision
+from kband_core.training.undersampling import Undersampling
 
 TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole
 N_DRAWS = 4  # at each end of a range of accelerations
@@ -33,9 +35,9 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
     that alone where the supervision takes such planes as they are.
     """
     supervise, parts = recipe.supervision.build(), []
-    incomplete = [each for each in material.acquired if not each.mask.all()]
+    incomplete = [each for each in material.acquired if not each.sampling.is_complete()]
     if len(incomplete) < max(len(material.acquired), 1):
-        parts.append(_of_full_planes(supervise, material.matrix[0]))
+        parts.append(_of_full_planes(supervise.undersampling, material.matrix[0]))
     parts += _of_incomplete_planes(supervise, incomplete)
     slowest, fastest = min(part.acceleration[0] for part in parts), max(part.acceleration[1] for part in parts)
     return {
@@ -47,43 +49,38 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
     }
 
 
-def _of_full_planes(supervise: Supervision, n_lines: int) -> _Covered:
-    slowest, fastest = _range(supervise.line_acceleration)
-    fewest_acs, most_acs = _range(supervise.acs_lines)
-    if supervise.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
+def _of_full_planes(drawn: Undersampling, n_lines: int) -> _Covered:
+    slowest, fastest = drawn.accelerations
+    fewest_acs, most_acs = drawn.acs_numbers
+    if drawn.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
         grid = round(slowest)
         slowest = 1 / (1 / grid + (1 - 1 / grid) * min(most_acs / n_lines, 1))
-    return _Covered((slowest, fastest), fewest_acs, _sampling(supervise.sampling != "poisson"))
+    return _Covered((slowest, fastest), fewest_acs, _sampling(drawn.sampling != "poisson"))
 
 
 def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) -> Iterator[_Covered]:
-    fewest_acs, _ = _range(supervise.acs_lines)
-    drawn: dict[tuple[int, int], list[torch.Tensor]] = {}
+    undersampling = supervise.undersampling
+    fewest_acs, _ = undersampling.acs_numbers
+    drawn: dict[tuple[int, int], list[Grid]] = {}
     for plane in planes:
         if not supervise.draws_from(plane):
-            alone = plane.acceleration()
-            n_central = plane.central_lines(most=plane.shape[0])
-            yield _Covered((alone, alone), n_central, _sampling(plane.is_by_lines()))
+            alone = plane.sampling.acceleration()
+            yield _Covered((alone, alone), plane.sampling.central_lines(), _sampling(plane.sampling.is_by_lines()))
             continue
         if plane.shape not in drawn:
-            drawn[plane.shape] = _draws(supervise, plane.shape)
-        seen = [replace(plane, mask=lines & plane.mask) for lines in drawn[plane.shape]]
-        accelerations = [each.acceleration() for each in seen]
+            drawn[plane.shape] = _draws(undersampling, plane.shape)
+        accelerations = [grid.within(plane.sampling.mask).acceleration() for grid in drawn[plane.shape]]
         yield _Covered(
-            (min(accelerations), max(accelerations)), plane.central_lines(most=fewest_acs),
-            _sampling(supervise.sampling != "poisson"),
+            (min(accelerations), max(accelerations)), plane.sampling.central_lines(most=fewest_acs),
+            _sampling(undersampling.sampling != "poisson"),
         )  # fmt: skip
 
 
-def _draws(supervise: Supervision, shape: tuple[int, int]) -> list[torch.Tensor]:
+def _draws(undersampling: Undersampling, shape: tuple[int, int]) -> list[Grid]:
     rng = torch.Generator().manual_seed(0)
-    ends = [replace(supervise, line_acceleration=end) for end in _range(supervise.line_acceleration)]
+    ends = [replace(undersampling, line_acceleration=end) for end in undersampling.accelerations]
     return [end.draw(shape, rng) for end in ends for _ in range(N_DRAWS)]
 
 
 def _sampling(is_by_lines: bool) -> Literal["lines", "samples"]:
     return "lines" if is_by_lines else "samples"
-
-
-def _range(value: float | Sequence[float]) -> tuple[float, float]:
-    return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)

@@ -74,10 +74,7 @@ class SupervisionRecipe(_Section):
 
     def full_extent(self) -> Supervision:
         """Make the supervision by all samples that draws its lines in the same way: what images are judged on."""
-        trained = self.build()
-        return Supervised(
-            line_acceleration=trained.line_acceleration, acs_lines=trained.acs_lines, sampling=trained.sampling
-        )
+        return Supervised(undersampling=self.build().undersampling)
 
 
 class ProceduralRecipe(_Section):

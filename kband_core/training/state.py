@@ -90,8 +90,8 @@ def take_step(
     """
     network, optimiser = state.network, state.optimiser
     optimiser.zero_grad(set_to_none=True)
-    image = network(example.kspace, example.mask, example.csm, example.noise)
-    loss = supervise.loss(image, example.csm, example.target, example.weight)
+    image = network(example.kspace, example.operator(), example.noise)
+    loss = supervise.loss(image, example.target_operator(), example.target, example.weight)
     loss.backward()
     wish = torch.full_like(loss, float(stop))
     loss, wish = processes.average_gradients(network, loss.detach(), wish.detach())

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
-from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
+from kband_core.patterns import equispaced_lines, poisson_disc, variable_density_lines
+from kband_core.sampling import Grid
 
 Sampling = Literal["lines", "equispaced", "mixed", "poisson"]
 
@@ -30,8 +30,7 @@ class Undersampling:
     sampling: Sampling = "lines"
 
     def __post_init__(self) -> None:
-        for name in ("line_acceleration", "acs_lines"):
-            low, high = _range(getattr(self, name))
+        for name, (low, high) in (("line_acceleration", self.accelerations), ("acs_lines", self.acs_numbers)):
             if not 1 <= low <= high:
                 raise ValueError(f"{name}: {low:g} to {high:g}, but at least 1 and a rising range needed")
         if self.sampling not in get_args(Sampling):
@@ -39,27 +38,37 @@ class Undersampling:
         if self.sampling == "poisson" and find_spec("sigpy") is None:
             raise ValueError("sampling: SigPy draws 'poisson' and is missing; pip install kband[train]")
 
-    def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-        """Draw what is acquired of k-space of `shape`: bool `(ky, 1)`, or `(ky, kx)` of a Poisson disc.
+    @property
+    def accelerations(self) -> tuple[float, float]:
+        """The lowest and the highest acceleration that is drawn."""
+        return _range(self.line_acceleration)
+
+    @property
+    def acs_numbers(self) -> tuple[int, int]:
+        """The fewest and the most ACS lines that are drawn."""
+        return _range(self.acs_lines)
+
+    def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Grid:
+        """Draw what is acquired of k-space of `shape`: lines, or samples of a Poisson disc.
 
         Raises `ValueError` if there is no room for the fewest ACS lines.
         """
-        low, high = _range(self.line_acceleration)
+        low, high = self.accelerations
         acceleration = low + (high - low) * torch.rand((), dtype=torch.float64, generator=rng).item()
         pattern = self.sampling
         if pattern == "mixed":
             pattern = ("lines", "equispaced")[torch.randint(2, (), generator=rng)]
         room = math.sqrt(math.prod(shape) / acceleration) if pattern == "poisson" else shape[0] / acceleration
-        fewest, most = _range(self.acs_lines)
+        fewest, most = self.acs_numbers
         most = max(fewest, min(most, math.floor(room)))  # too many for k-space: the pattern below says so itself
         acs = int(torch.randint(fewest, most + 1, (), generator=rng))
         if pattern == "poisson":
             return poisson_disc(shape, acceleration, acs=(acs, acs), rng=rng)
         if pattern == "lines":
-            return variable_density_lines(shape[0], acceleration, acs_lines=acs, rng=rng)[:, None]
+            return variable_density_lines(shape[0], acceleration, acs_lines=acs, rng=rng)
         step = round(acceleration)
         offset = int(torch.randint(step, (), generator=rng))
-        return equispaced_lines(shape[0], step, acs_lines=acs, offset=offset)[:, None]
+        return equispaced_lines(shape[0], step, acs_lines=acs, offset=offset)
 
 
 def _range(value: float | Sequence[float]) -> tuple[float, float]:

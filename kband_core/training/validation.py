@@ -47,7 +47,7 @@ class Validation:
         for number in range(processes.rank, len(self._indices), processes.n_ranks):
             example = to_device(stack([self._example(number)]), processes.device)
             with torch.no_grad():
-                image = network(example.kspace, example.mask, example.csm, example.noise)
+                image = network(example.kspace, example.operator(), example.noise)
                 figures = self._figures(image, example)
             total += torch.stack([*figures, torch.ones((), device=total.device)]).double()
         *sums, n = processes.sum(total).tolist()
@@ -64,7 +64,7 @@ class Validation:
 
     def _figures(self, image: Tensor, example: Example) -> list[Tensor]:
         if not self.has_reference:
-            return [self._supervise.loss(image, example.csm, example.target, example.weight)]
+            return [self._supervise.loss(image, example.target_operator(), example.target, example.weight)]
         magnitude = merge_sets(image).abs()
         reference = zero_filled(example.target, example.csm).abs()
         return [figure(magnitude, reference).mean() for figure in (nmse, psnr, ssim)]

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
-import ismrmrd
-
 from gadgets.errors import PipelineError
 from gadgets.foreign import foreign_names
 from gadgets.gadget import REGISTRY, Gadget, gadget_class
 from gadgets.items import ReconData
+from gadgets.mrd import ismrmrd
 from pipelines.chain.chain import Chain, External, Node, resolve
 from pipelines.chain.pipeline import ending_problem, neighbour_problem
 from pipelines.chain.xml import read_chain

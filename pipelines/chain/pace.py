@@ -7,8 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-import ismrmrd
-
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 
 log = logging.getLogger(__name__)

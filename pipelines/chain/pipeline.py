@@ -6,12 +6,11 @@ import itertools
 import re
 from pathlib import Path
 
-import ismrmrd
-
 import gadgets  # noqa: F401 - registers every gadget
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, gadget_class
 from gadgets.items import Aside
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, resolve
 from pipelines.chain.xml import read_chain

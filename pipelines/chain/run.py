@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
-import ismrmrd
-
 from gadgets.items import ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.clock import Clock
 from pipelines.chain.pipeline import Pipeline

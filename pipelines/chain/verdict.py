@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import ismrmrd
+from gadgets.mrd import ismrmrd
 
 
 @dataclass

@@ -109,7 +109,7 @@ class _Made:
         self.n_planes += 1
         self.subjects.add(plane.subject)
         self.matrices.add(f"{' × '.join(map(str, matrix))} of {n_coils} coils")
-        self.accelerations.add(plane.mask.numel() / int(plane.mask.sum()))
+        self.accelerations.add(plane.acquired.sampling.acceleration())
 
     def __str__(self) -> str:
         lowest, highest = min(self.accelerations), max(self.accelerations)

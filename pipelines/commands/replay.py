@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import ismrmrd
 from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pace import paced, repetition_ms

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gadgets.gadget import Gadget
-from gadgets.items import Calibration, ReconBuffer, acquired_lines
+from gadgets.items import Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.recon.combination import CoilCombination, has_all_lines
 from gadgets.recon.grappa_recon import GrappaRecon
@@ -145,7 +145,7 @@ def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _Ze
 def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:
     for buffer in items:
         for index in np.ndindex(buffer.headers.shape) if isinstance(buffer, ReconBuffer) else ():
-            n_acquired = int(acquired_lines(buffer.single(index).planes()[1]).sum())
+            n_acquired = int(buffer.single(index).plane_sampling.lines().sum())
             if n_acquired < buffer.kspace.shape[-2]:
                 raise ValueError(f"{n_acquired} of {buffer.kspace.shape[-2]} lines were acquired; a full scan needed")
 

@@ -63,7 +63,7 @@ def undersample(header_xml: str, undersampling: Undersampling, *, rng: torch.Gen
         if encoding.acceleration[0] > 1:
             raise ValueError(f"the scan is {encoding.acceleration[0]}-fold accelerated already; a full one needed")
         n_rows = encoding.encoded_matrix[1]
-        acquired = undersampling.draw((n_rows, 1), rng)[:, 0].numpy()
+        acquired = undersampling.draw((n_rows, 1), rng).lines().numpy()
         first = n_rows // 2 - undersampling.acs_lines // 2
         acs = np.zeros(n_rows, bool)
         acs[first : first + undersampling.acs_lines] = True

@@ -6,8 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import ismrmrd
-
+from gadgets.mrd import ismrmrd
 from pipelines.files.mrd_file import ImageFile
 
 

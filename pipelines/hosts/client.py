@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import ismrmrd
-
 from gadgets.errors import PipelineError, ScanError
+from gadgets.mrd import ismrmrd
 from pipelines.chain.verdict import Verdict
 from pipelines.hosts.images_due import ImagesDue
 from pipelines.protocol.framing import CLOSE, Id, Message

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ismrmrd
-
 from gadgets import flags
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 
 

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ismrmrd
-
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ImageArray, ReconData
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.pump import pump

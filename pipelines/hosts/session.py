@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import ismrmrd
 import structlog
 
 from gadgets.errors import PipelineError
 from gadgets.items import Aside
+from gadgets.mrd import ismrmrd
 from pipelines.chain.verdict import Verdict
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.events import Arrived, Began, Ended, Event, Facts, Failed, ImageSent, Opened, Told

@@ -103,16 +103,17 @@ def _warm_up() -> None:
     from kband_core.grappa import calibrate_grappa
     from kband_core.models import load_model
     from kband_core.reconstruct import network, sense
+    from kband_core.sampling import Grid
 
     kspace = torch.randn(4, 32, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     try:
         kspace = kspace.to(choose_device("auto"))
-        mask = torch.ones(32, 1, dtype=torch.bool, device=kspace.device)
+        sampling = Grid(torch.ones(32, 1, dtype=torch.bool, device=kspace.device))
         csm = espirit_maps(kspace[:, 4:-4], (32, 32))
         calibrate_grappa(kspace[:, 4:-4], 2)
-        sense(kspace, mask, csm, regularisation=0.01, n_iterations=2)
+        sense(kspace, sampling, csm, regularisation=0.01, n_iterations=2)
         for model in _models():
-            network(kspace[None], mask[None], csm[None], load_model(model, kspace.device))
+            network(kspace[None], sampling, csm[None], load_model(model, kspace.device))
     except (ValueError, RuntimeError) as error:  # no such model, a full GPU: scans that need it say so
         log.warning("warming up: %s", error)
 

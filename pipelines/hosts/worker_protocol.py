@@ -6,9 +6,8 @@ import base64
 import dataclasses
 import json
 
-import ismrmrd
-
 from gadgets.items import Aside
+from gadgets.mrd import ismrmrd
 from pipelines.hosts.events import Facts
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message, text_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from functools import cache
 
-import ismrmrd
-
 from gadgets.items import TrainingPlane
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run

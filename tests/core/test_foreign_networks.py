@@ -10,6 +10,7 @@ import yaml
 from kband_core.models import load_card, load_model, save_model
 from kband_core.networks import build
 from kband_core.reconstruct import network
+from kband_core.sampling import Grid
 from kband_core.training.recipe import parse_recipe
 from tests.tiny_models import FIELDS
 
@@ -45,8 +46,9 @@ def test_the_network_of_the_readme_reconstructs(gradient_net, rng):
     """It stands in no file of ours, and its settings are its own."""
     model = build("gradient_net", n_steps=2, channels=4)
     kspace = torch.randn(2, 3, 24, 20, dtype=torch.complex64, generator=rng)
-    mask, csm = torch.ones(1, 24, 1, dtype=torch.bool), torch.full((2, 1, 3, 24, 20), 3**-0.5, dtype=torch.complex64)
-    image = network(kspace, mask, csm, model)
+    everything = Grid(torch.ones(1, 24, 1, dtype=torch.bool))
+    csm = torch.full((2, 1, 3, 24, 20), 3**-0.5, dtype=torch.complex64)
+    image = network(kspace, everything, csm, model)
     assert image.shape == (2, 24, 20)
     assert torch.isfinite(torch.view_as_real(image)).all()
     with pytest.raises(ValueError, match="network gradient_net: no setting 'unrolls'; settings are n_steps, channels"):

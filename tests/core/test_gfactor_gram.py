@@ -1,5 +1,7 @@
 """The noise of a pixel: the fast form and the backward pass against the whole Jacobian."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
@@ -10,6 +12,7 @@ from kband_core.raki.gfactor_checks import autodiff_variance
 from kband_core.raki.gfactor_gram import noise_matrix
 from kband_core.raki.image_space import freeze
 from kband_core.raki.network import apply_raki
+from kband_core.sampling import Grid
 from tests.core.test_raki_image_space import complex_normal, network
 
 COILS, LINES, SAMPLES, ACCELERATION = 3, 15, 9, 3
@@ -22,16 +25,17 @@ def covariance_of(n_coils, rng):
 
 def sampling(n_lines, acceleration, *, offset=0, acs=(0, 0)):
     lines = torch.arange(n_lines)
-    return (lines % acceleration == offset) | ((lines >= acs[0]) & (lines < acs[1]))
+    return Grid(((lines % acceleration == offset) | ((lines >= acs[0]) & (lines < acs[1])))[:, None])
 
 
-def whole_jacobian(fill, kspace, mask, combination):
+def whole_jacobian(fill, kspace, lines, combination):
     """J₁, J₂ `(pixel, coil, sample)` of the combined image by the measured samples n: e = J₁n + J₂n*."""
-    measured = kspace[:, mask]
+    rows = lines.lines()
+    measured = kspace[:, rows]
 
     def image(parts):
-        lines = kspace.index_copy(-2, mask.nonzero().flatten(), torch.view_as_complex(parts))
-        return torch.view_as_real((combination * to_image(fill(lines, mask))).sum(-3))
+        moved = kspace.index_copy(-2, rows.nonzero().flatten(), torch.view_as_complex(parts))
+        return torch.view_as_real((combination * to_image(fill(moved, lines))).sum(-3))
 
     derivative = jacobian(image, torch.view_as_real(measured).clone(), vectorize=True).movedim(2, -1)
     derivative = derivative.flatten(0, 1)  # (pixel, coil, line, kx, part in, part out)
@@ -68,33 +72,34 @@ def problem(case, rng, slope=0.5):
     case = dict(CASES[case])
     n_lines, samples = case.pop("n_lines", LINES), case.pop("samples", SAMPLES)
     acceleration = case.pop("acceleration", ACCELERATION)
-    mask = sampling(n_lines, acceleration, offset=case.pop("offset", 0), acs=case.pop("acs", (0, 0)))
-    kspace = complex_normal(COILS, n_lines, samples, rng=rng) * mask[:, None]
+    lines = sampling(n_lines, acceleration, offset=case.pop("offset", 0), acs=case.pop("acs", (0, 0)))
+    kspace = complex_normal(COILS, n_lines, samples, rng=rng) * lines.mask
     raki = network(rng, **{"widths": (6, 4)} | case, acceleration=acceleration, slope=slope)
-    return raki, kspace, mask, complex_normal(COILS, n_lines, samples, rng=rng)
+    return raki, kspace, lines, complex_normal(COILS, n_lines, samples, rng=rng)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("linearisation", ["frozen", "widely_linear"])
 def test_gram_equals_whole_jacobian(case, linearisation, rng):
     """J Σ Jᴴ without J: double precision rounding, with and without noise correlation between coils."""
-    raki, kspace, mask, combination = problem(case, rng)
+    raki, kspace, lines, combination = problem(case, rng)
     covariance = covariance_of(COILS, rng)
 
-    def fill(lines, mask):
-        start = int(mask.nonzero()[0]) % raki.acceleration
+    def fill(moved, lines):
+        rows = lines.lines()
+        start = int(rows.nonzero()[0]) % raki.acceleration
         if linearisation == "widely_linear":
-            return apply_raki(raki, lines, mask)
+            return apply_raki(raki, moved, lines)
         grid = kspace[:, start :: raki.acceleration]
-        missing = -(-len(mask) // raki.acceleration) - grid.shape[-2]
-        return apply_raki(freeze(raki, torch.nn.functional.pad(grid, (0, 0, 0, missing))), lines, mask)
+        missing = -(-len(rows) // raki.acceleration) - grid.shape[-2]
+        return apply_raki(freeze(raki, torch.nn.functional.pad(grid, (0, 0, 0, missing))), moved, lines)
 
-    jacobians = whole_jacobian(fill, kspace, mask, combination)
+    jacobians = whole_jacobian(fill, kspace, lines, combination)
     for sigma in (covariance, None):
         expected, _ = noise_powers(
             jacobians, torch.eye(COILS).to(kspace) if sigma is None else sigma, kspace.shape[-2:]
         )
-        matrix = noise_matrix(raki, kspace, mask, covariance=sigma, linearisation=linearisation)
+        matrix = noise_matrix(raki, kspace, lines, covariance=sigma, linearisation=linearisation)
         torch.testing.assert_close(matrix.variance(combination), expected)
 
 
@@ -102,16 +107,16 @@ def test_gram_equals_whole_jacobian(case, linearisation, rng):
 @pytest.mark.parametrize("linearisation", ["frozen", "widely_linear"])
 def test_backward_passes_equal_whole_jacobian(case, linearisation, rng):
     """A backward pass gives one row of the Jacobian: twice the power along the real axis, double precision."""
-    raki, kspace, mask, combination = problem(case, rng)
+    raki, kspace, lines, combination = problem(case, rng)
     covariance = covariance_of(COILS, rng)
     frozen = freeze(raki, kspace[:, ::ACCELERATION])
     fill = {"frozen": frozen, "widely_linear": raki}[linearisation]
-    jacobians = whole_jacobian(lambda lines, mask: apply_raki(fill, lines, mask), kspace, mask, combination)
+    jacobians = whole_jacobian(partial(apply_raki, fill), kspace, lines, combination)
     _, expected = noise_powers(jacobians, covariance, kspace.shape[-2:])
     options = {"covariance": covariance, "linearisation": linearisation}
-    torch.testing.assert_close(autodiff_variance(raki, kspace, mask, combination, **options), expected)
+    torch.testing.assert_close(autodiff_variance(raki, kspace, lines, combination, **options), expected)
     some = torch.tensor([[2, 3], [7, 4]])
-    chosen = autodiff_variance(raki, kspace, mask, combination, pixels=some, **options)
+    chosen = autodiff_variance(raki, kspace, lines, combination, pixels=some, **options)
     torch.testing.assert_close(chosen, expected[some[:, 0], some[:, 1]])
 
 
@@ -124,22 +129,21 @@ def test_grappa_equals_whole_jacobian(source_lines, edges, rng):
     """
     n_lines, offset, acs, first = edges
     kernel = GrappaKernel(complex_normal(ACCELERATION - 1, COILS, COILS, source_lines, 1, rng=rng))
-    mask = sampling(n_lines, ACCELERATION, offset=offset, acs=acs)
-    mask[:first] = False
+    lines = sampling(n_lines, ACCELERATION, offset=offset, acs=acs).within(torch.arange(n_lines)[:, None] >= first)
     kspace, combination = complex_normal(2, COILS, n_lines, SAMPLES, rng=rng)
-    kspace = kspace * mask[:, None]
+    kspace = kspace * lines.mask
     covariance = covariance_of(COILS, rng)
-    jacobians = whole_jacobian(lambda lines, mask: apply_grappa(kernel, lines, mask), kspace, mask, combination)
+    jacobians = whole_jacobian(partial(apply_grappa, kernel), kspace, lines, combination)
     expected, same = noise_powers(jacobians, covariance, kspace.shape[-2:])
     torch.testing.assert_close(same, expected)
-    matrix = noise_matrix(kernel, kspace, mask, covariance=covariance)
+    matrix = noise_matrix(kernel, kspace, lines, covariance=covariance)
     torch.testing.assert_close(matrix.variance(combination), expected)
 
 
 def test_noise_matrix_serves_any_combination(rng):
     """V is Hermitian, without negative eigenvalues, and pᴴVp is the variance: double precision."""
-    raki, kspace, mask, combination = problem("fine grid smaller than the image", rng)
-    matrix = noise_matrix(raki, kspace, mask, linearisation="widely_linear")
+    raki, kspace, lines, combination = problem("fine grid smaller than the image", rng)
+    matrix = noise_matrix(raki, kspace, lines, linearisation="widely_linear")
     assert matrix.samples.shape[-2:] == (5, 17)
     full = interpolate(matrix.samples, kspace.shape[-2:])
     torch.testing.assert_close(full, full.conj().transpose(0, 1))

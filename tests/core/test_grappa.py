@@ -7,8 +7,9 @@ import torch
 
 from kband_core.fourier import to_kspace
 from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 from tests.laws import nmse
 
 
@@ -30,10 +31,10 @@ def head_slices(shape=(64, 48), n_coils=8):
 def test_harmonic_coils_are_filled_exactly(n_lines, acceleration, offset, source_lines, rng):
     """R harmonic coils hold every line between two acquired ones (SMASH): only single precision is lost."""
     kspace = harmonic_coils(acceleration, (n_lines, 12), rng)
-    mask = equispaced_lines(n_lines, acceleration, offset=offset)
-    grid = mask.nonzero().flatten()
+    sampling = equispaced_lines(n_lines, acceleration, offset=offset)
+    grid = sampling.lines().nonzero().flatten()
     kernel = calibrate_grappa(kspace, acceleration, kernel=(source_lines, 3), regularisation=1e-7)
-    filled = apply_grappa(kernel, kspace * mask[:, None], mask)
+    filled = apply_grappa(kernel, kspace * sampling.mask, sampling)
     between = slice(int(grid[0]), int(grid[-1]) + 1)
     assert nmse(filled[:, between], kspace[:, between]) < 1e-8
 
@@ -42,27 +43,27 @@ def test_harmonic_coils_are_filled_exactly(n_lines, acceleration, offset, source
 def test_head_is_reconstructed_from_every_rth_line(acceleration, tolerance):
     """Eight loops tell two or three folded pixels apart; what is left is the kernel's finite size."""
     kspace = head_slices()
-    mask = equispaced_lines(64, acceleration, acs_lines=24)
-    filled = apply_grappa(calibrate_grappa(kspace[..., 20:44, :], acceleration), kspace * mask[:, None], mask)
+    sampling = equispaced_lines(64, acceleration, acs_lines=24)
+    filled = apply_grappa(calibrate_grappa(kspace[..., 20:44, :], acceleration), kspace * sampling.mask, sampling)
     assert nmse(filled, kspace) < tolerance
-    assert nmse(filled, kspace) < nmse(kspace * mask[:, None], kspace) / 10
+    assert nmse(filled, kspace) < nmse(kspace * sampling.mask, kspace) / 10
 
 
 def test_measured_lines_are_kept(rng):
     """Reconstruction may not alter data: grid and calibration lines come back bit by bit."""
     kspace = torch.randn(3, 40, 9, dtype=torch.complex64, generator=rng)
-    mask = equispaced_lines(40, 3, offset=2, acs_lines=14)
-    filled = apply_grappa(calibrate_grappa(kspace[:, 13:27], 3), kspace * mask[:, None], mask)
-    assert torch.equal(filled[:, mask], kspace[:, mask])
-    assert (filled[:, ~mask] != 0).all()
+    sampling = equispaced_lines(40, 3, offset=2, acs_lines=14)
+    filled = apply_grappa(calibrate_grappa(kspace[:, 13:27], 3), kspace * sampling.mask, sampling)
+    lines = sampling.lines()
+    assert torch.equal(filled[:, lines], kspace[:, lines])
+    assert (filled[:, ~lines] != 0).all()
 
 
 def test_partial_fourier_stays_partial(rng):
     """Beyond one gap outside the acquired lines there is no source: those lines stay empty."""
     kspace = torch.randn(3, 40, 9, dtype=torch.complex64, generator=rng)
-    mask = equispaced_lines(40, 4)
-    mask[:10] = False
-    filled = apply_grappa(calibrate_grappa(kspace[:, 13:27], 4), kspace * mask[:, None], mask)
+    sampling = equispaced_lines(40, 4).within(torch.arange(40)[:, None] >= 10)
+    filled = apply_grappa(calibrate_grappa(kspace[:, 13:27], 4), kspace * sampling.mask, sampling)
     filled_lines = filled.abs().sum((0, 2)) > 0
     assert filled_lines.nonzero().flatten().tolist() == list(range(12 - 3, 40))
 
@@ -70,18 +71,18 @@ def test_partial_fourier_stays_partial(rng):
 def test_full_sampling_changes_nothing(rng):
     """R = 1 has no gaps."""
     kspace = torch.randn(3, 8, 6, dtype=torch.complex64, generator=rng)
-    assert torch.equal(apply_grappa(calibrate_grappa(kspace, 1), kspace, torch.ones(8, dtype=torch.bool)), kspace)
+    assert torch.equal(apply_grappa(calibrate_grappa(kspace, 1), kspace, equispaced_lines(8, 1)), kspace)
 
 
 def test_slices_do_not_mix():
     """A batch of two slices equals each slice alone, and one kernel serves a batch (rounding only)."""
     kspace = head_slices()
-    mask = equispaced_lines(64, 2)
+    sampling = equispaced_lines(64, 2)
     both = calibrate_grappa(kspace[..., 20:44, :], 2)
-    together = apply_grappa(both, kspace * mask[:, None], mask)
+    together = apply_grappa(both, kspace * sampling.mask, sampling)
     first = calibrate_grappa(kspace[0, :, 20:44], 2)
-    alone = apply_grappa(first, kspace[0] * mask[:, None], mask)
-    shared = apply_grappa(first, kspace * mask[:, None], mask)
+    alone = apply_grappa(first, kspace[0] * sampling.mask, sampling)
+    shared = apply_grappa(first, kspace * sampling.mask, sampling)
     assert nmse(together[0], alone) < 1e-8
     assert nmse(shared[0], alone) < 1e-8
     assert shared.shape == together.shape
@@ -96,19 +97,19 @@ def test_scale_does_not_matter():
 def test_broken_grid_is_refused(rng):
     """A line that the scanner lost must not be replaced by a guess at another acceleration."""
     kspace = torch.randn(3, 40, 9, dtype=torch.complex64, generator=rng)
-    mask = equispaced_lines(40, 3, offset=1)
+    mask = equispaced_lines(40, 3, offset=1).mask.clone()
     mask[37] = False
     mask[39] = True
     with pytest.raises(ValueError, match="line 37 of the R=3 grid is missing"):
-        apply_grappa(calibrate_grappa(kspace, 3), kspace, mask)
+        apply_grappa(calibrate_grappa(kspace, 3), kspace, Grid(mask))
     with pytest.raises(ValueError, match="none of the 40 lines is acquired"):
-        apply_grappa(calibrate_grappa(kspace, 3), kspace, torch.zeros(40, dtype=torch.bool))
+        apply_grappa(calibrate_grappa(kspace, 3), kspace, Grid(torch.zeros(40, 1, dtype=torch.bool)))
 
 
 def test_impossible_input_is_refused(rng):
     """Each refusal names the number that is wrong."""
     kspace = torch.randn(3, 20, 9, dtype=torch.complex64, generator=rng)
-    mask = equispaced_lines(20, 3)
+    sampling = equispaced_lines(20, 3)
     with pytest.raises(ValueError, match="9 calibration lines of 9 samples, 10 of 5 needed for R=3"):
         calibrate_grappa(kspace[:, :9], 3, kernel=(4, 5))
     with pytest.raises(ValueError, match="at least R=1"):
@@ -120,6 +121,6 @@ def test_impossible_input_is_refused(rng):
     with pytest.raises(ValueError, match="1 of 540 samples are not finite"):
         calibrate_grappa(broken, 2)
     with pytest.raises(ValueError, match="the kernel has 3 coils, but kspace has 2"):
-        apply_grappa(calibrate_grappa(kspace, 3), kspace[:2], mask)
-    with pytest.raises(ValueError, match="mask_lines has 19 along ky"):
-        apply_grappa(calibrate_grappa(kspace, 3), kspace, mask[:19])
+        apply_grappa(calibrate_grappa(kspace, 3), kspace[:2], sampling)
+    with pytest.raises(ValueError, match="sampling has 19 along ky"):
+        apply_grappa(calibrate_grappa(kspace, 3), kspace, sampling[:19])

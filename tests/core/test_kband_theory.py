@@ -10,8 +10,10 @@ import torch
 
 from kband_core.bands import band_mask, expected_coverage
 from kband_core.fourier import to_image
-from kband_core.losses import kspace_loss, predicted_kspace
-from kband_core.sampling import variable_density_lines
+from kband_core.losses import kspace_loss
+from kband_core.operators import predicted_kspace
+from kband_core.patterns import variable_density_lines
+from tests.laws import all_samples
 
 SHAPE, ACCELERATION, N_COILS = (24, 24), 4, 3
 BANDS = torch.stack([band_mask(SHAPE, ACCELERATION, angle) for angle in range(180)]).double()
@@ -50,7 +52,7 @@ def scene():
     csm = (csm / csm.norm(dim=0)).to(torch.complex128)[None]
     kspace = predicted_kspace(image[None], csm)
     kspace = kspace + 0.02 * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
-    lines = variable_density_lines(SHAPE[0], 3, acs_lines=4, rng=rng)[:, None].double()
+    lines = variable_density_lines(SHAPE[0], 3, acs_lines=4, rng=rng).mask.double()
     return Toy(rng), csm, kspace, lines
 
 
@@ -61,7 +63,7 @@ def gradient(weight, norm="l1", *, seen=1.0, residual=1.0):
     image = network(kspace * lines * seen, csm[0])[None, None]
     predicted = predicted_kspace(image, csm[None]).detach()
     target = predicted - residual * (predicted - kspace)
-    loss = kspace_loss(image, csm[None], target, weight[None], norm=norm)
+    loss = kspace_loss(image, all_samples(csm[None]), target, weight[None], norm=norm)
     return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(network.parameters()))])
 
 

@@ -5,7 +5,7 @@ import torch
 
 from kband_core.bands import band_mask
 from kband_core.noise import noise_level
-from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
+from kband_core.patterns import equispaced_lines, poisson_disc, variable_density_lines
 from tests.core.noisy_head import SIGMA, scan
 
 
@@ -17,11 +17,11 @@ def kspace(rng):
 def masks(rng):
     return {
         "full": torch.ones(96, 1, dtype=torch.bool),
-        "equispaced": equispaced_lines(96, 4, acs_lines=24)[:, None],
-        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None],
+        "equispaced": equispaced_lines(96, 4, acs_lines=24).mask,
+        "random": variable_density_lines(96, 3, acs_lines=24, rng=rng).mask,
         "band along ky": band_mask((96, 80), 4, 0.0),
         "band along kx": band_mask((96, 80), 4, 90.0),
-        "disc": poisson_disc((96, 80), 4, acs=(16, 16), rng=rng),
+        "disc": poisson_disc((96, 80), 4, acs=(16, 16), rng=rng).mask,
     }
 
 

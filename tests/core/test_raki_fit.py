@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kband_core.footprint import balancing_weights, calibration_columns, calibration_targets, crop_samples
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.closed_form import fit_raki_rf, hidden_columns
 from kband_core.raki.fit import (
     TimeBudgetExceeded,
@@ -18,7 +19,6 @@ from kband_core.raki.fit import (
     train,
 )
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.sampling import equispaced_lines
 from tests.core.raki_scans import check_refusals, gaussian, seeded, two_slices
 from tests.laws import nmse
 
@@ -39,12 +39,12 @@ def shift_kspace(rng, n_lines=36, n_samples=12):
 def test_data_of_a_linear_kernel_are_restored(rng):
     """The linear path beside the network is that kernel, if all windows of the ACS obey it (λ = 1e-9)."""
     kspace = shift_kspace(rng)
-    mask = equispaced_lines(36, 3)
+    sampling = equispaced_lines(36, 3)
     for network in (
         fit_raki_rf(kspace[:, :24], 3, rng=seeded(), n_features=4, regularisation=1e-9),
         fit_raki(kspace[:, :24], 3, rng=seeded(), hidden=(4, 3), n_epochs=2, regularisation=1e-9),
     ):
-        filled = apply_raki(network, kspace * mask[:, None], mask)
+        filled = apply_raki(network, kspace * sampling.mask, sampling)
         assert nmse(filled[:, :34], kspace[:, :34]) < 1e-6, "the last gap has the first line behind it"
 
 
@@ -113,20 +113,20 @@ def test_the_unit_of_the_data_does_not_matter(head):
 @pytest.mark.parametrize("fit", [fit_raki, fit_raki_as_published])
 def test_training_lowers_the_error(head, fit):
     """A few epochs already leave less than half of the missing lines' energy."""
-    kspace, mask = head[0], equispaced_lines(64, 3)
+    kspace, sampling = head[0], equispaced_lines(64, 3)
     network = fit(kspace[:, 20:44], 3, rng=seeded(), hidden=(32, 16), n_epochs=60)
-    sampled = kspace * mask[:, None]
-    assert nmse(apply_raki(network, sampled, mask), kspace) < 0.5 * nmse(sampled, kspace)
+    sampled = kspace * sampling.mask
+    assert nmse(apply_raki(network, sampled, sampling), kspace) < 0.5 * nmse(sampled, kspace)
 
 
 @pytest.mark.parametrize("fit", [fit_raki_rf, fit_raki])
 def test_balanced_windows_reach_outer_kspace(fit, head):
     """The strong centre no longer decides alone: the lines outside the ACS come out better."""
-    mask, acs = equispaced_lines(64, 3, acs_lines=24), head[..., 20:44, :]
-    sampled = head * mask[:, None]
+    sampling, acs = equispaced_lines(64, 3, acs_lines=24), head[..., 20:44, :]
+    sampled = head * sampling.mask
     options = {"n_features": 64} if fit is fit_raki_rf else SMALL
     networks = [fit(acs, 3, rng=seeded(), windows=windows, **options) for windows in ("balanced", "equal")]
-    balanced, equal = (nmse(apply_raki(network, sampled, mask), head) for network in networks)
+    balanced, equal = (nmse(apply_raki(network, sampled, sampling), head) for network in networks)
     assert balanced < equal
 
 
@@ -142,8 +142,8 @@ def test_a_refit_solves_only_the_last_layer(head):
     neighbour = fit_raki(first, 3, rng=seeded(), **SMALL)
     network = refit_raki(neighbour, second)
     assert all(torch.equal(a, b) for a, b in zip(network.layers[:-1], neighbour.layers[:-1], strict=True))
-    lines, mask = head[1], equispaced_lines(64, 3)
-    errors = [nmse(apply_raki(n, lines * mask[:, None], mask), lines) for n in (network, neighbour)]
+    lines, sampling = head[1], equispaced_lines(64, 3)
+    errors = [nmse(apply_raki(n, lines * sampling.mask, sampling), lines) for n in (network, neighbour)]
     assert errors[0] < errors[1]
     with pytest.raises(ValueError, match="refit_raki: 3 layers for 8 coils, but the ACS has 7 coils"):
         refit_raki(neighbour, second[:7])

@@ -5,8 +5,9 @@ from itertools import product
 import pytest
 import torch
 
+from kband_core.patterns import equispaced_lines
 from kband_core.raki.network import RakiNetwork, apply_raki, complex_leaky_relu
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid
 
 
 def gaussian(rng, *shape):
@@ -105,47 +106,48 @@ def test_layers_must_fit():
 def test_every_line_comes_from_its_gap(n_lines, acceleration, offset, rng):
     """Offset o of group g is line first + gR + o, also before the first line and where R does not divide ky."""
     network, kspace = random_network(rng, acceleration), gaussian(rng, 3, n_lines, 8)
-    mask = equispaced_lines(n_lines, acceleration, offset=offset)
-    filled = apply_raki(network, kspace * mask[:, None], mask)
+    sampling = equispaced_lines(n_lines, acceleration, offset=offset)
+    filled = apply_raki(network, kspace * sampling.mask, sampling)
     n_groups = -(-n_lines // acceleration)
     padded = torch.zeros(3, n_groups * acceleration, 8, dtype=kspace.dtype)
-    padded[:, :n_lines] = kspace * mask[:, None]
+    padded[:, :n_lines] = kspace * sampling.mask
     predicted = network(padded[:, offset::acceleration])
     for group, number in product(range(n_groups), range(acceleration - 1)):
         line = (offset + group * acceleration + number + 1) % padded.shape[1]
         if line < n_lines:
             assert torch.equal(filled[:, line], predicted[:, :, group][:, number])
-    assert torch.equal(filled[:, mask], kspace[:, mask])
+    lines = sampling.lines()
+    assert torch.equal(filled[:, lines], kspace[:, lines])
 
 
 def test_calibration_lines_are_kept_or_predicted(rng):
-    """The mask says what was measured: with the ACS in it the lines come back bit by bit."""
+    """The sampling says what was measured: with the ACS in it the lines come back bit by bit."""
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 30, 8)
-    grid, mask = equispaced_lines(30, 3), equispaced_lines(30, 3, acs_lines=8)
-    assert torch.equal(apply_raki(network, kspace * mask[:, None], mask)[:, mask], kspace[:, mask])
-    assert not torch.equal(apply_raki(network, kspace * mask[:, None], grid)[:, mask], kspace[:, mask])
+    grid, sampling = equispaced_lines(30, 3), equispaced_lines(30, 3, acs_lines=8)
+    acquired, lines = kspace * sampling.mask, sampling.lines()
+    assert torch.equal(apply_raki(network, acquired, sampling)[:, lines], kspace[:, lines])
+    assert not torch.equal(apply_raki(network, acquired, grid)[:, lines], kspace[:, lines])
 
 
 def test_partial_fourier_stays_partial(rng):
     """Beyond one gap outside the acquired lines there is no source: those lines stay empty."""
     network, kspace = random_network(rng, 4), gaussian(rng, 3, 40, 8)
-    mask = equispaced_lines(40, 4)
-    mask[:10] = False
-    filled = apply_raki(network, kspace * mask[:, None], mask)
+    sampling = equispaced_lines(40, 4).within(torch.arange(40)[:, None] >= 10)
+    filled = apply_raki(network, kspace * sampling.mask, sampling)
     assert (filled.abs().sum((0, 2)) > 0).nonzero().flatten().tolist() == list(range(12 - 3, 40))
 
 
 def test_what_cannot_be_filled_is_said(rng):
     network, kspace = random_network(rng, 3), gaussian(rng, 3, 12, 8)
-    mask = equispaced_lines(12, 3)
+    sampling = equispaced_lines(12, 3)
     with pytest.raises(ValueError, match="the network has 3 coils, but kspace has 2"):
-        apply_raki(network, kspace[:2], mask)
+        apply_raki(network, kspace[:2], sampling)
     with pytest.raises(ValueError, match="none of the 12 lines"):
-        apply_raki(network, kspace, torch.zeros(12, dtype=torch.bool))
+        apply_raki(network, kspace, Grid(torch.zeros(12, 1, dtype=torch.bool)))
     broken = kspace.clone()
     broken[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="1 of 288 samples are not finite"):
-        apply_raki(network, broken, mask)
-    mask[6] = False
+        apply_raki(network, broken, sampling)
+    lost = sampling.within(torch.arange(12)[:, None] != 6)
     with pytest.raises(ValueError, match=r"line 6 of the R=3 grid is missing \(1 of 4\)"):
-        apply_raki(network, kspace, mask)
+        apply_raki(network, kspace, lost)

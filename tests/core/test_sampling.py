@@ -1,91 +1,115 @@
-"""Masks: as many samples as promised, where promised, and the same again from the same generator."""
+"""What a grid says of itself, be it of lines or of samples; and what is no grid and no trajectory."""
 
-import sys
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from kband_core.sampling import equispaced_lines, poisson_disc, variable_density_lines
+from kband_core.sampling import Grid, Trajectory
+
+ROWS, COLUMNS = torch.arange(40)[:, None], torch.arange(30)
+DISC = ((ROWS - 20) / 20) ** 2 + ((COLUMNS - 15) / 15) ** 2 < 1
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+@dataclass(frozen=True)
+class Case:
+    """A mask, and what is true of it."""
+
+    mask: torch.Tensor
+    n_lines: int
+    is_by_lines: bool
+    has_partial_echo: bool
+    acceleration: float
 
 
-@pytest.mark.parametrize(("n_lines", "offset"), [(12, 0), (12, 2), (13, 1)])
-def test_equispaced_lines_are_equispaced(n_lines, offset):
-    """Distance between lines is the acceleration, from the offset to the last line."""
-    lines = equispaced_lines(n_lines, 3, offset=offset).nonzero().flatten()
-    assert lines.tolist() == list(range(offset, n_lines, 3))
+CASES = {
+    "all": Case(ROWS >= 0, 40, True, False, 1),
+    "R=2": Case(ROWS % 2 == 0, 20, True, False, 2),
+    "R=2, every sample told": Case((ROWS % 2 == 0) & (COLUMNS >= 0), 20, True, False, 2),
+    "R=2, partial echo": Case((ROWS % 2 == 0) & (COLUMNS >= 6), 20, True, True, 2),
+    "disc": Case(DISC, 39, False, True, 1200 / 923),
+    "chess board": Case((ROWS + COLUMNS) % 2 == 0, 40, False, False, 2),
+    "two planes, R=2 and R=4": Case(torch.stack([ROWS % 2 == 0, ROWS % 4 == 1]), 30, True, False, 80 / 30),
+}
 
 
-@pytest.mark.parametrize(("n_lines", "acs_lines", "expected"), [(12, 4, range(4, 8)), (13, 5, range(4, 9))])
-def test_acs_is_centred_at_dc(n_lines, acs_lines, expected):
-    """The ACS block lies around line N//2, on top of the equispaced lines, for even and odd N."""
-    added = equispaced_lines(n_lines, 4, acs_lines=acs_lines) & ~equispaced_lines(n_lines, 4)
-    assert set(added.nonzero().flatten().tolist()) == set(expected) - set(range(0, n_lines, 4))
+@pytest.mark.parametrize("name", CASES)
+def test_questions_have_one_answer(name):
+    """By hand: lines of any plane, whether they are alike, what of the readout is there, all over acquired."""
+    case, grid = CASES[name], Grid(CASES[name].mask)
+    assert int(grid.lines().sum()) == case.n_lines
+    assert grid.lines().shape == (40,)
+    assert grid.is_by_lines() == case.is_by_lines
+    assert grid.has_partial_echo() == case.has_partial_echo
+    assert grid.acceleration() == pytest.approx(case.acceleration)
+    assert grid.is_complete() == (name == "all")
 
 
-@pytest.mark.parametrize(
-    ("n_lines", "acceleration", "acs_lines"), [(256, 4, 24), (255, 3.3, 17), (40, 8, 5), (16, 1, 4)]
-)
-def test_variable_density_keeps_its_acceleration(n_lines, acceleration, acs_lines, rng):
-    """Exactly round(N / R) distinct lines, ACS included."""
-    mask = variable_density_lines(n_lines, acceleration, acs_lines=acs_lines, rng=rng)
-    start = n_lines // 2 - acs_lines // 2
-    assert mask.sum() == round(n_lines / acceleration)
-    assert mask[start : start + acs_lines].all()
+def test_central_lines_are_those_around_the_centre():
+    """20 is the centre of 40 lines: 3 below and 5 from it on; of a block of 6, 3 and 3."""
+    grid = Grid((ROWS >= 17) & (ROWS < 25))
+    assert grid.central_lines() == 8
+    assert grid.central_lines(most=6) == 6
+    assert Grid(ROWS != 20).central_lines(most=40) == 20
+    assert Grid(ROWS > 20).central_lines() == 0
+    assert Grid(((ROWS >= 17) & (ROWS < 25) & (COLUMNS > 3))[None]).central_lines() == 8
 
 
-def test_variable_density_falls_from_the_centre(rng):
-    """Lines near the centre are acquired more often than at the edge: several times, so chance plays no role."""
-    often = torch.stack([variable_density_lines(64, 4, acs_lines=4, rng=rng) for _ in range(200)]).float().mean(0)
-    inner, middle, outer = often[24:30].mean(), often[12:18].mean(), often[:6].mean()
-    assert inner > 1.5 * middle > 3 * outer > 0
+@pytest.mark.parametrize(("mask", "acceleration", "ends"), [
+    (ROWS % 3 == 1, 3, (1, 37)),
+    ((ROWS % 3 == 1) & (ROWS > 8), 3, (10, 37)),
+    ((ROWS % 3 == 1) | ((ROWS > 15) & (ROWS < 24)), 3, (1, 37)),
+    ((ROWS % 4 == 2) & (COLUMNS > 5), 4, (2, 38)),
+])  # fmt: skip
+def test_the_uniform_grid_has_ends(mask, acceleration, ends):
+    """First and last line; calibration lines beside it, missing ones before and partial echoes do not matter."""
+    assert Grid(mask).uniform_ends("test", acceleration) == ends
 
 
-@pytest.mark.parametrize(("shape", "acceleration", "acs"), [((64, 64), 4, (12, 12)), ((49, 64), 3, (9, 11))])
-def test_poisson_disc_keeps_its_acceleration(shape, acceleration, acs, rng):
-    """Within the 5 % that SigPy's search is asked for; the ACS block around N//2 is complete."""
-    pytest.importorskip("sigpy")
-    mask = poisson_disc(shape, acceleration, acs=acs, rng=rng)
-    assert mask.shape == shape
-    assert mask.numel() / mask.sum() == pytest.approx(acceleration, rel=0.05)
-    rows, columns = (slice(n // 2 - a // 2, n // 2 - a // 2 + a) for n, a in zip(shape, acs, strict=True))
-    assert mask[rows, columns].all()
+@pytest.mark.parametrize(("mask", "sentence"), [
+    ((ROWS % 3 == 1) & (ROWS != 7), r"^test: line 7 of the R=3 grid is missing \(1 of 13\)$"),
+    (ROWS < 0, "^test: none of the 40 lines is acquired$"),
+])  # fmt: skip
+def test_a_grid_with_holes_has_none(mask, sentence):
+    """A line that the scanner lost must not be replaced by a guess at another acceleration."""
+    with pytest.raises(ValueError, match=sentence):
+        Grid(mask).uniform_ends("test", 3)
 
 
-def test_masks_follow_the_generator():
-    """The same seed gives the same mask, the next draw another."""
-    pytest.importorskip("sigpy")
-    for draw in (
-        lambda rng: variable_density_lines(64, 4, acs_lines=4, rng=rng),
-        lambda rng: poisson_disc((48, 48), 4, acs=(8, 8), rng=rng),
-    ):
-        rng = seeded(3)
-        first, second = draw(rng), draw(rng)
-        assert torch.equal(first, draw(seeded(3)))
-        assert not torch.equal(first, second)
+def test_a_grid_of_partitions_tells_its_lines():
+    """[kz ky 1]: undersampled along both, it is no grid of whole lines that all partitions share."""
+    grid = Grid((torch.arange(4)[:, None, None] + ROWS) % 2 == 0)
+    assert grid.shape == (4, 40, 1)
+    assert grid.lines().all()
+    assert grid.acceleration() == 2
 
 
-def test_impossible_requests_are_refused(rng):
-    """One sentence with the number asked for and the number there is."""
-    with pytest.raises(ValueError, match=r"acceleration is 0\.5, at least 1"):
-        variable_density_lines(64, 0.5, acs_lines=4, rng=rng)
-    with pytest.raises(ValueError, match="offset 3, but 0 to 2"):
-        equispaced_lines(12, 3, offset=3)
-    with pytest.raises(ValueError, match="14 ACS lines, but k-space has 12"):
-        equispaced_lines(12, 3, acs_lines=14)
-    with pytest.raises(ValueError, match="24 ACS lines, but acceleration 4 of 64 lines leaves 16"):
-        variable_density_lines(64, 4, acs_lines=24, rng=rng)
-    with pytest.raises(ValueError, match="576 ACS samples, but acceleration 8 of 4096 samples leaves 512"):
-        poisson_disc((64, 64), 8, rng=rng)
-    with pytest.raises(ValueError, match="ACS of 24 x 24, but k-space has 24 x 64"):
-        poisson_disc((24, 64), 1.5, rng=rng)
+def test_what_lies_within_a_part():
+    """Both must hold; a part of lines and a part of samples alike."""
+    lines = Grid(ROWS % 2 == 0)
+    assert torch.equal(lines.within(DISC).mask, DISC & (ROWS % 2 == 0))
+    assert lines.within(ROWS < 10).mask.sum() == 5
 
 
-def test_poisson_disc_without_sigpy_says_what_to_install(rng, monkeypatch):
-    """SigPy is optional; its absence must not look like a defect of the mask."""
-    monkeypatch.setitem(sys.modules, "sigpy.mri", None)
-    with pytest.raises(ImportError, match=r"pip install kband\[train\]"):
-        poisson_disc((64, 64), 4, acs=(8, 8), rng=rng)
+@pytest.mark.parametrize(("make", "sentence"), [
+    (lambda: Grid(torch.ones(40, dtype=torch.bool)), r"Grid: the mask is torch.bool of shape \(40,\), bool of"),
+    (lambda: Grid(torch.ones(40, 1)), r"Grid: the mask is torch.float32 of shape \(40, 1\), bool of"),
+    (lambda: Trajectory(torch.zeros(5, 8, 4)), r"Trajectory: the coordinates are torch.float32 of shape \(5, 8, 4\)"),
+    (lambda: Trajectory(torch.zeros(5, 8, 2).double()), "Trajectory: the coordinates are torch.float64 of shape"),
+    (lambda: Trajectory(torch.full((5, 8, 2), 0.6)), "Trajectory: 80 coordinates are not within -0.5 to 0.5"),
+    (lambda: Trajectory(torch.full((1, 1, 2), torch.nan)), "Trajectory: 2 coordinates are not within -0.5 to 0.5"),
+    (lambda: Trajectory(torch.zeros(5, 8, 2), torch.ones(5, 7)), r"of shape \(5, 7\), float32 of \(5, 8\) expected"),
+])  # fmt: skip
+def test_what_is_no_sampling_is_refused(make, sentence):
+    """In one sentence that names what came and what is expected."""
+    with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+def test_leading_axes_are_batch():
+    """A part of them is the sampling of a part of the images, density included."""
+    grid = Grid((torch.arange(3)[:, None, None] + ROWS) % 3 == 0)
+    assert torch.equal(grid[1:2].mask, grid.mask[1:2])
+    spokes = Trajectory(torch.linspace(-0.5, 0.5, 48).reshape(3, 2, 4, 2), torch.arange(24.0).reshape(3, 2, 4))
+    assert spokes[1:2].shape == (1, 2, 4)
+    assert torch.equal(spokes[1:2].density, spokes.density[1:2])

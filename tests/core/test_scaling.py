@@ -5,7 +5,7 @@ import torch
 
 from kband_core.bands import band_mask
 from kband_core.fourier import resize, to_image
-from kband_core.sampling import variable_density_lines
+from kband_core.patterns import variable_density_lines
 from kband_core.scaling import plane_scale
 from tests.core.noisy_head import SIGMA, scan
 
@@ -17,7 +17,7 @@ def kspace(rng):
 
 def test_scale_does_not_depend_on_what_is_sampled_around_the_centre(kspace, rng):
     """24 calibration lines hold the whole disc, so that training on anything and any scan agree."""
-    lines = variable_density_lines(96, 3, acs_lines=24, rng=rng)[:, None]
+    lines = variable_density_lines(96, 3, acs_lines=24, rng=rng).mask
     band = band_mask((96, 80), 3, 30.0)
     scales = [plane_scale(kspace * mask) for mask in (torch.ones(1, 1), lines, band)]
     assert scales[1] == scales[0]

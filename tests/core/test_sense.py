@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from kband_core.coils import combine, compress, compression_matrix, merge_sets, root_sum_of_squares
-from kband_core.operators import Sense
+from kband_core.operators import encoding_operator, predicted_kspace
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.reconstruct import check_image, sense, zero_filled
-from kband_core.sampling import equispaced_lines
+from kband_core.sampling import Grid, Trajectory
 from kband_core.solvers import conjugate_gradient
 from tests.laws import check_adjoint, nmse
 
@@ -22,24 +23,40 @@ def random_complex(rng, *shape) -> torch.Tensor:
 def test_sense_adjoint(shape, n_sets, whole_lines, rng):
     """<A x, y> = <x, Aᴴ y>: without it conjugate gradient does not converge."""
     mask = torch.rand(2, shape[0], 1 if whole_lines else shape[1], generator=rng) > 0.5
-    operator = Sense(random_complex(rng, 2, n_sets, 3, *shape), mask)
+    operator = encoding_operator(Grid(mask), random_complex(rng, 2, n_sets, 3, *shape))
     check_adjoint(operator, (2, n_sets, *shape), rng)
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (7, 9)])
+@pytest.mark.parametrize("n_sets", [1, 2])
 @pytest.mark.parametrize("whole_lines", [True, False])
-def test_normal_is_adjoint_of_forward(shape, whole_lines, rng):
+def test_normal_is_adjoint_of_forward(shape, n_sets, whole_lines, rng):
     """The shift-free short cut of AᴴA equals Aᴴ after A, odd and even (single precision)."""
     mask = torch.rand(shape[0], 1 if whole_lines else shape[1], generator=rng) > 0.5
-    operator = Sense(random_complex(rng, 2, 3, *shape), mask)
-    image = random_complex(rng, 2, *shape)
+    operator = encoding_operator(Grid(mask), random_complex(rng, n_sets, 3, *shape))
+    image = random_complex(rng, n_sets, *shape)
     torch.testing.assert_close(operator.normal(image), operator.adjoint(operator.forward(image)))
 
 
 def test_sense_refuses_maps_of_another_size(rng):
     """Both lengths are named."""
     with pytest.raises(ValueError, match="mask has 7 along ky, but csm has 6"):
-        Sense(random_complex(rng, 1, 3, 6, 8), torch.ones(7, 8, dtype=torch.bool))
+        encoding_operator(Grid(torch.ones(7, 8, dtype=torch.bool)), random_complex(rng, 1, 3, 6, 8))
+
+
+def test_operator_keeps_what_was_measured(rng):
+    """A is F·S where a sample was measured, and zero elsewhere."""
+    csm, image = random_complex(rng, 2, 3, 6, 8), random_complex(rng, 2, 6, 8)
+    mask = torch.rand(6, 8, generator=rng) > 0.5
+    measured = encoding_operator(Grid(mask), csm).forward(image)
+    assert torch.equal(measured[:, mask], predicted_kspace(image, csm)[:, mask])
+    assert not measured[:, ~mask].any()
+
+
+def test_trajectory_is_not_encoded(rng):
+    """Nothing may look as if it were."""
+    with pytest.raises(ValueError, match=r"^Trajectory: no operator yet; only a grid can be encoded$"):
+        encoding_operator(Trajectory(torch.zeros(5, 8, 2)), random_complex(rng, 1, 3, 6, 8))
 
 
 def test_conjugate_gradient_solves_each_system_of_a_batch(rng):
@@ -55,7 +72,7 @@ def test_conjugate_gradient_solves_each_system_of_a_batch(rng):
 def test_conjugate_gradient_does_not_diverge_after_convergence(rng):
     """Hundreds of iterations after single precision is exhausted change nothing."""
     mask = torch.rand(32, 1, generator=rng) > 0.5
-    operator = Sense(random_complex(rng, 1, 6, 32, 24) / 6, mask)
+    operator = encoding_operator(Grid(mask), random_complex(rng, 1, 6, 32, 24) / 6)
     image = random_complex(rng, 1, 32, 24)
     b = operator.normal(image) + 0.01 * image
     short, long = (conjugate_gradient(lambda v: operator.normal(v) + 0.01 * v, b, n) for n in (100, 2000))
@@ -82,11 +99,11 @@ def test_sense_undoes_folding():
     shape, coils = (64, 64), loop_coils(8)
     kspace, maps = coil_kspace(head_phantom(), coils, shape, oversampling=1), coils.maps(shape)
     csm = (maps / root_sum_of_squares(maps)).unsqueeze(0)
-    mask = equispaced_lines(64, 2, acs_lines=8).unsqueeze(-1)
+    sampling = equispaced_lines(64, 2, acs_lines=8)
     full = zero_filled(kspace, csm)
-    image = sense(kspace * mask, mask, csm, regularisation=1e-4, n_iterations=30)
+    image = sense(kspace * sampling.mask, sampling, csm, regularisation=1e-4, n_iterations=30)
     assert nmse(image, full) < 1e-3
-    assert nmse(zero_filled(kspace * mask, csm), full) > 0.02
+    assert nmse(zero_filled(kspace * sampling.mask, csm), full) > 0.02
 
 
 def test_combination_of_whitened_coils_is_exact(rng):

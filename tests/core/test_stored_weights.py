@@ -7,6 +7,7 @@ import yaml
 from kband_core.models import load_card, load_model, save_model
 from kband_core.networks import build
 from kband_core.training.recipe import parse_recipe, read_recipe
+from tests.laws import all_samples
 from tests.tiny_models import CONFIG, FIELDS
 
 
@@ -19,7 +20,7 @@ def test_bf16_convolutions_are_stored_as_they_compute(tmp_path, monkeypatch, rng
     fields = {**FIELDS, "name": "half", "network": {"name": "modl", "config": {**CONFIG, "bf16": True}}}
     save_model(tmp_path, fields, module)
     kspace = torch.randn(1, 2, 16, 16, dtype=torch.complex64, generator=rng)
-    inputs = kspace, torch.ones(1, 16, 1, dtype=torch.bool), kspace[:, None], torch.ones(1)
+    inputs = kspace, all_samples(kspace[:, None]), torch.ones(1)
     with torch.no_grad():
         assert torch.equal(load_model("half")(*inputs), module(*inputs))
     stored = safetensors.torch.load_file(tmp_path / "half.safetensors")

@@ -15,7 +15,7 @@ def test_lines_land_by_their_counters_in_any_order(scan_of, make_acquisition, ks
     lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in order]
     (buffer,) = images(scan_of(), lines)
     assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
-    assert buffer.mask.all()
+    assert buffer.sampling.mask.all()
     assert str(buffer.counts[0, 0, 0]) == "8 of 8"
 
 
@@ -26,7 +26,7 @@ def test_centre_line_of_the_limits_stands_at_half_the_matrix(minimal_scan, make_
     lines = [make_acquisition(np.full((2, 6), 1 + step), kspace_encode_step_1=step) for step in range(106)]
     (buffer,) = images(scan, lines)
     assert buffer.kspace[0, 0, 0, 0, 0, 72, 0] == 55
-    assert buffer.mask[0, 0, 0, 0].nonzero().flatten().tolist() == list(range(18, 124))
+    assert buffer.sampling.lines().nonzero().flatten().tolist() == list(range(18, 124))
     assert buffer.counts[0, 0, 0] == (106, 106)
 
 
@@ -202,7 +202,7 @@ def test_partial_echo_marks_the_samples_it_measured(scan_of, make_acquisition, k
     assert buffer.readout == (2, 6)
     assert not buffer.kspace[..., :2].any()
     assert buffer.planes()[1].shape == (1, 8, 6)
-    assert not buffer.planes()[1][..., :2].any()
+    assert not buffer.planes()[1].mask[..., :2].any()
 
 
 def test_encodings_are_kept_apart(scan_of, make_acquisition, kspace):

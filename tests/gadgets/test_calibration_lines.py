@@ -29,15 +29,15 @@ def test_calibration_goes_ahead_when_its_last_line_is_in(scan_of, make_acquisiti
     assert torch.equal(first[1].acs[0], torch.from_numpy(kspace[:, 2:6]))
     assert torch.equal(first[1].acs, second[1].acs[0])
     assert second[1].acs_row == 2
-    assert second[1].mask[0, 0, 0, 0].nonzero().flatten().tolist() == [0, 2, 4, 6]
+    assert second[1].sampling.lines().nonzero().flatten().tolist() == [0, 2, 4, 6]
     assert second[1].counts[0, 0, 0] == (4, 4)
 
 
 def test_embedded_calibration_lines_serve_the_image_too(scan_of, make_acquisition, kspace):
     """planes() fills rows 3 and 5 from the ACS; rows 1 and 7 stay empty."""
     (buffer,) = images(scan_of(acceleration=2), embedded(make_acquisition, kspace))
-    planes, mask = buffer.planes()
-    assert mask[0, :, 0].nonzero().flatten().tolist() == [0, 2, 3, 4, 5, 6]
+    planes, sampling = buffer.planes()
+    assert sampling.mask[0, :, 0].nonzero().flatten().tolist() == [0, 2, 3, 4, 5, 6]
     assert torch.equal(planes[0, :, 2:7], torch.from_numpy(kspace[:, 2:7]))
 
 
@@ -49,8 +49,8 @@ def test_separate_calibration_stays_out_of_the_image(scan_of, make_acquisition, 
     first, second = emitted_after(scan, [*calibration, *imaging])
     assert (first[0], second[0]) == (5, 8)
     assert torch.equal(first[1].acs[0], torch.from_numpy(5 * kspace[:, 2:6]))
-    planes, mask = second[1].planes()
-    assert mask[0, :, 0].nonzero().flatten().tolist() == [1, 3, 5, 7]
+    planes, sampling = second[1].planes()
+    assert sampling.mask[0, :, 0].nonzero().flatten().tolist() == [1, 3, 5, 7]
     assert torch.equal(planes[0, :, 1::2], torch.from_numpy(kspace[:, 1::2]))
 
 
@@ -68,7 +68,7 @@ def test_later_repetitions_borrow_calibration_but_no_lines(scan_of, make_acquisi
     second = [make_acquisition(kspace[:, row], kspace_encode_step_1=row, repetition=1) for row in (0, 2, 4, 6)]
     _, later = images(scan_of(acceleration=2, repetition=2), [*first, *second])
     assert torch.equal(later.acs[0, 0], torch.from_numpy(kspace[:, 2:6]))
-    assert later.planes()[1].sum() == 4
+    assert later.planes()[1].mask.sum() == 4
 
 
 def test_each_fully_sampled_repetition_calibrates_itself(scan_of, make_acquisition, kspace):
@@ -136,7 +136,7 @@ def test_each_repetition_waits_for_a_centre_behind_its_grid(scan_of, make_acquis
     left = [(n, item) for n, item in emitted_after(scan_of(acceleration=2, repetition=3), lines, acs_lines=4)
             if isinstance(item, ReconBuffer)]  # fmt: skip
     assert [n for n, _ in left] == [7, 13, 18]
-    assert all(item.mask.sum() == 6 for _, item in left)
+    assert all(item.sampling.mask.sum() == 6 for _, item in left)
 
 
 def test_images_wait_for_a_reference_that_comes_last(scan_of, make_acquisition, kspace):

@@ -56,10 +56,10 @@ def test_kspace_calibration_and_held_out_lines_are_whitened_alike(head_scan, lin
     calibration, buffer = reconstruct(scan, lines, AcquisitionBuffer(), CoilWhitening())
     assert torch.equal(calibration.acs, buffer.acs[0])
     rows = torch.arange(buffer.acs.shape[-2]) + buffer.acs_row
-    acquired = buffer.mask[0, 0, 0, 0, rows]
+    acquired = buffer.sampling.lines()[rows]
     torch.testing.assert_close(buffer.kspace[0, 0, 0, :, 0, rows][:, acquired], buffer.acs[0, 0][:, acquired])
     _, raw = reconstruct(scan, lines_of(2, kspace=noisy()), AcquisitionBuffer())
-    held_out = raw.kspace, raw.mask.float()
+    held_out = raw.kspace, raw.sampling.mask[..., 0].float()
     whitened = next(CoilWhitening().process([replace(raw, held_out=held_out)]))
     assert torch.equal(whitened.held_out[0], whitened.kspace)
     assert not torch.equal(whitened.kspace, raw.kspace)

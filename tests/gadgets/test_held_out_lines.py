@@ -13,7 +13,7 @@ from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon import reconstructor
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
-from kband_core.losses import predicted_kspace
+from kband_core.operators import predicted_kspace
 from pipelines.chain.time_limit import within
 from tests.gadgets.heads import N, reconstruct
 

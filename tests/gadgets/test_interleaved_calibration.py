@@ -26,7 +26,7 @@ def test_repetitions_on_shifted_grids_calibrate_one_another(scan_of, make_acquis
     assert torch.equal(emitted[0][1].acs[0], factor * torch.from_numpy(kspace[:, 2:6]))
     last = emitted[4][1]
     assert torch.equal(last.acs[0, 0], torch.tensor([3, 2, 3, 2])[:, None] * torch.from_numpy(kspace[:, 2:6]))
-    assert last.planes()[1].sum() == 4
+    assert last.planes()[1].mask.sum() == 4
 
 
 def shifted(make_acquisition, kspace, acceleration, n_repetitions, lost=()):

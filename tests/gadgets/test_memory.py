@@ -6,22 +6,23 @@ import torch
 from gadgets.errors import ScanError
 from gadgets.recon import memory
 from gadgets.recon.memory import within_memory
+from kband_core.sampling import Grid
 
 KSPACE = torch.arange(24.0).reshape(3, 2, 2, 2) + 1j
-MASK, CSM = torch.ones(1, 2, 1, dtype=torch.bool), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)
+GRID, CSM = Grid(torch.ones(1, 2, 1, dtype=torch.bool)), torch.ones(3, 1, 2, 2, 2, dtype=torch.complex64)
 NOISE = torch.ones(3)
 
 
 def scarce(most_planes: int, error: Exception):
     """A reconstruction that has memory for `most_planes` planes, else raises `error`."""
-    def reconstruct(kspace, mask, csm, noise):
+    def reconstruct(kspace, sampling, csm, noise):
         assert len(kspace) == len(csm) == len(noise)
-        assert len(mask) == 1
+        assert len(sampling.mask) == 1
         if len(kspace) > most_planes:
             raise error
         return kspace.sum(1)
 
-    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, MASK, CSM, NOISE)
+    return lambda: within_memory("SomeRecon", reconstruct, KSPACE, GRID, CSM, NOISE)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import torch
 
 from kband_core.calibration import espirit_maps, walsh_maps
 from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.reconstruct import sense, zero_filled
-from kband_core.sampling import equispaced_lines
 from tests.laws import nmse
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -20,13 +20,13 @@ def test_reconstruction_is_the_same(method):
     lines = equispaced_lines(96, 3, acs_lines=24)
 
     def reconstruct(device: str) -> torch.Tensor:
-        full, mask = kspace.to(device), lines.to(device)
-        acs, acquired = full[:, 36:60], full * mask[:, None]
+        full, sampling = kspace.to(device), lines.to(device)
+        acs, acquired = full[:, 36:60], full * sampling.mask
         if method == "grappa":
-            return zero_filled(apply_grappa(calibrate_grappa(acs, 3), acquired, mask)).cpu()
+            return zero_filled(apply_grappa(calibrate_grappa(acs, 3), acquired, sampling)).cpu()
         csm = walsh_maps(acs, (96, 96)) if method == "walsh" else espirit_maps(
             acs, (96, 96), n_sets=2 if method == "espirit2" else 1
         )  # fmt: skip
-        return sense(acquired, mask[:, None], csm, regularisation=0.01, n_iterations=20).cpu()
+        return sense(acquired, sampling, csm, regularisation=0.01, n_iterations=20).cpu()
 
     assert nmse(reconstruct("cuda").abs(), reconstruct("cpu").abs()) < 1e-6

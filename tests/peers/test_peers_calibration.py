@@ -5,8 +5,8 @@ import torch
 
 from kband_core.calibration import espirit_maps
 from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.sampling import equispaced_lines
 from tests.laws import nmse
 
 
@@ -34,8 +34,8 @@ def test_grappa_errs_like_pygrappa(acceleration):
     kspace = head_kspace((128, 128))
     noise = torch.randn(kspace.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     kspace = kspace + 0.02 * noise * kspace.abs().square().mean().sqrt()
-    mask = equispaced_lines(128, acceleration, acs_lines=24)
-    sampled, acs = kspace * mask[:, None], kspace[:, 52:76].contiguous()
+    sampling = equispaced_lines(128, acceleration, acs_lines=24)
+    sampled, acs = kspace * sampling.mask, kspace[:, 52:76].contiguous()
     theirs = torch.from_numpy(pygrappa.mdgrappa(sampled.numpy(), acs.numpy(), kernel_size=(5, 5), coil_axis=0))
-    ours = apply_grappa(calibrate_grappa(acs, acceleration), sampled, mask)
+    ours = apply_grappa(calibrate_grappa(acs, acceleration), sampled, sampling)
     assert nmse(ours, kspace) < 1.07**2 * nmse(theirs, kspace)

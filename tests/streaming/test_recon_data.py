@@ -152,7 +152,7 @@ def test_blank_headers_are_missing_lines():
     (raw,) = stock.recon_data(header, [line for line in lines if line.idx.kspace_encode_step_1 > 4])
     (buffer,) = received(header, [raw])
     rows = {line.idx.kspace_encode_step_1 for line in lines if not line.flags & CALIBRATION} - set(range(5))
-    assert set(torch.nonzero(buffer.mask[0, 0, 0, 0])[:, 0].tolist()) == rows
+    assert set(torch.nonzero(buffer.sampling.lines())[:, 0].tolist()) == rows
     assert buffer.slice_counters() == [0]
 
 
@@ -172,7 +172,7 @@ def test_encoding_spaces_without_lines():
     empty = bytes(8) + b"\0\0" + bytes(8) + bytes(56)
     two = raw[:2] + (2).to_bytes(8, "little") + empty + b"\0" + raw[10:]
     (buffer,) = received(header, [two])
-    assert buffer.mask.all()
+    assert buffer.sampling.mask.all()
     assert decoded(header, [by_hand.recon_data((empty, by_hand.small_buffer()))]) == []
 
 

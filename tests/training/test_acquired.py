@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kband_core.bands import band_mask
+from kband_core.sampling import Grid
 from kband_core.training.acquired import Acquired
 
 SHAPE = (40, 30)
@@ -40,30 +41,21 @@ CASES = {
 def test_what_masks_say(name):
     """Zeros at both ends are padding and blur an image evenly; gaps are undersampling; a missing end blurs a phase."""
     case = CASES[name]
-    acquired = Acquired(case.mask, SHAPE)
+    acquired = Acquired(Grid(case.mask), SHAPE)
     assert acquired.is_gapless == case.is_gapless
     assert acquired.has_reference == case.has_reference
-    assert acquired.acceleration() == pytest.approx(case.acceleration)
+    assert acquired.sampling.acceleration() == pytest.approx(case.acceleration)
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 90.0])
 def test_a_band_has_lines_but_no_reference(angle):
     """Of a fully sampled scan a band lacks no line, at whatever angle; its image lacks resolution, so is no truth."""
     band = band_mask(SHAPE, 3, angle)
-    whole = Acquired(band, SHAPE, (3.0, angle))
+    whole = Acquired(Grid(band), SHAPE, (3.0, angle))
     assert whole.is_gapless
     assert not whole.has_reference
-    assert whole.full_extent().mask.all()
-    every_second = Acquired(band & (ROWS % 2 == 0), SHAPE, (3.0, angle))
+    assert whole.full_extent().sampling.mask.all()
+    every_second = Acquired(Grid(band & (ROWS % 2 == 0)), SHAPE, (3.0, angle))
     assert not every_second.is_gapless
     crossed = band.any(-1, keepdim=True)
-    assert torch.equal(every_second.full_extent().mask, ~crossed | (ROWS % 2 == 0))
-
-
-def test_central_lines_are_those_around_the_centre():
-    """20 is the centre of 40 lines: 3 below and 5 from it on; of a block of 6, 3 and 3."""
-    acquired = Acquired((ROWS >= 17) & (ROWS < 25), SHAPE)
-    assert acquired.central_lines(most=40) == 8
-    assert acquired.central_lines(most=6) == 6
-    assert Acquired(ROWS != 20, SHAPE).central_lines(most=40) == 20
-    assert Acquired(ROWS > 20, SHAPE).central_lines(most=40) == 0
+    assert torch.equal(every_second.full_extent().sampling.mask, ~crossed | (ROWS % 2 == 0))

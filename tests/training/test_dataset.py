@@ -174,7 +174,7 @@ def test_what_was_acquired_is_known_without_the_samples(path):
     file = PlaneFile(path)
     for index, ours in enumerate(stored):
         told = file.acquired(index)
-        assert torch.equal(told.mask, ours.mask)
+        assert torch.equal(told.sampling.mask, ours.mask)
         assert (told.shape, told.band) == (ours.acquired.shape, ours.acquired.band)
 
 

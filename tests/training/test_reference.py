@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kband_core.bands import band_size, expected_coverage
-from kband_core.training.reference import reference_band, reference_weight
+from kband_core.training.supervision.reference import reference_band, reference_weight
 
 
 @pytest.mark.parametrize("angle", [0, 30, 45, 77, 135])

@@ -7,9 +7,11 @@ import torch
 
 from kband_core.bands import band_mask, band_weight, expected_coverage
 from kband_core.fourier import to_kspace
-from kband_core.losses import predicted_kspace
-from kband_core.sampling import ssdu_split
+from kband_core.operators import predicted_kspace
+from kband_core.patterns import ssdu_split
+from kband_core.sampling import Grid
 from kband_core.scaling import plane_scale
+from kband_core.training.batches import stack
 from kband_core.training.dataset import Plane
 from kband_core.training.supervision import SUPERVISIONS, build_supervision
 
@@ -42,20 +44,21 @@ def test_input_is_what_the_mask_says(name):
     """K-space outside the mask would be the answer; inside it is what was acquired, at the scale of the target."""
     example = make_example(name)
     unscaled = example.kspace[0] / make_plane()[0].kspace[0]
-    assert (example.kspace[:, ~example.mask.expand(SHAPE)] == 0).all()
+    assert (example.kspace[:, ~example.sampling.mask.expand(SHAPE)] == 0).all()
     if name != "reference":
-        assert torch.equal(example.kspace, example.target * example.mask)
+        assert torch.equal(example.kspace, example.target * example.sampling.mask)
         torch.testing.assert_close(plane_scale(example.kspace), torch.ones(()), rtol=0.1, atol=0)
-        assert unscaled[example.mask.expand(SHAPE)].abs().std() < 1e-4
+        assert unscaled[example.sampling.mask.expand(SHAPE)].abs().std() < 1e-4
 
 
 @pytest.mark.parametrize("name", SUPERVISIONS)
 def test_examples_follow_the_generator(name):
     """The same seed gives the same example, so that a resumed training is the uninterrupted one; another, another."""
     first, again, other = (make_example(name, seed=seed) for seed in (1, 1, 2))
-    for field in ("kspace", "mask", "weight", "noise"):
+    for field in ("kspace", "weight", "noise"):
         assert torch.equal(getattr(first, field), getattr(again, field))
-    assert not torch.equal(first.mask, other.mask)
+    assert torch.equal(first.sampling.mask, again.sampling.mask)
+    assert not torch.equal(first.sampling.mask, other.sampling.mask)
 
 
 @pytest.mark.parametrize("name", SUPERVISIONS)
@@ -65,15 +68,16 @@ def test_the_truth_has_almost_no_loss(name):
     example = make_example(name, plane)
     scale = (plane.kspace / example.kspace)[0, 24, 20].abs()
     loss = build_supervision(name).loss
-    batch = (plane.csm[None], example.target[None], example.weight[None])
+    one = stack([example])
+    batch = (one.target_operator(), one.target, one.weight)
     assert loss(image[None, None] / scale, *batch) < 0.2 * loss(0 * image[None, None], *batch)
 
 
 def test_supervised_sees_lines_and_is_judged_by_everything():
     """`(ky, 1)`: whole readout lines, so that data consistency needs no transform along kx; round(48/3) of them."""
     example = make_example("supervised")
-    assert example.mask.shape == example.weight.shape == (48, 1)
-    assert example.mask.sum() == 16
+    assert example.sampling.mask.shape == example.weight.shape == (48, 1)
+    assert example.sampling.mask.sum() == 16
     assert (example.weight == 1).all()
 
 
@@ -81,7 +85,8 @@ def test_supervised_by_the_loss_of_ssdu():
     """Norm `normalised`, to compare fairly with `ssdu`: an object half as bright is wrong by half, in both norms."""
     plane, image = make_plane()
     example = make_example("supervised", plane)
-    batch = (plane.csm[None], predicted_kspace(image[None, None], plane.csm[None]), example.weight[None])
+    one = stack([example])
+    batch = (one.target_operator(), one.target_operator().forward(image[None, None]), one.weight)
     loss = build_supervision("supervised", norm="normalised").loss
     assert loss(0.5 * image[None, None], *batch).item() == pytest.approx(0.5, rel=1e-5)
 
@@ -91,16 +96,16 @@ def test_kband_sees_and_is_judged_by_its_band(geometry):
     """Input: sampled lines within the band. Weight: W on the whole band, the samples of the input included."""
     example = make_example("kband", geometry=geometry)
     band = band_mask(SHAPE, 4, 30, geometry=geometry)
-    lines = make_example("supervised").mask
-    assert torch.equal(example.mask, lines & band)
+    lines = make_example("supervised").sampling.mask
+    assert torch.equal(example.sampling.mask, lines & band)
     assert torch.equal(example.weight, band_weight(SHAPE, 4, geometry=geometry) * band)
 
 
 def test_kband_options():
     """No W; the input of the whole scan; W of the angles of a study; another cap."""
-    band, lines = band_mask(SHAPE, 4, 30), make_example("supervised").mask
+    band, lines = band_mask(SHAPE, 4, 30), make_example("supervised").sampling.mask
     assert torch.equal(make_example("kband", weighted=False).weight, band.float())
-    assert torch.equal(make_example("kband", decoupled=True).mask, lines)
+    assert torch.equal(make_example("kband", decoupled=True).sampling.mask, lines)
     coverage = expected_coverage(SHAPE, 4, angles=[30.0, 90.0])
     study = make_example("kband", angles=[30.0, 90.0]).weight.double()
     torch.testing.assert_close(study, band / coverage.clamp(min=0.5))
@@ -114,7 +119,7 @@ def test_a_band_from_a_scanner_is_judged_by_what_it_holds():
     example = make_example("kband", make_plane(acquired, angle=70.0)[0], angle=5.0, geometry="blade")
     expected = acquired & band_mask(SHAPE, 4, 70, geometry="blade")
     assert torch.equal(example.weight > 0, expected)
-    assert not (example.mask & ~expected).any()
+    assert not (example.sampling.mask & ~expected).any()
 
 
 def test_vertical_never_turns():
@@ -122,7 +127,7 @@ def test_vertical_never_turns():
     example = make_example("vertical", angle=77.0)
     assert torch.equal(example.weight, band_mask(SHAPE, 4, 0).float())
     assert example.weight.sum() == 48 * 10
-    assert not (example.mask & (example.weight == 0)).any()
+    assert not (example.sampling.mask & (example.weight == 0)).any()
 
 
 def test_square_is_central_and_as_large_as_a_band():
@@ -131,16 +136,16 @@ def test_square_is_central_and_as_large_as_a_band():
     expected = torch.zeros(SHAPE)
     expected[24 - 10 : 24 + 11, 20 - 10 : 20 + 11] = 1
     assert torch.equal(example.weight, expected)
-    assert not (example.mask & (expected == 0)).any()
+    assert not (example.sampling.mask & (expected == 0)).any()
 
 
 def test_ssdu_is_judged_by_what_it_does_not_see():
     """Θ and Λ are disjoint and together what the scan sampled: the same 16 lines in every epoch, split anew."""
     first, second = (make_example("ssdu", seed=seed) for seed in (1, 2))
-    assert not (first.mask & (first.weight > 0)).any()
-    assert torch.equal(first.mask | (first.weight > 0), second.mask | (second.weight > 0))
-    assert not torch.equal(first.mask, second.mask)
-    assert (first.mask.sum(), first.weight.sum()) == (9, 7)
+    assert not (first.sampling.mask & (first.weight > 0)).any()
+    assert torch.equal(first.sampling.mask | (first.weight > 0), second.sampling.mask | (second.weight > 0))
+    assert not torch.equal(first.sampling.mask, second.sampling.mask)
+    assert (first.sampling.mask.sum(), first.weight.sum()) == (9, 7)
 
 
 def test_ssdu_takes_an_undersampled_scan_as_it_is():
@@ -148,14 +153,14 @@ def test_ssdu_takes_an_undersampled_scan_as_it_is():
     acquired = torch.zeros(48, 1, dtype=torch.bool)
     acquired[::4] = acquired[20:28] = True
     example = make_example("ssdu", make_plane(acquired)[0])
-    assert torch.equal(example.mask | (example.weight > 0), acquired)
+    assert torch.equal(example.sampling.mask | (example.weight > 0), acquired)
 
 
 def test_ssdu_leaves_lines_out_of_a_padded_scan():
     """Public data are padded with zeros: taken as they are, no line would ever be left out, as none was."""
     padded = (torch.arange(48) >= 3)[:, None] & (torch.arange(48) < 45)[:, None]
     example = make_example("ssdu", make_plane(padded)[0])
-    sampled = example.mask | (example.weight > 0)
+    sampled = example.sampling.mask | (example.weight > 0)
     assert not (sampled & ~padded).any()
     assert 10 <= sampled.sum() <= 16
 
@@ -179,9 +184,9 @@ def test_a_band_of_another_acceleration_is_refused(acceleration):
 
 def test_ssdu_scale_is_that_of_the_whole_scan():
     """At work all samples are there; Θ alone lacks some of the centre, and would be scaled differently."""
-    whole = plane_scale(make_plane()[0].kspace * (make_example("ssdu").mask | (make_example("ssdu").weight > 0)))
-    expected = make_plane()[0].kspace / whole
-    torch.testing.assert_close(make_example("ssdu").target, expected)
+    example = make_example("ssdu")
+    whole = plane_scale(make_plane()[0].kspace * (example.sampling.mask | (example.weight > 0)))
+    torch.testing.assert_close(example.target, make_plane()[0].kspace / whole)
 
 
 @pytest.mark.parametrize("name", SUPERVISIONS)
@@ -231,8 +236,8 @@ def test_impossible_planes_are_refused(rng):
     with pytest.raises(ValueError, match="a fully sampled plane needed for norm 'relative'; use normalised"):
         build_supervision("supervised", norm="relative")(in_part, rng)
     with pytest.raises(ValueError, match="ssdu_split: 2 samples to judge by, but 0 acquired outside the centre"):
-        ssdu_split((torch.arange(48) // 4 == 6)[:, None].roll(-2, 0), rng=rng)
+        ssdu_split(Grid((torch.arange(48) // 4 == 6)[:, None].roll(-2, 0)), rng=rng)
     with pytest.raises(ValueError, match="ssdu_split: fraction is 1, between 0 and 1 needed"):
-        ssdu_split(plane.mask, fraction=1.0, rng=rng)
+        ssdu_split(plane.acquired.sampling, fraction=1.0, rng=rng)
     with pytest.raises(ValueError, match="20 ACS lines, but acceleration 3 of 48 lines leaves 16"):
         make_example("kband", plane, acs_lines=(20, 30))

@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from kband_core.sampling import ssdu_split
+from kband_core.patterns import ssdu_split
+from kband_core.sampling import Grid
 from kband_core.training.undersampling import Undersampling
 
 
@@ -19,7 +20,7 @@ def test_ssdu_split_keeps_its_fraction_and_the_centre(shape, rng):
     inner[shape[0] // 4 : -shape[0] // 4] = True
     often = torch.zeros(shape)
     for _ in range(100):
-        seen, judged = ssdu_split(mask, rng=rng)
+        seen, judged = (part.mask for part in ssdu_split(Grid(mask), rng=rng))
         often += judged
         assert torch.equal(seen ^ judged, mask)
         assert not (seen & judged).any()
@@ -31,22 +32,24 @@ def test_ssdu_split_keeps_its_fraction_and_the_centre(shape, rng):
 def test_ranges_are_drawn_from():
     """Accelerations and ACS lines vary between their limits; ACS lines only as far as there is room."""
     draws = [
-        Undersampling(line_acceleration=(2, 6), acs_lines=(4, 40)).draw((60, 50), torch.Generator().manual_seed(seed))
+        Undersampling(line_acceleration=(2, 6), acs_lines=(4, 40)).draw(
+            (60, 50), torch.Generator().manual_seed(seed)
+        ).lines()
         for seed in range(200)
     ]
-    counts = torch.tensor([int(mask.sum()) for mask in draws])
+    counts = torch.tensor([int(lines.sum()) for lines in draws])
     assert counts.min() in (10, 11)
     assert counts.max() in (28, 29, 30)
-    assert all(mask[28:32].all() for mask in draws)
-    assert len({int(mask[20:40].sum()) for mask in draws}) > 10
+    assert all(lines[28:32].all() for lines in draws)
+    assert len({int(lines[20:40].sum()) for lines in draws}) > 10
 
 
 def test_patterns_are_those_asked_for(rng):
     """Equispaced lines have one distance outside the ACS block, variable density several, mixed has both."""
 
     def is_equispaced(sampling):
-        lines = Undersampling(sampling=sampling, line_acceleration=2, acs_lines=8).draw((64, 48), rng)
-        return len(lines[:28, 0].nonzero().flatten().diff().unique()) == 1
+        lines = Undersampling(sampling=sampling, line_acceleration=2, acs_lines=8).draw((64, 48), rng).lines()
+        return len(lines[:28].nonzero().flatten().diff().unique()) == 1
 
     assert all(is_equispaced("equispaced") for _ in range(20))
     assert not any(is_equispaced("lines") for _ in range(20))
@@ -64,7 +67,7 @@ def test_poisson_discs_without_sigpy_are_refused_at_once(monkeypatch):
 def test_poisson_discs_are_two_dimensional(rng):
     """`(ky, kx)`, net acceleration within the 5 % that is asked of SigPy."""
     pytest.importorskip("sigpy")
-    mask = Undersampling(sampling="poisson", line_acceleration=4, acs_lines=(8, 12)).draw((64, 48), rng)
+    mask = Undersampling(sampling="poisson", line_acceleration=4, acs_lines=(8, 12)).draw((64, 48), rng).mask
     assert mask.shape == (64, 48)
     assert mask.numel() / mask.sum() == pytest.approx(4, rel=0.06)
     assert mask[28:36, 20:28].all()

@@ -41,8 +41,8 @@ def test_a_plane_of_noise_is_not_judged(planes):
 def test_figures_that_are_no_numbers_are_named(planes):
     """A training would go on to its end, and leave no model."""
 
-    def broken(kspace, mask, csm, noise):
-        return torch.full_like(csm[:, :, 0], torch.nan)
+    def broken(kspace, operator, noise):
+        return torch.full_like(operator.csm[:, :, 0], torch.nan)
 
     with pytest.raises(ValueError, match="validation: the mean nmse of 2 planes is nan, a finite number expected"):
         judged(planes, [0, 2], broken)

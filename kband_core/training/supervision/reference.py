@@ -11,6 +11,7 @@ Wang et al., K-band, arXiv 2308.02958.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -20,9 +21,30 @@ from torch.nn.functional import avg_pool2d
 from kband_core.bands import band_size
 from kband_core.coils import combine
 from kband_core.fourier import to_image, to_kspace
-from kband_core.losses import Norm, kspace_loss
+from kband_core.losses import Norm, weighted_distance
+from kband_core.operators import EncodingOperator
+from kband_core.training.dataset import Plane
+from kband_core.training.example import Example, make_example
+from kband_core.training.supervision.limited import Limited
 
 MARGIN = 16  # samples around the box: a spline has forgotten an edge by then, 0.27¹⁶ = 1e-9
+
+
+class Reference(Limited):
+    """Train as the published code does. Needs fully sampled planes."""
+
+    def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
+        if not plane.acquired.has_reference:
+            raise ValueError("reference: a fully sampled plane needed for the coil-combined target; use kband")
+        shape, device = plane.acquired.shape, plane.mask.device
+        band = reference_band(shape, self.band_acceleration, round(self.angle_of(plane, angle))).to(device)
+        weight = band * reference_weight(shape, self.band_acceleration).to(device)
+        sampled = self.sampled(plane, rng)
+        example = make_example(plane, sampled.within(band > 0.5), weight, sampled, taper=band)
+        return replace(example, target=combined_kspace(example.target, plane.csm))
+
+    def loss(self, image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
+        return combined_loss(image, target, weight, norm=self.norm)
 
 
 def reference_band(shape: tuple[int, int], acceleration: float, angle: int) -> Tensor:
@@ -54,11 +76,7 @@ def combined_kspace(kspace: Tensor, csm: Tensor) -> Tensor:
 
 def combined_loss(image: Tensor, target: Tensor, weight: Tensor, *, norm: Norm = "l1") -> Tensor:
     """Return the mean of weight·|F x − target|, or its square, over the virtual coils `(b, set, ky, kx)`."""
-    alone = torch.ones((1, 1, 1, 1, 1), dtype=image.dtype, device=image.device)
-    sets = image.flatten(0, 1)[:, None]
-    weight = weight.repeat_interleave(image.shape[1], 0)
-    csm = alone.expand(len(sets), 1, 1, *image.shape[-2:])
-    return kspace_loss(sets, csm, target.flatten(0, 1)[:, None], weight, norm=norm)
+    return weighted_distance(to_kspace(image) - target, weight, norm=norm)
 
 
 def _box_spline(length: int, position: Tensor) -> Tensor:
