@@ -5,9 +5,10 @@ from click.testing import CliRunner
 
 from pipelines.cli import main
 
-FLAWLESS = "<configuration><gadget><classname>SenseRecon</classname></gadget></configuration>"
+INTAKE = "<gadget><classname>BufferIntake</classname></gadget>"
+FLAWLESS = f"<configuration>{INTAKE}<gadget><classname>SenseRecon</classname></gadget></configuration>"
 ODD = FLAWLESS.replace("</configuration>", "<comment/></configuration>")
-BAD = ODD.replace("SenseRecon", "AutoScaleGadget")
+BAD = ODD.replace(INTAKE, "").replace("SenseRecon", "AutoScaleGadget")
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_every_finding_is_a_line_and_errors_exit_with_1(check, tmp_path):
     assert first == f"{tmp_path}/bad.xml: {comment}"
     assert second == (
         f"{tmp_path}/bad.xml: error: AutoScaleGadget is the first gadget and accepts Image, but Acquisition or "
-        "ReconBuffer arrives"
+        "ReconData arrives"
     )
     assert third == f"{tmp_path}/odd.xml: {comment}"
     assert fourth.startswith(f"{tmp_path}/mri.xml: error: no pipeline '{tmp_path}/mri.xml'; installed are ")
