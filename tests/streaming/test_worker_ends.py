@@ -26,7 +26,7 @@ def test_worker_ends_with_its_server(monkeypatch):
             config = f"<configuration>{gadget('BadGadget', how='spins', after=2)}</configuration>"
             wire.send(text_message(Id.CONFIG_TEXT, config), text_message(Id.HEADER, HEADER))
             connection.sendall(b"".join(LINES))
-            assert [wire.read().id for _ in range(2)] == [Id.ACQUISITION] * 2
+            assert [wire.read().id for _ in range(3)] == [Id.TEXT, Id.ACQUISITION, Id.ACQUISITION]
             assert worker.is_alive()
             worker._control.close()  # as the system does for a process that has been killed
             assert worker.process.wait(LONG) == 1
