@@ -1,0 +1,114 @@
+"""What coil maps do not explain stays in the image, and the image shows the shading of the coils as they came.
+
+Maps combine coils with least noise, where they are right. Where they are wrong or missing, as in a wrapped field of
+view, or after a reference scan that saw less, the rest of what the coils measured is no noise, and that can be told:
+then it joins the image, as it would in a root sum of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.coils import combine, merge_sets, root_sum_of_squares
+from kband_core.fourier import to_image
+
+ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
+NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An image `(..., y, x)`, the white coil images `(..., coil, y, x)` it was made of, and the share `(...)` of its
+    energy that maps did not explain."""
+
+    image: Tensor
+    coil_image: Tensor
+    share: Tensor
+
+
+def complete(
+    image: Tensor,
+    csm: Tensor,
+    kspace: Tensor,
+    mask: Tensor,
+    *,
+    fill: Callable[[], Tensor],
+    unmixing: Tensor | None = None,
+) -> Completed:
+    """Complete an image of any method where it misses more of the acquired samples than noise.
+
+    E being the energy in 7 × 7 pixels of what F·S·x misses of `kspace` `(..., coil, ky, kx)`, x being `image`
+    `(..., set, y, x)` and S its maps `csm` `(..., set, coil, y, x)`, and n what noise has there, h² = max(0, 1 − 1.5
+    n/E): of what is missed, the energy that noise does not explain. The coil images S·x are replaced to the part h by
+    those of k-space whose gaps `fill` has filled without maps, such as by GRAPPA; it is called only if needed. So the
+    image is that of the maps where they explain the measurement, and the root sum of squares of the filled coils where
+    they do not, without a border between.
+
+    Noise must be white with SD 1 in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it so: the
+    magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination. `mask`
+    `(..., ky, kx)` or `(..., ky, 1)`.
+    """
+    check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
+    explained = _coil_images(image, csm)
+    kept = _beyond_noise(_missed(explained, kspace, mask), mask)
+    without_maps = to_image(fill()) if kept.any() else explained
+    return _joined(explained, without_maps, kept, csm, unmixing)
+
+
+def combine_completed(
+    kspace: Tensor, filled: Tensor, mask: Tensor, csm: Tensor, *, unmixing: Tensor | None = None
+) -> Completed:
+    """Combine coils by maps, completed in the same way by what maps do not explain.
+
+    `filled` `(..., coil, ky, kx)` is `kspace` with its gaps filled, by GRAPPA or RAKI, or `kspace` itself where `mask`
+    has none. Maps should have unit length everywhere, also in air: noise has no border then.
+    """
+    coil_image = to_image(filled)
+    explained = _coil_images(combine(coil_image, csm), csm)
+    missed = coil_image - explained if mask.all() else _missed(explained, kspace, mask)
+    return _joined(explained, coil_image, _beyond_noise(missed, mask), csm, unmixing)
+
+
+def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
+    return (csm * image.unsqueeze(-3)).sum(-4)
+
+
+def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    """Fᴴ(y − MF·S·x), images of what an image does not explain. Along kx whole lines have no gaps."""
+    dims = (-2,) if mask.shape[-1] == 1 else (-2, -1)
+    mask = mask.unsqueeze(-3)
+    through = torch.fft.ifftshift(mask, dims)
+    seen = torch.fft.ifftn(through * torch.fft.fftn(explained, dim=dims), dim=dims)
+    return to_image(mask * kspace) - seen
+
+
+def _beyond_noise(missed: Tensor, mask: Tensor) -> Tensor:
+    """h `(..., y, x)` of what coils `(..., coil, y, x)` saw and an image missed."""
+    noise = missed.shape[-3] * mask.float().mean((-2, -1))
+    energy = torch.view_as_real(missed).square().sum((-4, -1))
+    flat = energy.reshape(-1, 1, *energy.shape[-2:])
+    around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
+    mean = torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
+    return (1 - NOISE * noise[..., None, None] / mean.clamp(min=torch.finfo(mean.dtype).tiny)).clamp(min=0).sqrt()
+
+
+def _joined(
+    explained: Tensor, without_maps: Tensor, kept: Tensor, csm: Tensor, unmixing: Tensor | None
+) -> Completed:
+    coil_image = torch.lerp(explained, without_maps, kept.unsqueeze(-3).to(explained.dtype))
+    whole = _as_they_came(coil_image, unmixing)
+    changed = _as_they_came(coil_image - explained, unmixing)
+    share = changed.square().sum((-2, -1)) / whole.square().sum((-2, -1)).clamp(min=torch.finfo(whole.dtype).tiny)
+    phase = merge_sets(combine(coil_image, csm)).angle()
+    return Completed(torch.polar(whole, phase), coil_image, share)
+
+
+def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
+    if unmixing is not None:
+        coil_image = torch.einsum("...cv,...vyx->...cyx", unmixing, coil_image)
+    return root_sum_of_squares(coil_image)
