@@ -31,11 +31,15 @@ def sense(kspace: Tensor, mask: Tensor, csm: Tensor, *, regularisation: float, n
     `kspace` `(..., coil, ky, kx)`, `mask` `(..., ky, kx)` or `(..., ky, 1)`, `csm` `(..., set, coil, y, x)`;
     returns `(..., y, x)`. λ compares with the largest eigenvalue of AᴴA, which is at most 1.
     """
+    return merge_sets(sense_sets(kspace, mask, csm, regularisation=regularisation, n_iterations=n_iterations))
+
+
+def sense_sets(kspace: Tensor, mask: Tensor, csm: Tensor, *, regularisation: float, n_iterations: int) -> Tensor:
+    """Reconstruct like `sense`, one image for each set of maps: `(..., set, y, x)`."""
     operator = Sense(csm, mask)
-    solution = conjugate_gradient(
+    return conjugate_gradient(
         lambda x: operator.normal(x) + regularisation * x, operator.adjoint(kspace), n_iterations
     )
-    return merge_sets(solution)
 
 
 def grappa(kspace: Tensor, mask: Tensor, kernel: GrappaKernel, csm: Tensor | None = None) -> Tensor:
@@ -53,9 +57,15 @@ def network(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module) -> Tens
     `kspace` `(b, coil, ky, kx)`, zero where nothing was acquired; `mask` `(b, ky, kx)` or `(b, ky, 1)`, b or 1;
     `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each of the b planes is scaled by its own.
     """
+    return merge_sets(network_sets(kspace, mask, csm, model))
+
+
+@torch.no_grad()
+def network_sets(kspace: Tensor, mask: Tensor, csm: Tensor, model: nn.Module) -> Tensor:
+    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`."""
     scale, noise = plane_scale(kspace), noise_level(kspace, mask)
     image = model(kspace / scale[:, None, None, None], mask.expand(len(kspace), -1, -1), csm, noise / scale)
-    return merge_sets(image) * scale[:, None, None]
+    return image * scale[:, None, None, None]
 
 
 def check_image(image: Tensor) -> Tensor:

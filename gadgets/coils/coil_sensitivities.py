@@ -13,7 +13,7 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
-from kband_core.calibration import espirit_maps, walsh_maps
+from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.fourier import resize
 
 
@@ -42,16 +42,20 @@ class CoilSensitivities(Gadget):
             else:
                 yield self._with_maps(item, maps)
 
-    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Tensor]) -> ReconBuffer:
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
-            csm = maps.of(buffer)
-            return replace(buffer, csm=csm[0].unsqueeze(0) if len(csm) == 1 else torch.stack(csm))
+            found = maps.of(buffer)
+            csm, all_maps = (torch.stack(each) for each in zip(*found, strict=True))
+            return replace(buffer, csm=csm, all_maps=all_maps)
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 
-    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
-        """ACS `(..., coil, ky, kx)` to maps `(..., set, coil, y, x)`, all slices in one call."""
+    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """ACS `(slice, ..., coil, ky, kx)` to maps `(..., set, coil, y, x)` of each slice, certain ones and all."""
         acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
         if self.method == "walsh":
-            return walsh_maps(acs, matrix)
-        return espirit_maps(acs, matrix, n_sets=self.n_sets, above_noise=True)
+            return [(csm, csm) for csm in walsh_maps(acs, matrix)]
+        if self.n_sets == 2:
+            return [(csm, csm) for csm in espirit_maps(acs, matrix, n_sets=2, above_noise=True)]
+        maps = coil_maps(acs, matrix)
+        return list(zip(maps.certain(), maps.csm, strict=True))

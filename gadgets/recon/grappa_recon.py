@@ -11,10 +11,10 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.recon.completed import combined
 from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils
 from gadgets.scan import Encoding
-from kband_core.grappa import GrappaKernel, calibrate_grappa
-from kband_core.reconstruct import grappa
+from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 
 
 @dataclass
@@ -56,6 +56,5 @@ class GrappaRecon(Gadget):
 
     def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:
         """Fill the missing lines with the kernel of the buffer's slice and combine: `(z, y, x)`."""
-        kspace, mask = buffer.planes()
-        csm = None if buffer.csm is None else buffer.csm[0]
-        return grappa(kspace, acquired_lines(mask), kernels.of(buffer)[0], csm)
+        kernel = kernels.of(buffer)[0]
+        return combined(buffer, lambda kspace, mask: apply_grappa(kernel, kspace, acquired_lines(mask)))

@@ -9,7 +9,6 @@ from functools import lru_cache, partial
 from itertools import takewhile
 from typing import Annotated, ClassVar, Literal
 
-import ismrmrd
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.recon.completed import completed
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.memory import within_memory
 from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstruction, combine_coils, maps_of
@@ -26,9 +26,6 @@ from gadgets.scan import Scan
 from kband_core import reconstruct
 from kband_core.grappa import GrappaKernel
 from kband_core.models import load_card, load_model
-from kband_core.noise import noise_level
-from kband_core.sampling import grid_ends
-from kband_core.shrinkage import shrink_grappa
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +41,7 @@ class KBandRecon(Gadget):
     model is loaded before the first line and tried out at the `Calibration` item. Where a GPU's memory does not
     suffice, partitions are reconstructed one by one, then on the CPU.
 
-    Where GRAPPA can fill the lines left out, and the image misses acquired ones by more than noise, it is moved towards
-    GRAPPA's; the meta tells by what share of their difference.
+    Where the image misses acquired lines by more than noise, coils whose lines GRAPPA has filled take its place.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -85,17 +81,15 @@ class KBandRecon(Gadget):
                 if item.encoding.acceleration[0] > 1:
                     kernels.prepare(item)
                 continue
-            shares: dict[int, float] = {}  # by image
-            made = partial(self._reconstruct, kernels=kernels, shares=shares)
-            methods = {name: made, "SENSE": SenseRecon().reconstruct}
+            sense = partial(SenseRecon().reconstruct, kernels=kernels)
+            methods = {name: partial(self._reconstruct, kernels=kernels), "SENSE": sense}
             undersampled = [lines for lines in _lines_of_each(item) if lines is None or lines.sum() < _n_lines(item)]
             if self.outside_card == "refuse":
                 self._refuse(item, undersampled)
             images = reconstruction.images(item, methods if undersampled else {COMBINED: combine_coils})
-            for line, meta in zip(item.headers.flat, images.meta.flat, strict=True):
+            for meta in images.meta.flat:
                 if meta["kband_method"] == name:
                     meta["kband_model"], meta["kband_model_sha256"] = self.model, self._card.sha256[:12]
-                    _tell_share(meta, shares.get(id(line)))
             yield images
 
     def _try_out(self, item: Calibration) -> None:
@@ -120,43 +114,15 @@ class KBandRecon(Gadget):
             sampling="lines",
         )
 
-    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel], shares: dict[int, float]) -> Tensor:
-        csm, (kspace, mask) = maps_of(buffer), buffer.planes()
-        lines = acquired_lines(mask)
+    def _reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:
+        maps_of(buffer)
+        lines = acquired_lines(buffer.planes()[1])
         if problems := self._mismatch(buffer, lines):
             raise ScanError("; ".join(problems))
-        image = within_memory("KBandRecon", self._network, kspace, mask, csm)
-        if (kernel := _kernel(buffer, mask, kernels)) is None:
-            return image
-        planes = zip(image, kspace, csm, kernel.weights, noise_level(kspace, mask), strict=True)
-        shrunk = [shrink_grappa(x, k, lines, maps, GrappaKernel(weights), sd) for x, k, maps, weights, sd in planes]
-        shares[id(buffer.headers[0, 0, 0])] = sum(share for _, share in shrunk) / len(shrunk)
-        return torch.stack([plane for plane, _ in shrunk])
+        return completed(buffer, partial(within_memory, "KBandRecon", self._network), kernels)
 
     def _network(self, kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
-        return reconstruct.network(kspace, mask, csm, load_model(self._card, kspace.device))
-
-
-def _tell_share(meta: ismrmrd.Meta, share: float | None) -> None:
-    if share is None:
-        return
-    meta["kband_grappa_share"] = f"{share:.2f}"
-    if share:
-        comment = f"{meta['ImageComments']}; moved towards GRAPPA by {share:.2f} of the difference"
-        meta["ImageComments"] = meta["GADGETRON_ImageComment"] = comment
-
-
-def _kernel(buffer: ReconBuffer, mask: Tensor, kernels: PerSlice[GrappaKernel]) -> GrappaKernel | None:
-    """Return the kernel that fills what the image lacks, if there is one: whole lines on a grid, one set of maps."""
-    acceleration = buffer.encoding.acceleration[0]
-    if acceleration == 1 or mask.shape[-1] > 1 or buffer.csm.shape[2] > 1:
-        return None
-    try:
-        grid_ends("KBandRecon", acquired_lines(mask).cpu(), acceleration)
-        return kernels.of(buffer)[0]
-    except (ValueError, RuntimeError) as error:
-        log.info("KBandRecon: the network's image is not compared with GRAPPA's: %s", error)
-        return None
+        return reconstruct.network_sets(kspace, mask, csm, load_model(self._card, kspace.device))
 
 
 def _lines_of_each(buffer: ReconBuffer) -> list[Tensor | None]:

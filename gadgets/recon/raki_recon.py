@@ -16,6 +16,7 @@ from gadgets.errors import ScanError
 from gadgets.gadget import Gadget, field
 from gadgets.images.quantitative import GFACTOR, SNR, quantity_array
 from gadgets.items import Calibration, ImageArray, ReconBuffer, acquired_lines
+from gadgets.recon.completed import combined
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.reconstruction import (
     COMBINED,
@@ -31,7 +32,6 @@ from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki
 from kband_core.raki.gfactor import gfactor_map
 from kband_core.raki.network import RakiNetwork, interpolate
-from kband_core.reconstruct import zero_filled
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +126,8 @@ class RakiRecon(Gadget):
         return [network.of_slice(index) for index in range(len(acs))]
 
     def _reconstruct(self, buffer: ReconBuffer, networks: PerSlice[RakiNetwork]) -> Tensor:
-        kspace, mask = buffer.planes()
-        filled = interpolate(networks.of(buffer)[0], kspace, acquired_lines(mask))
-        return zero_filled(filled, None if buffer.csm is None else buffer.csm[0])
+        network = networks.of(buffer)[0]
+        return combined(buffer, lambda kspace, mask: interpolate(network, kspace, acquired_lines(mask)))
 
     def _all_maps(self, waiting: list[_Waiting], failures: list[str]) -> Iterator[ImageArray]:
         while waiting:

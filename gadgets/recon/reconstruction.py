@@ -16,6 +16,7 @@ from gadgets.gadget import field
 from gadgets.images.image_header import ImageNumbers, image_header, image_meta
 from gadgets.items import ImageArray, ReconBuffer, partitions_to_image
 from gadgets.receiving.held_out_lines import judge
+from gadgets.recon.completed import combined
 from gadgets.recon.deadline import within
 from gadgets.scan import Encoding
 from kband_core.fourier import interpolate, resize
@@ -96,7 +97,7 @@ class Reconstruction:
 
 def combine_coils(buffer: ReconBuffer) -> Tensor:
     """Make the image `(z, y, x)` of a fully sampled buffer: transform, combine by its maps, if any, else by RSS."""
-    return zero_filled(buffer.planes()[0], None if buffer.csm is None else buffer.csm[0])
+    return combined(buffer)
 
 
 def maps_of(buffer: ReconBuffer) -> Tensor:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 from torch import Tensor
 
+from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon.completed import combined, completed
+from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.reconstruction import Deadline, OnFailure, Reconstruction, maps_of
-from kband_core.reconstruct import sense
+from kband_core.reconstruct import sense_sets
 
 
 @dataclass
@@ -29,12 +33,18 @@ class SenseRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
         reconstruction = Reconstruction("SenseRecon", self.on_failure, self.deadline)
+        kernels = PerSlice("SenseRecon", GrappaRecon().fit)
         for item in items:
+            is_accelerated = item.encoding.acceleration[0] > 1
             if isinstance(item, ReconBuffer):
-                yield reconstruction.images(item, {"SENSE": self.reconstruct})
+                yield reconstruction.images(item, {"SENSE": partial(self.reconstruct, kernels=kernels)})
+            elif is_accelerated:
+                kernels.prepare(item)
 
-    def reconstruct(self, buffer: ReconBuffer) -> Tensor:
+    def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice) -> Tensor:
         """Solve for the image `(z, y, x)`. Raises `ValueError` for a buffer without maps."""
-        csm = maps_of(buffer)
-        kspace, mask = buffer.planes()
-        return sense(kspace, mask, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
+        maps_of(buffer)
+        if buffer.encoding.acceleration[0] == 1 and buffer.mask.all():
+            return combined(buffer)
+        solve = partial(sense_sets, regularisation=self.regularisation, n_iterations=self.n_iterations)
+        return completed(buffer, solve, kernels)
