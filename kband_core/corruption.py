@@ -1,0 +1,98 @@
+"""What of a measurement is certainly broken: samples, lines and coils that nothing in an object can explain.
+
+Each limit lies between what real and simulated scans reach, which is given, and what the faults do. All functions take
+the lines that were acquired, one after the other, `(coil, line, kx)`, as they came: before whitening and compression,
+which spread what is wrong with one coil over all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.fourier import to_image
+
+AROUND = 9  # samples of a line in whose median one is compared
+WILD = 40.0  # times that: real scans reach 19, in the centre; a spike as high as the centre, 100 and more
+LINES_AROUND = 5  # among which a line is compared, in energy
+WILD_LINE = 1e4  # times their median: real scans reach 100, in the centre, where only every sixth line is acquired
+SILENT = 1e-6  # of the median energy: a line or a coil that was not received
+GAIN = 100.0  # times in energy, by which a coil changes between calibration and image, all coils alike being 1
+OUTER = 0.5  # of k-space, along either axis, where the object's interior is gone
+OFFSET = 2.0  # times the brightest other pixel of outer k-space, in the very centre: real scans reach 0.6
+LAST_LINES = 0.6  # of k-space along ky: beyond, an object's columns are alike
+BESIDE = 15  # columns in whose median one is compared
+INTERFERENCE = 10.0  # times that: real scans reach 3
+
+
+def wild_samples(lines: Tensor) -> Tensor:
+    """Tell which samples are spikes: far above the median of nine in the same line; bool `(coil, line, kx)`.
+
+    Zeros, as beyond the end of a partial echo, do not count.
+    """
+    check_axes(lines=(lines, "coil line kx"))
+    size = lines.abs()
+    around = torch.nn.functional.pad(size, (AROUND // 2,) * 2, mode="reflect").unfold(-1, AROUND, 1)
+    usual = around.masked_fill(around == 0, torch.nan).nanmedian(-1).values
+    return size > WILD * usual
+
+
+def wild_lines(lines: Tensor) -> Tensor:
+    """Tell which lines are amplified as a whole: far above the median energy of five, all coils; bool `(line)`."""
+    energy = lines.abs().square().mean((-3, -1))
+    around = torch.nn.functional.pad(energy[None, None], (LINES_AROUND // 2,) * 2, mode="reflect")[0, 0]
+    return energy > WILD_LINE * around.unfold(0, LINES_AROUND, 1).median(-1).values
+
+
+def silent_lines(lines: Tensor) -> Tensor:
+    """Tell which lines hold nothing, in any coil: counted as received, but never measured; bool `(line)`."""
+    energy = lines.abs().square().mean((-3, -1))
+    return energy <= SILENT * energy.median()
+
+
+def broken_coils(lines: Tensor, acs: Tensor) -> Tensor:
+    """Tell which coils see another signal in the image's lines than in `acs` `(coil, ky, kx)`; bool `(coil)`.
+
+    Between the two, an object may be brighter or a part of it missing, but never a hundred times for one coil and not
+    for the median of all. A coil that is silent in both is broken as well.
+    """
+    image, calibration = (part.abs().square().mean((-2, -1)) for part in (lines, acs))
+    silent = (image <= SILENT * image.median()) | (calibration <= SILENT * calibration.median())
+    change = image / calibration.clamp(min=torch.finfo(calibration.dtype).tiny)
+    change = change / change[~silent].median() if (~silent).any() else change
+    return silent | (change > GAIN) | (change < 1 / GAIN)
+
+
+def receiver_offset(kspace: Tensor) -> Tensor:
+    """Return the constant `(coil)` that receivers add to all samples of `kspace` `(coil, ky, kx)`; 0 if none is sure.
+
+    It is a bright point in the centre of the image; whether there is one is asked of outer k-space, where that is all
+    it can be, and an object has edges only.
+    """
+    outer = _distance(kspace, -2)[:, None].maximum(_distance(kspace, -1)) > OUTER
+    image = to_image(kspace * outer).abs().square().sum(-3)
+    centre = image.shape[-2] // 2, image.shape[-1] // 2
+    at_centre = image[centre].clone()
+    image[centre] = 0
+    acquired = outer & (kspace != 0).any(-3)
+    offset = (kspace * acquired).sum((-2, -1)) / acquired.sum()
+    return offset if at_centre > OFFSET**2 * image.max() else torch.zeros_like(offset)
+
+
+def interference(kspace: Tensor) -> list[int]:
+    """List the columns of the image in which `kspace` `(coil, ky, kx)` holds a radio wave, as strong in every line.
+
+    In the outermost lines an object has little left, and about as much in one column as in those beside it.
+    """
+    last = (_distance(kspace, -2) > LAST_LINES) & (kspace != 0).any(-1).any(-2)
+    energy = to_image(kspace[:, last], dims=(-1,)).abs().square().mean((-3, -2))
+    margin = BESIDE // 2
+    beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, BESIDE, 1)
+    return torch.nonzero(energy > INTERFERENCE * beside.median(-1).values).flatten().tolist()
+
+
+def _distance(kspace: Tensor, dim: int) -> Tensor:
+    """Distance from the centre, 1 at the ends of the axis."""
+    length = kspace.shape[dim]
+    return (torch.arange(length, device=kspace.device) - length // 2).abs() / (length / 2)
