@@ -22,6 +22,8 @@ EDGE = 1.3  # times the strongest direction of pure noise: above it there is sig
 EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
 INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
 DOUBLED = 0.1  # of pixels need two coil vectors here and half a field of view away: real scans reach 0.001
+OUTLIER = 10.0  # times noise, that windows of a calibration line hold where all others are empty
+OUTLIER_SHARE = 0.1  # and of their own energy: strong lines pass the first limit, by 1 % of it, noise the second
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,27 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     beyond = (empty @ (empty.mH @ windows[row, column])).view(law.empty.shape[:-1]).abs()
     coil, line, sample = (int(index) for index in torch.unravel_index(beyond.argmax(), beyond.shape))
     return Misfit(float(by_row[row]) / law.most, int(first[row]) + line * law.acceleration, coil, column + sample)
+
+
+def contradicting_lines(acs: Tensor) -> list[int]:
+    """List the calibration lines `(coil, ky, kx)` that do not fit to any others, such as one of the wrong sign.
+
+    Each row of windows is judged by what those without its lines leave empty; noise must be white with SD 1. Several
+    lines with the same fault hide one another: that lines contradict at all is told by `doubled_share`.
+    """
+    windows = _windows(acs, torch.arange(acs.shape[-2] - LINES + 1, device=acs.device), 1)
+    n_rows, n_columns, n_directions = windows.shape
+    grams = (windows.mT @ windows.conj()).to(torch.complex128) / n_columns
+    stands_out = []
+    for row in range(n_rows):
+        others = [n for n in range(n_rows) if abs(n - row) >= LINES]
+        energies, directions = torch.linalg.eigh(grams[others].mean(0))
+        empty = directions[:, energies < EDGE * (1 + (n_directions / len(others) / n_columns) ** 0.5) ** 2]
+        noise, energy = empty.shape[-1], float(grams[row].diagonal().sum().real)
+        there = float(torch.einsum("pd,pq,qd->", empty.conj(), grams[row], empty).real)
+        stands_out.append(there > OUTLIER * noise and there - noise > OUTLIER_SHARE * energy)
+    rows_of = [stands_out[max(line - LINES + 1, 0) : line + 1] for line in range(acs.shape[-2])]
+    return [line for line, rows in enumerate(rows_of) if all(rows)]
 
 
 def doubled_share(csm: Tensor) -> float:

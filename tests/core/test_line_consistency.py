@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kband_core.calibration import coil_maps
-from kband_core.consistency import DOUBLED, doubled_share, learn_windows, misfit
+from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share, learn_windows, misfit
 from kband_core.fourier import resize, to_image, to_kspace
 from kband_core.phantom import Ellipse, Phantom, coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.sampling import equispaced_lines
@@ -116,3 +116,19 @@ def test_calibration_lines_that_contradict_one_another_are_told(rng, spoil):
     kspace = head(rng)
     spoil(kspace)
     assert doubled(kspace) > DOUBLED
+
+
+@pytest.mark.parametrize("factor", [-1, 0, 1j])
+@pytest.mark.parametrize("line", [12, 15])
+def test_a_calibration_line_that_fits_to_no_other_is_found(rng, line, factor):
+    """The centre of k-space, or three lines beside it: of the wrong sign, empty, or turned."""
+    acs = resize(head(rng), [24], [-2])
+    assert contradicting_lines(acs) == []
+    acs[:, line] *= factor
+    assert contradicting_lines(acs) == [line]
+
+
+@pytest.mark.parametrize(("fov", "sigma"), [(0.7, SIGMA), (1, 0.5), (1, 0.003)])
+def test_clean_calibration_lines_do_not_contradict(rng, fov, sigma):
+    """A head that wraps, noise as strong as the brain, or hardly any."""
+    assert contradicting_lines(resize(head(rng, fov, sigma=sigma), [24], [-2])) == []
