@@ -53,5 +53,5 @@ def judge(image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
         return {}
     samples = slice(*buffer.readout)
     predicted = predicted_kspace(image.unsqueeze(1), buffer.csm[0])[..., samples]
-    nmse = held_out_nmse(predicted, measured.movedim(1, 0)[..., samples], weight.unsqueeze(-1))
+    nmse = held_out_nmse(predicted, measured.movedim(1, 0)[..., samples], weight.unsqueeze(-1)).nmse
     return {"kband_nmse_estimate": f"{float(nmse):.5f}", "kband_held_out_lines": str(int((weight > 0).sum()))}
