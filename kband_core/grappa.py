@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,14 +33,21 @@ class GrappaKernel:
 
 
 def calibrate_grappa(
-    acs: Tensor, acceleration: int, *, kernel: tuple[int, int] = (2, 5), regularisation: float = 1e-4
+    acs: Tensor,
+    acceleration: int,
+    *,
+    kernel: tuple[int, int] = (2, 5),
+    regularisation: float = 1e-4,
+    windows: Literal["equal", "balanced"] = "balanced",
 ) -> GrappaKernel:
     """Fit the GRAPPA weights to every window of the calibration lines.
 
-    W minimises Σ ‖t − W s‖² / (‖s‖² + 0.1 mean ‖s‖²) + λ‖W‖² over the windows' sources s and targets t. Without the
-    denominator the windows at the k-space centre, far stronger than all others, would decide alone. λ is
-    `regularisation` times the mean of the diagonal of the normal matrix. `kernel` counts source lines and readout
-    samples: with only two source lines, 24 calibration lines hold windows enough even at R = 4.
+    W minimises Σ ‖t − W s‖² + λ‖W‖² over the windows' sources s and targets t, where they count equally: best where
+    the kernel fills the centre, too, because the calibration lines are not the image's. "balanced", each is divided by
+    ‖s‖² + 0.1 mean ‖s‖², without which the windows at the k-space centre, far stronger than all others, would decide
+    alone: best where the centre is measured. λ is `regularisation` times the mean of the diagonal of the normal matrix.
+    `kernel` counts source lines and readout samples: with only two source lines, 24 calibration lines hold windows
+    enough even at R = 4.
 
     acs `(..., coil, ky, kx)`; leading axes get weights of their own.
 
@@ -59,15 +67,17 @@ def calibrate_grappa(
             f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
         )
     _check_finite("calibrate_grappa", acs)
-    windows = acs.unfold(-2, span, 1).unfold(-2, n_samples, 1)  # (..., coil, ky, kx, line, sample)
+    every = acs.unfold(-2, span, 1).unfold(-2, n_samples, 1)  # (..., coil, ky, kx, line, sample)
     gap = (_n_lines_before(n_lines) - 1) * acceleration + 1
-    targets = windows[..., gap : gap + acceleration - 1, n_samples // 2]
+    targets = every[..., gap : gap + acceleration - 1, n_samples // 2]
     targets = targets.movedim(-1, -4).flatten(-2).flatten(-3, -2)  # (..., line·coil, window)
-    sources = _as_columns(windows[..., ::acceleration, :])
-    energy = sources.abs().square().sum(-2, keepdim=True)
-    energy = energy + 0.1 * energy.mean(-1, keepdim=True)
-    scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()
-    weights = ridge("calibrate_grappa", sources * scale, targets * scale, regularisation=regularisation)
+    sources = _as_columns(every[..., ::acceleration, :])
+    if windows == "balanced":
+        energy = sources.abs().square().sum(-2, keepdim=True)
+        energy = energy + 0.1 * energy.mean(-1, keepdim=True)
+        scale = energy.clamp(min=torch.finfo(energy.dtype).tiny).rsqrt()
+        sources, targets = sources * scale, targets * scale
+    weights = ridge("calibrate_grappa", sources, targets, regularisation=regularisation)
     weights = weights.unflatten(-1, (n_coils, n_lines, n_samples))
     return GrappaKernel(weights.unflatten(-4, (acceleration - 1, n_coils)))
 

@@ -123,3 +123,20 @@ def test_impossible_input_is_refused(rng):
         apply_grappa(calibrate_grappa(kspace, 3), kspace[:2], mask)
     with pytest.raises(ValueError, match="mask_lines has 19 along ky"):
         apply_grappa(calibrate_grappa(kspace, 3), kspace, mask[:19])
+
+
+@pytest.mark.parametrize("centre_is_measured", [True, False])
+def test_windows_weigh_as_the_lines_that_are_to_be_filled(centre_is_measured, rng):
+    """Equal where the kernel fills the centre, balanced where it fills outer lines: each wins by half of the error."""
+    kspace = head_slices()[0]
+    noise = 0.02 * torch.randn(2, *kspace.shape, dtype=kspace.dtype, generator=rng)
+    acs, kspace = kspace[..., 20:44, :] + noise[0, :, 20:44], kspace + noise[1]
+    mask = equispaced_lines(64, 4, acs_lines=24 if centre_is_measured else 0)
+    errors = {
+        windows: nmse(
+            apply_grappa(calibrate_grappa(acs, 4, windows=windows), kspace * mask[:, None], mask), kspace
+        )
+        for windows in ("equal", "balanced")
+    }  # fmt: skip
+    better, worse = ("balanced", "equal") if centre_is_measured else ("equal", "balanced")
+    assert errors[better] < 0.75 * errors[worse]
