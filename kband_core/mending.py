@@ -13,7 +13,7 @@ def mend_lines(kspace: Tensor, broken: Tensor, spacing: int, acs: Tensor) -> Ten
     """Replace the `broken` lines, bool `(ky,)`, of `kspace` `(coil, ky, kx)` by what lines beside them predict.
 
     A GRAPPA kernel, fitted to sound calibration lines `acs` `(coil, ky, kx)`, predicts a line from those `spacing`
-    before and after it: 1 where all lines are acquired, R in an R-fold grid. Of a head of 8 coils it misses 1, 10, 40 %
+    before and after it: 1 where all lines are acquired, R in an R-fold grid. Of a head of 8 coils it misses 1, 34, 41 %
     of the energy of a central line at R = 1, 2, 3. Where one of the two is broken, too, or there is none, it counts as
     zero. Raises `ValueError` if the calibration lines are too few.
     """
