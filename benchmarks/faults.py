@@ -18,7 +18,7 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import Verdict, run
 
 PIPELINES = ("sense", "grappa", "raki", "kband")
-USUAL = ("kband_fallback", "no"), ("kband_complete", "yes"), ("kband_consistency", "good")
+USUAL = {"kband_fallback": ("no",), "kband_complete": ("yes",), "kband_consistency": ("good", "unknown")}
 
 
 @click.command(context_settings={"show_default": True})
@@ -61,9 +61,14 @@ def judged(scan: FaultyScan, pipeline: str) -> tuple[str, str]:
     if not images:
         return "none", problem[:60]
     pixels = torch.from_numpy(images[0].data[0, 0].astype("float32"))
-    said = [f"{images[0].meta[name]}"[:60] for name, usual in USUAL if images[0].meta.get(name, usual) != usual]
+    meta = images[0].meta
+    said = [_said(name, meta[name]) for name, usual in USUAL.items() if meta.get(name, usual[0]) not in usual]
     error = float(nmse(fitted(pixels, scan.reference), scan.reference))
     return f"{error:.4f}", "; ".join(text for text in (*said, problem[:60]) if text)
+
+
+def _said(name: str, value: str) -> str:
+    return "INCOMPLETE" if name == "kband_complete" else value[:60]
 
 
 if __name__ == "__main__":

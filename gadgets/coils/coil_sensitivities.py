@@ -14,7 +14,9 @@ from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
 from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
+from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
 from kband_core.fourier import resize
+from kband_core.mending import mend_calibration
 
 
 @dataclass
@@ -37,6 +39,7 @@ class CoilSensitivities(Gadget):
         maps = PerSlice("CoilSensitivities", self._maps)
         for item in items:
             if isinstance(item, Calibration):
+                item = replace(item, acs=_without_contradiction(item.acs, maps.prepare(item)))
                 maps.prepare(item)
                 yield item
             else:
@@ -44,6 +47,8 @@ class CoilSensitivities(Gadget):
 
     def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
+            found = maps.of(buffer)
+            buffer = _mended(buffer, found)
             found = maps.of(buffer)
             csm, all_maps = (torch.stack(each) for each in zip(*found, strict=True))
             return replace(buffer, csm=csm, all_maps=all_maps)
@@ -59,3 +64,28 @@ class CoilSensitivities(Gadget):
             return [(csm, csm) for csm in espirit_maps(acs, matrix, n_sets=2, above_noise=True)]
         maps = coil_maps(acs, matrix)
         return list(zip(maps.certain(), maps.csm, strict=True))
+
+
+def _without_contradiction(acs: Tensor, maps: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Calibration lines `(z, coil, ky, kx)`; where they contradict one another, without those that fit to no other."""
+    if not maps or doubled_share(maps[0][1][0]) <= DOUBLED:
+        return acs
+    broken = torch.zeros(acs.shape[-2], dtype=torch.bool)
+    broken[contradicting_lines(acs[0])] = True
+    return torch.stack([mend_calibration(plane, broken) for plane in acs]) if broken.any() else acs
+
+
+def _mended(buffer: ReconBuffer, maps: list[tuple[Tensor, Tensor]]) -> ReconBuffer:
+    if len(buffer.acs) > 1:
+        return buffer
+    acs = _without_contradiction(buffer.acs[0], maps)
+    if acs is buffer.acs[0] or torch.equal(acs, buffer.acs[0]):
+        return buffer
+    kspace, changed = buffer.kspace.clone(), (acs != buffer.acs[0]).any(-1).any(0).any(0)
+    first = kspace.shape[-2] // 2 - acs.shape[-2] // 2 if buffer.acs_row is None else buffer.acs_row
+    for line in changed.nonzero().flatten().tolist():
+        if buffer.mask[0, 0, 0, 0, first + line]:
+            kspace[0, 0, 0, :, :, first + line] = acs[:, :, line].movedim(0, 1)
+    where = first + int(changed.nonzero()[0])
+    problem = f"{int(changed.sum())} lines fit to no others and were made again, first {where}"
+    return replace(buffer, acs=acs[None], kspace=kspace, problems=(*buffer.problems, problem))

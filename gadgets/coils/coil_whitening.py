@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.coils.sound_lines import sound_buffer, sound_calibration
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
@@ -33,11 +34,12 @@ class CoilWhitening(Gadget):
         matrices = PerSlice("CoilWhitening", _matrices)
         for item in items:
             if isinstance(item, Calibration):
+                item = sound_calibration(item)
                 yield _whitened_calibration(item, matrices.prepare(item))
             elif item.acs is None:
                 yield item
             else:
-                yield _whitened(item, matrices)
+                yield _whitened(sound_buffer(item), matrices)
 
 
 def _whitened_calibration(item: Calibration, found: list[Tensor]) -> Calibration:

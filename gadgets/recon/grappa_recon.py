@@ -51,7 +51,9 @@ class GrappaRecon(Gadget):
         acceleration = encoding.acceleration[0]
         n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
         kernel = (n_lines, self.kernel_samples)
-        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation)
+        apart = encoding.calibration_mode in ("separate", "external")
+        windows = "equal" if apart else "balanced"
+        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation, windows=windows)
         return [GrappaKernel(weights) for weights in fitted.weights]
 
     def reconstruct(self, buffer: ReconBuffer, kernels: PerSlice[GrappaKernel]) -> Tensor:

@@ -18,6 +18,7 @@ from gadgets.items import ImageArray, ReconBuffer, partitions_to_image
 from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.completed import combined
 from gadgets.recon.deadline import within
+from gadgets.recon.verdict import consistency
 from gadgets.scan import Encoding
 from kband_core.fourier import interpolate, resize
 from kband_core.reconstruct import check_image, zero_filled
@@ -62,6 +63,7 @@ class Reconstruction:
             meta[index] = image_meta(
                 headers[index], method=method, fallback=fallback, count=buffer.counts[index], problems=buffer.problems
             )
+            meta[index]["kband_consistency"] = consistency(single)
             if method != LAST_RESORT:  # whose coils are not combined by the maps
                 for name, value in self._judged(image, single).items():
                     meta[index][name] = value

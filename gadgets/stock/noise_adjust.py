@@ -18,7 +18,7 @@ from gadgets.flags import is_never_image, is_noise
 from gadgets.gadget import Gadget, field
 from gadgets.scan import Scan
 from kband_core.threads import single_thread
-from kband_core.whitening import noise_covariance, whiten, whitening_matrix
+from kband_core.whitening import is_steady, noise_covariance, silent_coils, whiten, whitening_of_others
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +105,17 @@ class _NoiseScan:
         """Return the matrix that whitens lines of this dwell time, or None if there was no noise readout."""
         if not self.readouts:
             return None
-        noise = torch.from_numpy(np.concatenate(self.readouts, axis=-1))
+        noise = torch.from_numpy(np.stack(self.readouts, axis=1))
         try:
-            covariance = noise_covariance(noise)
-            return whitening_matrix(covariance, noise_scale(dwell_us, self.dwell_us, bandwidth))
+            if not is_steady(noise):
+                log.warning("NoiseAdjustGadget: the noise readouts hold an echo; lines pass unwhitened")
+                return None
+            covariance = noise_covariance(noise.flatten(1))
+            silent = silent_coils(covariance)
+            if silent.all():
+                log.warning("NoiseAdjustGadget: the noise readouts hold no noise; lines pass unwhitened")
+                return None
+            return whitening_of_others(covariance, silent, noise_scale(dwell_us, self.dwell_us, bandwidth))
         except ValueError as error:
             raise ScanError(f"NoiseAdjustGadget: {error}") from error
 
