@@ -80,7 +80,7 @@ def _samples() -> Iterator[Kind]:
         rng = torch.Generator().manual_seed(0)
         for line in scan.image_lines():
             phase = torch.rand(8, 1, generator=rng)  # the source knows nothing of the sequence
-            line.data[:] += 3 * torch.exp(2j * torch.pi * (0.11 * torch.arange(2 * MATRIX) + phase)).numpy()
+            line.data[:] += 0.5 * torch.exp(2j * torch.pi * (0.11 * torch.arange(2 * MATRIX) + phase)).numpy()
 
     def clipped(scan: FaultyScan) -> None:
         most = 0.1 * max(abs(line.data).max() for line in scan.image_lines())

@@ -18,7 +18,7 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import Verdict, run
 
 PIPELINES = ("sense", "grappa", "raki", "kband")
-USUAL = {"kband_fallback": ("no",), "kband_complete": ("yes",), "kband_consistency": ("good", "unknown")}
+USUAL = {"kband_fallback": ("no",), "kband_consistency": ("good", "unknown")}
 
 
 @click.command(context_settings={"show_default": True})
@@ -62,13 +62,10 @@ def judged(scan: FaultyScan, pipeline: str) -> tuple[str, str]:
         return "none", problem[:60]
     pixels = torch.from_numpy(images[0].data[0, 0].astype("float32"))
     meta = images[0].meta
-    said = [_said(name, meta[name]) for name, usual in USUAL.items() if meta.get(name, usual[0]) not in usual]
+    said = [f"{meta[name]}" for name, usual in USUAL.items() if meta.get(name, usual[0]) not in usual]
+    said += str(meta["ImageComments"]).split("; ")[1:]
     error = float(nmse(fitted(pixels, scan.reference), scan.reference))
-    return f"{error:.4f}", "; ".join(text for text in (*said, problem[:60]) if text)
-
-
-def _said(name: str, value: str) -> str:
-    return "INCOMPLETE" if name == "kband_complete" else value[:60]
+    return f"{error:.4f}", "; ".join(dict.fromkeys(text[:60] for text in (*said, problem) if text))
 
 
 if __name__ == "__main__":

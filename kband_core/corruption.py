@@ -13,8 +13,11 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.fourier import to_image
 
-AROUND = 9  # samples of a line in whose median one is compared
-WILD = 40.0  # times that: real scans reach 19, in the centre; a spike as high as the centre, 100 and more
+NEAR = 8  # lines from the centre, in which neighbouring lines differ so much that a sample is compared with its own
+BESIDE_IT = 9  # samples of the same line, in whose median
+WILD_BESIDE = 40.0  # times that: real scans reach 19; a spike as high as the centre, 100 and more
+AROUND = 5  # further out: samples and lines around, in whose median
+WILD_AROUND = 20.0  # times that: real scans reach 7; also where a filter of the readout has spread a spike
 LINES_AROUND = 5  # among which a line is compared, in energy
 WILD_LINE = 1e4  # times their median: real scans reach 100, in the centre, where only every sixth line is acquired
 SILENT = 1e-6  # of the median energy: a line or a coil that was not received
@@ -22,20 +25,22 @@ GAIN = 100.0  # times in energy, by which a coil changes between calibration and
 OUTER = 0.5  # of k-space, along either axis, where the object's interior is gone
 OFFSET = 2.0  # times the brightest other pixel of outer k-space, in the very centre: real scans reach 0.6
 LAST_LINES = 0.6  # of k-space along ky: beyond, an object's columns are alike
-BESIDE = 15  # columns in whose median one is compared
+COLUMNS = 15  # in whose median one is compared
 INTERFERENCE = 10.0  # times that: real scans reach 3
 
 
-def wild_samples(lines: Tensor) -> Tensor:
-    """Tell which samples are spikes: far above the median of nine in the same line; bool `(coil, line, kx)`.
+def wild_samples(lines: Tensor, distance: Tensor) -> Tensor:
+    """Tell which samples are spikes, far above the median of those around them; bool `(coil, line, kx)`.
 
-    Zeros, as beyond the end of a partial echo, do not count.
+    `distance` `(line)` from the centre, in lines of k-space. Zeros, as beyond the end of a partial echo, do not count.
     """
-    check_axes(lines=(lines, "coil line kx"))
+    check_axes(lines=(lines, "coil line kx"), distance=(distance, "line"))
     size = lines.abs()
-    around = torch.nn.functional.pad(size, (AROUND // 2,) * 2, mode="reflect").unfold(-1, AROUND, 1)
-    usual = around.masked_fill(around == 0, torch.nan).nanmedian(-1).values
-    return size > WILD * usual
+    beside = torch.nn.functional.pad(size, (BESIDE_IT // 2,) * 2, mode="reflect").unfold(-1, BESIDE_IT, 1)
+    around = torch.nn.functional.pad(size[None], (AROUND // 2,) * 4, mode="reflect")[0]
+    around = around.unfold(-2, AROUND, 1).unfold(-2, AROUND, 1).flatten(-2)
+    far = (distance > NEAR)[:, None]
+    return (size > WILD_BESIDE * _median(beside)) | (far & (size > WILD_AROUND * _median(around)))
 
 
 def wild_lines(lines: Tensor) -> Tensor:
@@ -67,8 +72,8 @@ def broken_coils(lines: Tensor, acs: Tensor) -> Tensor:
 def receiver_offset(kspace: Tensor) -> Tensor:
     """Return the constant `(coil)` that receivers add to all samples of `kspace` `(coil, ky, kx)`; 0 if none is sure.
 
-    It is a bright point in the centre of the image; whether there is one is asked of outer k-space, where that is all
-    it can be, and an object has edges only.
+    `kspace` holds all lines, or those of a grid, one after the other. The constant is a bright point in the centre of
+    the image; whether there is one is asked of outer k-space, where that is all it can be, and an object has edges only.
     """
     outer = _distance(kspace, -2)[:, None].maximum(_distance(kspace, -1)) > OUTER
     image = to_image(kspace * outer).abs().square().sum(-3)
@@ -87,9 +92,14 @@ def interference(kspace: Tensor) -> list[int]:
     """
     last = (_distance(kspace, -2) > LAST_LINES) & (kspace != 0).any(-1).any(-2)
     energy = to_image(kspace[:, last], dims=(-1,)).abs().square().mean((-3, -2))
-    margin = BESIDE // 2
-    beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, BESIDE, 1)
+    margin = COLUMNS // 2
+    beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, COLUMNS, 1)
     return torch.nonzero(energy > INTERFERENCE * beside.median(-1).values).flatten().tolist()
+
+
+def _median(sizes: Tensor) -> Tensor:
+    """Median of those that are not zero, along the last axis."""
+    return sizes.masked_fill(sizes == 0, torch.nan).nanmedian(-1).values
 
 
 def _distance(kspace: Tensor, dim: int) -> Tensor:

@@ -29,14 +29,15 @@ def sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
         lines, plane, calibration = buffer.mask[index][0], kspace[index][:, 0], acs[index[0]][0]
         if not lines.any():
             continue
-        offset = receiver_offset(plane) if lines.all() else torch.zeros(len(plane))
+        offset = receiver_offset(plane[:, lines])
         if offset.any():
             plane -= offset[:, None, None] * lines[:, None]
             acs[index[0]] -= offset[:, None, None]
             problems.append("receivers add a constant to all samples, which was taken off")
         alive &= ~broken_coils(plane[:, lines], calibration).cpu()
         broken = torch.zeros_like(lines)
-        broken[lines] = _broken(plane[:, lines])
+        distance = (torch.arange(len(lines)) - len(lines) // 2).abs()
+        broken[lines] = _broken(plane[:, lines], distance[lines])
         if broken.any():
             spacing = 1 if lines.all() else buffer.encoding.acceleration[0]
             plane[:] = mend_lines(plane, broken, spacing, calibration)
@@ -54,14 +55,15 @@ def sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
     return replace(buffer, kspace=kspace, acs=acs, counts=counts, problems=tuple(problems))
 
 
-def _broken(lines: Tensor) -> Tensor:
-    return silent_lines(lines) | wild_lines(lines) | wild_samples(lines).any(-1).any(0)
+def _broken(lines: Tensor, distance: Tensor) -> Tensor:
+    return silent_lines(lines) | wild_lines(lines) | wild_samples(lines, distance).any(-1).any(0)
 
 
 def _mended_acs(acs: Tensor) -> Tensor:
     mended = []
     for plane in acs:
-        broken = _broken(plane)
+        n_lines = plane.shape[-2]
+        broken = _broken(plane, (torch.arange(n_lines) - n_lines // 2).abs())
         try:
             mended.append(mend_calibration(plane, broken) if broken.any() else plane)
         except ValueError:

@@ -13,6 +13,9 @@ def consistency(buffer: ReconBuffer) -> str:
     """Say of a single image whether its measured lines contradict one another, and where."""
     if buffer.acs is None or buffer.unmixing is None:
         return UNKNOWN
+    n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.acceleration[0]
+    if n_coils < acceleration:
+        return f"{n_coils} coils cannot unfold R={acceleration}"
     if buffer.all_maps is not None and (share := doubled_share(buffer.all_maps[0, 0])) > DOUBLED:
         return f"calibration lines contradict one another in {share:.0%} of the image"
     kspace, mask = buffer.planes()
