@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.coils import combine, merge_sets, root_sum_of_squares
+from kband_core.coils import combine, merge_sets
 from kband_core.fourier import to_image
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
@@ -90,7 +90,7 @@ def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
 def _beyond_noise(missed: Tensor, mask: Tensor) -> Tensor:
     """h `(..., y, x)` of what coils `(..., coil, y, x)` saw and an image missed."""
     noise = missed.shape[-3] * mask.float().mean((-2, -1))
-    energy = torch.view_as_real(missed).square().sum((-4, -1))
+    energy = _energy(missed)
     flat = energy.reshape(-1, 1, *energy.shape[-2:])
     around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
     mean = torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
@@ -100,15 +100,21 @@ def _beyond_noise(missed: Tensor, mask: Tensor) -> Tensor:
 def _joined(
     explained: Tensor, without_maps: Tensor, kept: Tensor, csm: Tensor, unmixing: Tensor | None
 ) -> Completed:
-    coil_image = torch.lerp(explained, without_maps, kept.unsqueeze(-3).to(explained.dtype))
-    whole = _as_they_came(coil_image, unmixing)
-    changed = _as_they_came(coil_image - explained, unmixing)
-    share = changed.square().sum((-2, -1)) / whole.square().sum((-2, -1)).clamp(min=torch.finfo(whole.dtype).tiny)
+    coil_image, share = explained, torch.zeros(kept.shape[:-2], device=kept.device)
+    if kept.any():
+        coil_image = torch.lerp(explained, without_maps, kept.unsqueeze(-3).to(explained.dtype))
+        changed = _energy(_as_they_came(coil_image - explained, unmixing)).sum((-2, -1))
+    as_they_came = _energy(_as_they_came(coil_image, unmixing))
+    if kept.any():
+        share = changed / as_they_came.sum((-2, -1)).clamp(min=torch.finfo(changed.dtype).tiny)
     phase = merge_sets(combine(coil_image, csm)).angle()
-    return Completed(torch.polar(whole, phase), coil_image, share)
+    return Completed(torch.polar(as_they_came.sqrt(), phase), coil_image, share)
 
 
 def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
-    if unmixing is not None:
-        coil_image = torch.einsum("...cv,...vyx->...cyx", unmixing, coil_image)
-    return root_sum_of_squares(coil_image)
+    return coil_image if unmixing is None else torch.einsum("...cv,...vyx->...cyx", unmixing, coil_image)
+
+
+def _energy(coil_image: Tensor) -> Tensor:
+    """Sum of squares over coils `(..., coil, y, x)`, of a real view: faster than the norm of complex numbers."""
+    return torch.view_as_real(coil_image.resolve_conj()).square().sum((-4, -1))

@@ -91,23 +91,24 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
 def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     """Judge the acquired `lines`, bool `(ky,)`, of `kspace` `(coil, ky, kx)` by what calibration lines leave empty.
 
-    Every pair of lines as far apart as those of a window is looked at. Coils tell lines apart that are close: at R=1
-    the sign of a line is wrong or right, at R=3 that of one which does not calibrate cannot be known. Raises
-    `ValueError` if there is no such pair.
+    Every pair of lines as far apart as those of a window is looked at, in windows side by side. Coils tell lines apart
+    that are close: at R=1 the sign of a line is wrong or right, at R=3 that of one which does not calibrate cannot be
+    known. Raises `ValueError` if there is no such pair.
     """
     check_axes(kspace=(kspace, "coil ky kx"), lines=(lines, "ky"))
     reach = (LINES - 1) * law.acceleration
     first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
     if len(first) == 0:
         raise ValueError(f"consistency: no two of {int(lines.sum())} lines are {reach} apart")
-    windows, empty = _windows(kspace, first, law.acceleration), law.empty.flatten(0, -2)
+    windows, empty = _windows(kspace, first, law.acceleration, SAMPLES), law.empty.flatten(0, -2)
     energies = _energies(windows, empty)
     by_row = energies.mean(-1)
     row = int(by_row.argmax())
     column = int(energies[row].argmax())
     beyond = (empty @ (empty.mH @ windows[row, column])).view(law.empty.shape[:-1]).abs()
     coil, line, sample = (int(index) for index in torch.unravel_index(beyond.argmax(), beyond.shape))
-    return Misfit(float(by_row[row]) / law.most, int(first[row]) + line * law.acceleration, coil, column + sample)
+    where = int(first[row]) + line * law.acceleration, coil, column * SAMPLES + sample
+    return Misfit(float(by_row[row]) / law.most, *where)
 
 
 def contradicting_lines(acs: Tensor) -> list[int]:
@@ -145,10 +146,10 @@ def doubled_share(csm: Tensor) -> float:
     return float((second & second.roll(second.shape[-2] // 2, -2)).float().mean())
 
 
-def _windows(kspace: Tensor, first: Tensor, acceleration: int) -> Tensor:
-    """Windows that begin at the lines `first`: `(row, column, coil·line·sample)`."""
+def _windows(kspace: Tensor, first: Tensor, acceleration: int, step: int = 1) -> Tensor:
+    """Windows that begin at the lines `first`, every `step` samples: `(row, column, coil·line·sample)`."""
     lines = torch.stack([kspace[:, first + n * acceleration] for n in range(LINES)], dim=-2)
-    return lines.unfold(-1, SAMPLES, 1).permute(1, 3, 0, 2, 4).flatten(2)
+    return lines.unfold(-1, SAMPLES, step).permute(1, 3, 0, 2, 4).flatten(2)
 
 
 def _energies(windows: Tensor, empty: Tensor) -> Tensor:

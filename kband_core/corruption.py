@@ -36,11 +36,10 @@ def wild_samples(lines: Tensor, distance: Tensor) -> Tensor:
     """
     check_axes(lines=(lines, "coil line kx"), distance=(distance, "line"))
     size = lines.abs()
-    beside = torch.nn.functional.pad(size, (BESIDE_IT // 2,) * 2, mode="reflect").unfold(-1, BESIDE_IT, 1)
-    around = torch.nn.functional.pad(size[None], (AROUND // 2,) * 4, mode="reflect")[0]
-    around = around.unfold(-2, AROUND, 1).unfold(-2, AROUND, 1).flatten(-2)
-    far = (distance > NEAR)[:, None]
-    return (size > WILD_BESIDE * _median(beside)) | (far & (size > WILD_AROUND * _median(around)))
+    wild = _stand_out(size, 1, BESIDE_IT, WILD_BESIDE)
+    far = distance > NEAR
+    wild[:, far] |= _stand_out(size, AROUND, AROUND, WILD_AROUND)[:, far]
+    return wild
 
 
 def wild_lines(lines: Tensor) -> Tensor:
@@ -73,7 +72,7 @@ def receiver_offset(kspace: Tensor) -> Tensor:
     """Return the constant `(coil)` that receivers add to all samples of `kspace` `(coil, ky, kx)`; 0 if none is sure.
 
     `kspace` holds all lines, or those of a grid, one after the other. The constant is a bright point in the centre of
-    the image; whether there is one is asked of outer k-space, where that is all it can be, and an object has edges only.
+    the image; whether there is one is asked of outer k-space, where an object has edges only.
     """
     outer = _distance(kspace, -2)[:, None].maximum(_distance(kspace, -1)) > OUTER
     image = to_image(kspace * outer).abs().square().sum(-3)
@@ -95,6 +94,21 @@ def interference(kspace: Tensor) -> list[int]:
     margin = COLUMNS // 2
     beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, COLUMNS, 1)
     return torch.nonzero(energy > INTERFERENCE * beside.median(-1).values).flatten().tolist()
+
+
+def _stand_out(size: Tensor, n_lines: int, n_samples: int, times: float) -> Tensor:
+    """Whether a sample is so many times the median, zeros apart, of those around; bool `(coil, line, kx)`.
+
+    Medians around are taken only of samples that stand out of their whole line: nowhere is a line a third as strong as
+    in its median.
+    """
+    found = torch.zeros_like(size, dtype=torch.bool)
+    where = (size > times / 3 * _median(size).unsqueeze(-1)).nonzero(as_tuple=True)
+    margins = (n_samples // 2,) * 2 + (n_lines // 2,) * 2
+    around = torch.nn.functional.pad(size[None], margins, mode="reflect")[0]
+    windows = around.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1)[where].flatten(-2)
+    found[where] = size[where] > times * _median(windows)
+    return found
 
 
 def _median(sizes: Tensor) -> Tensor:

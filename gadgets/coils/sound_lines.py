@@ -34,7 +34,11 @@ def sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
             plane -= offset[:, None, None] * lines[:, None]
             acs[index[0]] -= offset[:, None, None]
             problems.append("receivers add a constant to all samples, which was taken off")
-        alive &= ~broken_coils(plane[:, lines], calibration).cpu()
+        apart = lines.clone()
+        apart[_calibration_rows(buffer, len(lines), calibration.shape[-2])] = False
+        if apart.any():
+            alive &= ~broken_coils(plane[:, apart], calibration).cpu()
+            plane[~alive] = 0
         broken = torch.zeros_like(lines)
         distance = (torch.arange(len(lines)) - len(lines) // 2).abs()
         broken[lines] = _broken(plane[:, lines], distance[lines])
@@ -53,6 +57,14 @@ def sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
         problems.append(f"coil {int((~alive).nonzero()[0])} is broken and left out")
         kspace, acs = kspace[:, :, :, alive], acs[:, :, alive]
     return replace(buffer, kspace=kspace, acs=acs, counts=counts, problems=tuple(problems))
+
+
+def _calibration_rows(buffer: ReconBuffer, n_rows: int, n_lines: int) -> slice:
+    """Rows of the image that calibrate it, if any do."""
+    if buffer.encoding.calibration_mode in ("separate", "external"):
+        return slice(0, 0)
+    first = n_rows // 2 - n_lines // 2 if buffer.acs_row is None else buffer.acs_row
+    return slice(first, first + n_lines)
 
 
 def _broken(lines: Tensor, distance: Tensor) -> Tensor:
