@@ -23,12 +23,12 @@ NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 @dataclass(frozen=True)
 class Completed:
-    """An image `(..., y, x)`, the white coil images `(..., coil, y, x)` it was made of, and the share `(...)` of its
-    energy that maps did not explain."""
+    """An image `(..., y, x)`, the share `(...)` of its energy that maps did not explain, and, where there is any, the
+    white coil images `(..., coil, y, x)` it was made of: else these are the maps times the image."""
 
     image: Tensor
-    coil_image: Tensor
     share: Tensor
+    coil_image: Tensor | None = None
 
 
 def complete(
@@ -39,6 +39,7 @@ def complete(
     *,
     fill: Callable[[], Tensor],
     unmixing: Tensor | None = None,
+    brightness: Tensor | None = None,
 ) -> Completed:
     """Complete an image of any method where it misses more of the acquired samples than noise.
 
@@ -50,18 +51,22 @@ def complete(
     they do not, without a border between.
 
     Noise must be white with SD 1 in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it so: the
-    magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination. `mask`
-    `(..., ky, kx)` or `(..., ky, 1)`.
+    magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if that is
+    known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
-    explained = _coil_images(image, csm)
-    kept = _beyond_noise(_missed(explained, kspace, mask), mask)
-    without_maps = to_image(fill()) if kept.any() else explained
-    return _joined(explained, without_maps, kept, csm, unmixing)
+    kept = _beyond_noise(_energy(_missed(_coil_images(image, csm), kspace, mask)), mask, csm.shape[-3])
+    return _joined(image, csm, kept, lambda: to_image(fill()), unmixing, brightness)
 
 
 def combine_completed(
-    kspace: Tensor, filled: Tensor, mask: Tensor, csm: Tensor, *, unmixing: Tensor | None = None
+    kspace: Tensor,
+    filled: Tensor,
+    mask: Tensor,
+    csm: Tensor,
+    *,
+    unmixing: Tensor | None = None,
+    brightness: Tensor | None = None,
 ) -> Completed:
     """Combine coils by maps, completed in the same way by what maps do not explain.
 
@@ -69,9 +74,17 @@ def combine_completed(
     has none. Maps should have unit length everywhere, also in air: noise has no border then.
     """
     coil_image = to_image(filled)
-    explained = _coil_images(combine(coil_image, csm), csm)
-    missed = coil_image - explained if mask.all() else _missed(explained, kspace, mask)
-    return _joined(explained, coil_image, _beyond_noise(missed, mask), csm, unmixing)
+    image = combine(coil_image, csm)
+    if mask.all():  # maps of unit length: what they leave has the energy that is left
+        missed = _energy(coil_image) - _energy(image)
+    else:
+        missed = _energy(_missed(_coil_images(image, csm), kspace, mask))
+    return _joined(image, csm, _beyond_noise(missed, mask, csm.shape[-3]), lambda: coil_image, unmixing, brightness)
+
+
+def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
+    """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`."""
+    return _energy(_as_they_came(csm[..., 0, :, :, :], unmixing)).sqrt()
 
 
 def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
@@ -87,10 +100,9 @@ def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
     return to_image(mask * kspace) - seen
 
 
-def _beyond_noise(missed: Tensor, mask: Tensor) -> Tensor:
-    """h `(..., y, x)` of what coils `(..., coil, y, x)` saw and an image missed."""
-    noise = missed.shape[-3] * mask.float().mean((-2, -1))
-    energy = _energy(missed)
+def _beyond_noise(energy: Tensor, mask: Tensor, n_coils: int) -> Tensor:
+    """h `(..., y, x)` for the energy that coils saw and an image missed."""
+    noise = n_coils * mask.float().mean((-2, -1))
     flat = energy.reshape(-1, 1, *energy.shape[-2:])
     around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
     mean = torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
@@ -98,17 +110,26 @@ def _beyond_noise(missed: Tensor, mask: Tensor) -> Tensor:
 
 
 def _joined(
-    explained: Tensor, without_maps: Tensor, kept: Tensor, csm: Tensor, unmixing: Tensor | None
+    image: Tensor,
+    csm: Tensor,
+    kept: Tensor,
+    without_maps: Callable[[], Tensor],
+    unmixing: Tensor | None,
+    brightness: Tensor | None,
 ) -> Completed:
-    coil_image, share = explained, torch.zeros(kept.shape[:-2], device=kept.device)
+    nothing = torch.zeros(kept.shape[:-2], device=kept.device)
+    if csm.shape[-4] == 1 and not kept.any():
+        brightness = shading(csm, unmixing) if brightness is None else brightness
+        return Completed(image.squeeze(-3) * brightness, nothing)
+    explained = _coil_images(image, csm)
+    coil_image, share = explained, nothing
     if kept.any():
-        coil_image = torch.lerp(explained, without_maps, kept.unsqueeze(-3).to(explained.dtype))
-        changed = _energy(_as_they_came(coil_image - explained, unmixing)).sum((-2, -1))
-    as_they_came = _energy(_as_they_came(coil_image, unmixing))
-    if kept.any():
-        share = changed / as_they_came.sum((-2, -1)).clamp(min=torch.finfo(changed.dtype).tiny)
+        coil_image = torch.lerp(explained, without_maps(), kept.unsqueeze(-3).to(explained.dtype))
+        changed, whole = (_energy(part).sum((-2, -1)) for part in (coil_image - explained, coil_image))
+        share = changed / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+    magnitude = _energy(_as_they_came(coil_image, unmixing)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
-    return Completed(torch.polar(as_they_came.sqrt(), phase), coil_image, share)
+    return Completed(torch.polar(magnitude, phase), share, coil_image)
 
 
 def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
