@@ -23,8 +23,8 @@ NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 @dataclass(frozen=True)
 class Completed:
-    """An image `(..., y, x)`, the share `(...)` of its energy that maps did not explain, and, where there is any, the
-    white coil images `(..., coil, y, x)` it was made of: else these are the maps times the image."""
+    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, and the white coil
+    images `(..., coil, y, x)` it was made of, where these are not the maps times the image."""
 
     image: Tensor
     share: Tensor
@@ -37,7 +37,8 @@ def complete(
     kspace: Tensor,
     mask: Tensor,
     *,
-    fill: Callable[[], Tensor],
+    fill: Callable[[], Tensor] | None,
+    fill_misses: float = 0.0,
     unmixing: Tensor | None = None,
     brightness: Tensor | None = None,
 ) -> Completed:
@@ -48,15 +49,24 @@ def complete(
     n/E): of what is missed, the energy that noise does not explain. The coil images S·x are replaced to the part h by
     those of k-space whose gaps `fill` has filled without maps, such as by GRAPPA; it is called only if needed. So the
     image is that of the maps where they explain the measurement, and the root sum of squares of the filled coils where
-    they do not, without a border between.
+    they do not, without a border between. What `fill` itself misses of the energy it fills in, `fill_misses` times
+    that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
 
     Noise must be white with SD 1 in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it so: the
     magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if that is
     known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
-    kept = _beyond_noise(_energy(_missed(_coil_images(image, csm), kspace, mask)), mask, csm.shape[-3])
-    return _joined(image, csm, kept, lambda: to_image(fill()), unmixing, brightness)
+    energy = _around(_energy(_missed(_coil_images(image, csm), kspace, mask)))
+    noise = _noise(mask, csm.shape[-3])
+    kept, share = _beyond(energy, noise), _share(energy, noise, mask.unsqueeze(-3) * kspace)
+    if fill is None or not kept.any():
+        return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing, brightness)
+    filled = fill()
+    if fill_misses:
+        made = _around(_energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
+        kept = _beyond(energy, noise + fill_misses / NOISE * made)
+    return _joined(image, csm, kept, to_image(filled), share, unmixing, brightness)
 
 
 def combine_completed(
@@ -79,7 +89,9 @@ def combine_completed(
         missed = _energy(coil_image) - _energy(image)
     else:
         missed = _energy(_missed(_coil_images(image, csm), kspace, mask))
-    return _joined(image, csm, _beyond_noise(missed, mask, csm.shape[-3]), lambda: coil_image, unmixing, brightness)
+    energy, noise = _around(missed), _noise(mask, csm.shape[-3])
+    share = _share(energy, noise, mask.unsqueeze(-3) * kspace)
+    return _joined(image, csm, _beyond(energy, noise), coil_image, share, unmixing, brightness)
 
 
 def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
@@ -100,33 +112,43 @@ def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
     return to_image(mask * kspace) - seen
 
 
-def _beyond_noise(energy: Tensor, mask: Tensor, n_coils: int) -> Tensor:
-    """h `(..., y, x)` for the energy that coils saw and an image missed."""
-    noise = n_coils * mask.float().mean((-2, -1))
+def _around(energy: Tensor) -> Tensor:
+    """Mean energy `(..., y, x)` of the pixels around each."""
     flat = energy.reshape(-1, 1, *energy.shape[-2:])
     around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
-    mean = torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
-    return (1 - NOISE * noise[..., None, None] / mean.clamp(min=torch.finfo(mean.dtype).tiny)).clamp(min=0).sqrt()
+    return torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
+
+
+def _noise(mask: Tensor, n_coils: int) -> Tensor:
+    """Mean energy of noise of SD 1 in all coils, `(..., 1, 1)`."""
+    return n_coils * mask.float().mean((-2, -1), keepdim=True)
+
+
+def _beyond(energy: Tensor, noise: Tensor) -> Tensor:
+    """h `(..., y, x)`: the root of the part of an energy that `noise` does not explain."""
+    return (1 - NOISE * noise / energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0).sqrt()
+
+
+def _share(energy: Tensor, noise: Tensor, acquired: Tensor) -> Tensor:
+    beyond = (energy - NOISE * noise).clamp(min=0).sum((-2, -1))
+    return beyond / _energy(acquired).sum((-2, -1)).clamp(min=torch.finfo(beyond.dtype).tiny)
 
 
 def _joined(
     image: Tensor,
     csm: Tensor,
     kept: Tensor,
-    without_maps: Callable[[], Tensor],
+    without_maps: Tensor | None,
+    share: Tensor,
     unmixing: Tensor | None,
     brightness: Tensor | None,
 ) -> Completed:
-    nothing = torch.zeros(kept.shape[:-2], device=kept.device)
     if csm.shape[-4] == 1 and not kept.any():
         brightness = shading(csm, unmixing) if brightness is None else brightness
-        return Completed(image.squeeze(-3) * brightness, nothing)
-    explained = _coil_images(image, csm)
-    coil_image, share = explained, nothing
+        return Completed(image.squeeze(-3) * brightness, share)
+    coil_image = _coil_images(image, csm)
     if kept.any():
-        coil_image = torch.lerp(explained, without_maps(), kept.unsqueeze(-3).to(explained.dtype))
-        changed, whole = (_energy(part).sum((-2, -1)) for part in (coil_image - explained, coil_image))
-        share = changed / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+        coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
     magnitude = _energy(_as_they_came(coil_image, unmixing)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
     return Completed(torch.polar(magnitude, phase), share, coil_image)

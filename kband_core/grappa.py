@@ -118,6 +118,26 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, mask_lines: Tensor) -> Te
     return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
 
 
+def kernel_misfit(kernel: GrappaKernel, acs: Tensor) -> float:
+    """Return which share of the energy of lines it fills a kernel misses, told from calibration lines.
+
+    Every grid of the lines `(coil, ky, kx)` fills those between; the noise of these, and what passes the kernel, does
+    not count. It must be white with SD 1.
+    """
+    missed = energy = 0.0
+    by_noise = 1 + float(kernel.weights.abs().square().sum()) / (kernel.weights.shape[-5] * kernel.weights.shape[-4])
+    for first in range(kernel.acceleration):
+        lines = torch.zeros(acs.shape[-2], dtype=torch.bool)
+        lines[first :: kernel.acceleration] = True
+        between = ~lines
+        between[:first] = between[int(lines.nonzero()[-1]) :] = False
+        target = acs[:, between]
+        difference = apply_grappa(kernel, acs * lines[:, None].to(acs.device), lines)[:, between] - target
+        missed += float(difference.abs().square().sum()) - by_noise * target.numel()
+        energy += float(target.abs().square().sum())
+    return max(0.0, missed / energy) if energy else 0.0
+
+
 def _n_lines_before(n_lines: int) -> int:
     return (n_lines + 1) // 2
 

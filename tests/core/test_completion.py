@@ -183,6 +183,29 @@ def test_sense_with_good_maps_stays_as_it_is(rng, acceleration):
     assert torch.allclose(completed.image.abs(), image[0].abs(), rtol=1e-4, atol=1e-3)
 
 
+def test_an_image_nearer_to_its_data_than_the_filling_stays(rng):
+    """An image that misses a thousandth of what was measured is not given up for a filling that misses a tenth."""
+    kspace, lines, kernel, acs, _, _ = undersampled(rng, 4)
+    csm = espirit_maps(acs, SHAPE, above_noise=True)
+    image, filled = 0.97 * sense(kspace, lines, csm), apply_grappa(kernel, kspace, lines)
+    plain, shy = (
+        complete(image, csm, kspace, lines[:, None], fill=lambda: filled, fill_misses=misses) for misses in (0.0, 0.1)
+    )
+    alone = complete(image, csm, kspace, lines[:, None], fill=None)
+    assert float(plain.share) == float(shy.share) == float(alone.share) > 0
+    assert float((plain.image - alone.image).norm()) > 10 * float((shy.image - alone.image).norm())
+
+
+def test_without_a_filling_the_image_stays_and_tells_what_it_misses(rng):
+    """Lines on no grid cannot be filled."""
+    kspace, lines, _, acs, _, _ = undersampled(rng, 2, fov=0.8)
+    csm = espirit_maps(acs, SHAPE, above_noise=True)
+    image = sense(kspace, lines, csm)
+    completed = complete(image, csm, kspace, lines[:, None], fill=None)
+    assert torch.allclose(completed.image, image[0] * (csm[0] != 0).any(0), rtol=1e-4, atol=1e-3)
+    assert float(completed.share) > 0.01
+
+
 def test_planes_are_completed_each_by_itself(rng):
     """A batch of one plane that wraps and one that does not."""
     planes = [white(head(fov=fov) + complex_noise(ring(8) * 0.02**2, SHAPE, rng)) for fov in (1.0, 0.7)]

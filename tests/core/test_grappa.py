@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kband_core.fourier import to_kspace
-from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.grappa import apply_grappa, calibrate_grappa, kernel_misfit
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.sampling import equispaced_lines
 from tests.laws import nmse
@@ -140,3 +140,14 @@ def test_windows_weigh_as_the_lines_that_are_to_be_filled(centre_is_measured, rn
     }  # fmt: skip
     better, worse = ("balanced", "equal") if centre_is_measured else ("equal", "balanced")
     assert errors[better] < 0.75 * errors[worse]
+
+
+@pytest.mark.parametrize(
+    ("n_coils", "acceleration", "least", "most"), [(8, 2, 0, 0.003), (8, 4, 0.02, 0.3), (4, 4, 0.3, 0.7)]
+)
+def test_a_kernel_tells_what_it_misses(n_coils, acceleration, least, most, rng):
+    """Hardly anything where coils suffice, half of the energy where they do not; noise does not count."""
+    clean = coil_kspace(head_phantom(), loop_coils(n_coils), (96, 80), oversampling=1)[:, 36:60]
+    for sigma in (0.01, 0.03):
+        acs = clean / sigma + torch.randn(clean.shape, dtype=clean.dtype, generator=rng)
+        assert least <= kernel_misfit(calibrate_grappa(acs, acceleration), acs) < most
