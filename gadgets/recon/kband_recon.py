@@ -24,7 +24,7 @@ from gadgets.recon.reconstruction import COMBINED, Deadline, OnFailure, Reconstr
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.scan import Scan
 from kband_core import reconstruct
-from kband_core.grappa import GrappaKernel
+from kband_core.grappa import GrappaKernel, kernel_misfit
 from kband_core.models import load_card, load_model
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class KBandRecon(Gadget):
         lines = acquired_lines(buffer.planes()[1])
         if problems := self._mismatch(buffer, lines):
             raise ScanError("; ".join(problems))
-        return completed(buffer, partial(within_memory, "KBandRecon", self._network), kernels)
+        return completed(buffer, partial(within_memory, "KBandRecon", self._network), kernels, kernel_misfit)
 
     def _network(self, kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
         return reconstruct.network_sets(kspace, mask, csm, load_model(self._card, kspace.device))
