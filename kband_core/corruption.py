@@ -59,9 +59,9 @@ def broken_coils(lines: Tensor, acs: Tensor) -> Tensor:
     """Tell which coils see another signal in the image's lines than in `acs` `(coil, ky, kx)`; bool `(coil)`.
 
     Between the two, an object may be brighter or a part of it missing, but never a hundred times for one coil and not
-    for the median of all. A coil that is silent in both is broken as well.
+    for the median of all. The median line counts, which no spike reaches. A coil that is silent in both is broken, too.
     """
-    image, calibration = (part.abs().square().mean((-2, -1)) for part in (lines, acs))
+    image, calibration = (part.abs().square().mean(-1).median(-1).values for part in (lines, acs))
     silent = (image <= SILENT * image.median()) | (calibration <= SILENT * calibration.median())
     change = image / calibration.clamp(min=torch.finfo(calibration.dtype).tiny)
     change = change / change[~silent].median() if (~silent).any() else change

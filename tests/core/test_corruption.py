@@ -89,6 +89,14 @@ def test_a_coil_that_changes_after_calibration_is_found(rng, factor):
     assert torch.nonzero(broken_coils(lines, acs)).flatten().tolist() == [2]
 
 
+def test_a_spike_breaks_no_coil(rng):
+    """Its line is broken, and no other."""
+    kspace = head(rng)
+    lines = kspace[:, ::3].clone()
+    lines[1, 5, 20] = 1e4
+    assert not broken_coils(lines, resize(kspace, [24], [-2])).any()
+
+
 def test_a_coil_that_is_always_silent_is_found(rng):
     """It neither calibrates nor receives."""
     kspace = head(rng)
