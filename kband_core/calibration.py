@@ -16,7 +16,8 @@ from kband_core.noise import strongest_noise
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
 KERNEL = 6  # samples across a window
 THRESHOLD = 0.02  # of the largest singular value of windows: below it is no signal
-CROP = 0.8  # eigenvalue below which there is no second object, and the coils' vector is uncertain
+CROP = 0.8  # eigenvalue below which there is no object, or no second one
+CERTAIN = 0.5  # of a coil vector's energy lies in what windows hold of signal: noise in low-SNR tissue leaves so much
 WRAPPED = 0.002  # of the calibration's energy in a second set: heads that fit have at most half of it
 FEWEST_COILS = 4  # that can tell two objects in one pixel, and lines that were left out besides
 
@@ -108,9 +109,8 @@ def coil_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> Coi
         values, vectors = values[..., :1], vectors[..., :1]
     values, vectors = _resampled(values, vectors, shape)
     exists = values >= CROP
-    support = exists[..., 0].clone()
     exists[..., 0] = True
-    return CoilMaps(_as_maps(vectors, acs) * exists.movedim(-1, -3).unsqueeze(-3), support)
+    return CoilMaps(_as_maps(vectors, acs) * exists.movedim(-1, -3).unsqueeze(-3), values[..., 0] >= CERTAIN)
 
 
 def walsh_maps(acs: Tensor, shape: Sequence[int], *, window: int = 3, eigen_grid: int = 64) -> Tensor:
