@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -50,7 +50,7 @@ class CoilSensitivities(Gadget):
             found = maps.of(buffer)
             buffer = _mended(buffer, found)
             found = maps.of(buffer)
-            csm, all_maps = (torch.stack(each) for each in zip(*found, strict=True))
+            csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))
             return replace(buffer, csm=csm, all_maps=all_maps)
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
@@ -64,6 +64,13 @@ class CoilSensitivities(Gadget):
             return [(csm, csm) for csm in espirit_maps(acs, matrix, n_sets=2, above_noise=True)]
         maps = coil_maps(acs, matrix)
         return list(zip(maps.certain(), maps.csm, strict=True))
+
+
+def _stacked(maps: Sequence[Tensor]) -> Tensor:
+    """Maps of slices `(slice, z, set, coil, y, x)`, with an empty second set where only others need two."""
+    n_sets = max(csm.shape[1] for csm in maps)
+    empty = [csm.new_zeros(len(csm), n_sets - csm.shape[1], *csm.shape[2:]) for csm in maps]
+    return torch.stack([torch.cat(parts, 1) for parts in zip(maps, empty, strict=True)])
 
 
 def _without_contradiction(acs: Tensor, maps: list[tuple[Tensor, Tensor]]) -> Tensor:
