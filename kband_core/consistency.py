@@ -115,10 +115,14 @@ def contradicting_lines(acs: Tensor) -> list[int]:
     """List the calibration lines `(coil, ky, kx)` that do not fit to any others, such as one of the wrong sign.
 
     Each row of windows is judged by what those without its lines leave empty; noise must be white with SD 1. Several
-    lines with the same fault hide one another: that lines contradict at all is told by `doubled_share`.
+    lines with the same fault hide one another: that lines contradict at all is told by `doubled_share`. Fewer than 13
+    lines tell nothing.
     """
-    windows = _windows(acs, torch.arange(acs.shape[-2] - LINES + 1, device=acs.device), 1)
-    n_rows, n_columns, n_directions = windows.shape
+    n_rows = acs.shape[-2] - LINES + 1
+    if n_rows < ROWS or acs.shape[-1] < SAMPLES:
+        return []
+    windows = _windows(acs, torch.arange(n_rows, device=acs.device), 1)
+    _, n_columns, n_directions = windows.shape
     grams = (windows.mT @ windows.conj()).to(torch.complex128) / n_columns
     stands_out = []
     for row in range(n_rows):

@@ -45,7 +45,7 @@ def wild_samples(lines: Tensor, distance: Tensor) -> Tensor:
 def wild_lines(lines: Tensor) -> Tensor:
     """Tell which lines are amplified as a whole: far above the median energy of five, all coils; bool `(line)`."""
     energy = lines.abs().square().mean((-3, -1))
-    around = torch.nn.functional.pad(energy[None, None], (LINES_AROUND // 2,) * 2, mode="reflect")[0, 0]
+    around = torch.nn.functional.pad(energy[None, None], (LINES_AROUND // 2,) * 2, mode="replicate")[0, 0]
     return energy > WILD_LINE * around.unfold(0, LINES_AROUND, 1).median(-1).values
 
 
@@ -105,7 +105,7 @@ def _stand_out(size: Tensor, n_lines: int, n_samples: int, times: float) -> Tens
     found = torch.zeros_like(size, dtype=torch.bool)
     where = (size > times / 3 * _median(size).unsqueeze(-1)).nonzero(as_tuple=True)
     margins = (n_samples // 2,) * 2 + (n_lines // 2,) * 2
-    around = torch.nn.functional.pad(size[None], margins, mode="reflect")[0]
+    around = torch.nn.functional.pad(size[None], margins, mode="replicate")[0]
     windows = around.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1)[where].flatten(-2)
     found[where] = size[where] > times * _median(windows)
     return found

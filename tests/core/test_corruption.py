@@ -119,3 +119,12 @@ def test_a_radio_wave_is_found_in_its_column(rng, column):
     phase = torch.rand(96, 1, generator=rng) + (column - 40) * torch.arange(80) / 80
     kspace = kspace + 0.5 * torch.exp(-2j * torch.pi * phase)
     assert interference(kspace) == [column]
+
+
+@pytest.mark.parametrize("n_lines", [1, 2, 3])
+def test_a_few_lines_are_not_broken(rng, n_lines):
+    """A scan that was cut off has no neighbours to compare with."""
+    lines = resize(head(rng), [n_lines], [-2])
+    assert not wild_samples(lines, (torch.arange(n_lines) - n_lines // 2).abs()).any()
+    assert not wild_lines(lines).any()
+    assert not silent_lines(lines).any()

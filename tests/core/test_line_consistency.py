@@ -132,3 +132,9 @@ def test_a_calibration_line_that_fits_to_no_other_is_found(rng, line, factor):
 def test_clean_calibration_lines_do_not_contradict(rng, fov, sigma):
     """A head that wraps, noise as strong as the brain, or hardly any."""
     assert contradicting_lines(resize(head(rng, fov, sigma=sigma), [24], [-2])) == []
+
+
+def test_a_few_lines_contradict_nobody(rng):
+    """Of one line, or of six, nothing can be told."""
+    for n_lines in (1, 6):
+        assert contradicting_lines(resize(head(rng), [n_lines], [-2])) == []
