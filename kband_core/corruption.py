@@ -90,6 +90,8 @@ def interference(kspace: Tensor) -> list[int]:
     In the outermost lines an object has little left, and about as much in one column as in those beside it.
     """
     last = (_distance(kspace, -2) > LAST_LINES) & (kspace != 0).any(-1).any(-2)
+    if not last.any():
+        return []
     energy = to_image(kspace[:, last], dims=(-1,)).abs().square().mean((-3, -2))
     margin = COLUMNS // 2
     beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, COLUMNS, 1)

@@ -128,3 +128,5 @@ def test_a_few_lines_are_not_broken(rng, n_lines):
     assert not wild_samples(lines, (torch.arange(n_lines) - n_lines // 2).abs()).any()
     assert not wild_lines(lines).any()
     assert not silent_lines(lines).any()
+    assert not receiver_offset(lines).any()
+    assert interference(resize(lines, [96], [-2])) == []
