@@ -18,6 +18,7 @@ from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
 LARGEST_WAVEFORM = 1 << 16  # bytes
+PER_SLICE = "acs", "csm", "all_maps", "unmixing"  # of a `ReconBuffer`
 AsideKind = Literal["feedback", "progress", "warning"]
 
 
@@ -75,12 +76,13 @@ class ReconBuffer:
 
     kspace   complex64 [slice s n coil kz ky kx], or [slice s n coil shot sample] along a trajectory
     sampling what was acquired: a grid's mask is [slice s n kz ky kx], or [slice s n kz ky 1] of whole lines
-    headers  object [slice s n], header of the line nearest the k-space centre
-    counts   object [slice s n], `LineCount`s
+    headers  object [slice s n], header of the line nearest the k-space centre; counts, their `LineCount`s
     readout  first and last+1 sample along kx that was measured (partial echo)
     acs      complex64 [slice z coil ky kx] of its own extent, or None; already in image space along z
     acs_row  matrix row of the first ACS line where those lines may also serve the image (embedded), else None
-    csm      complex64 [slice z set coil y x] coil sensitivity maps, or None
+    csm      complex64 [slice z set coil y x] coil sensitivity maps, zero where they are uncertain, or None
+    all_maps the same, where they are uncertain too: to combine coils, whose noise has no border then
+    unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     problems sentences about what went wrong on the way; they travel to the image's comment
     """
@@ -94,6 +96,8 @@ class ReconBuffer:
     acs: Tensor | None = None
     acs_row: int | None = None
     csm: Tensor | None = None
+    all_maps: Tensor | None = None
+    unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
     problems: tuple[str, ...] = ()
 
@@ -113,7 +117,7 @@ class ReconBuffer:
     def single(self, index: tuple[int, int, int]) -> ReconBuffer:
         """Return the buffer of one image, (slice, s, n); all its axes stay, of length 1."""
         one = tuple(slice(i, i + 1) for i in index)
-        per_slice = {name: getattr(self, name) for name in ("acs", "csm")}
+        per_slice = {name: getattr(self, name) for name in PER_SLICE}
         return replace(
             self, kspace=self.kspace[one], sampling=self.sampling[one], headers=self.headers[one],
             counts=self.counts[one], held_out=self.held_out and tuple(part[one] for part in self.held_out),
@@ -174,11 +178,13 @@ class ReconBuffer:
 
         held_out = self.held_out and (combined(self.held_out[0]), self.held_out[1])
         acs = compress(self.acs, matrix.unsqueeze(1))
-        return replace(self, kspace=combined(self.kspace), acs=acs, held_out=held_out)
+        back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
+        unmixing = back if self.unmixing is None else self.unmixing @ back
+        return replace(self, kspace=combined(self.kspace), acs=acs, held_out=held_out, unmixing=unmixing)
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
-        moved = {name: getattr(self, name) for name in ("kspace", "sampling", "acs", "csm")}
+        moved = {name: getattr(self, name) for name in ("kspace", "sampling", *PER_SLICE)}
         held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
         there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
         return replace(self, **there, held_out=held_out)

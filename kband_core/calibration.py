@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,29 @@ from kband_core.fourier import resize, to_image
 from kband_core.noise_windows import strongest_noise
 
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
+KERNEL = 6  # samples across a window
+THRESHOLD = 0.02  # of the largest singular value of windows: below it is no signal
+CROP = 0.8  # eigenvalue below which there is no object, or no second one
+CERTAIN = 0.5  # of a coil vector's energy lies in what windows hold of signal: noise in low-SNR tissue leaves so much
+WRAPPED = 0.002  # of the calibration's energy in a second set: heads that fit have at most half of it
+FEWEST_COILS = 4  # that can tell two objects in one pixel, and lines that were left out besides
+
+
+@dataclass(frozen=True)
+class CoilMaps:
+    """Coil maps of a scan, and where they are certain.
+
+    csm      complex64 (..., set, coil, y, x), |·|² sums to 1 over coils; the first set exists everywhere, in air too, a
+             second one only where two objects fold onto one pixel
+    support  bool (..., y, x), where the calibration lines leave no doubt about the first set
+    """
+
+    csm: Tensor
+    support: Tensor
+
+    def certain(self) -> Tensor:
+        """Return the maps, zero where they are not certain: what confines a reconstruction to the object."""
+        return self.csm * self.support[..., None, None, :, :]
 
 
 def find_acs(mask: Tensor) -> slice:
@@ -33,9 +57,9 @@ def espirit_maps(
     shape: Sequence[int],
     *,
     n_sets: int = 1,
-    kernel: int = 6,
-    threshold: float = 0.02,
-    crop: float = 0.8,
+    kernel: int = KERNEL,
+    threshold: float = THRESHOLD,
+    crop: float = CROP,
     eigen_grid: int | None = 64,
     above_noise: bool = False,
 ) -> Tensor:
@@ -61,18 +85,32 @@ def espirit_maps(
     """
     if n_sets not in (1, 2):
         raise ValueError(f"espirit_maps: {n_sets} sets of maps asked for, 1 or 2 possible")
-    longest = FEWEST_SAMPLES
-    if above_noise and _n_windows(acs, kernel, MOST_SAMPLES) >= 2 * acs.shape[-3] * kernel**2:
-        longest = MOST_SAMPLES
-    acs = _central_samples("espirit_maps", acs, shortest=kernel, longest=longest)
-    shortest = 2 * kernel - 1  # below it H(r) itself is undersampled
-    grid = [max(min(eigen_grid or length, length), shortest) for length in shape]
-    operator = _window_projection(acs, kernel, threshold, grid, above_noise=longest == MOST_SAMPLES)
-    values, vectors = dominant_eigenvectors(operator, n_sets)
-    if grid != list(shape):
-        values, vectors = interpolate_eigenvectors(values, vectors, shape)
-    vectors = align_phase(vectors, principal_coil(acs)) * (values >= crop).unsqueeze(-2)
-    return torch.einsum("...yxcs->...scyx", vectors).contiguous()
+    acs, above_noise = _espirit_samples(acs, kernel, above_noise)
+    grid = _grid(shape, kernel, eigen_grid)
+    values, vectors = dominant_eigenvectors(_window_projection(acs, kernel, threshold, grid, above_noise), n_sets)
+    values, vectors = _resampled(values, vectors, shape)
+    return _as_maps(vectors, acs) * (values >= crop).movedim(-1, -3).unsqueeze(-3)
+
+
+def coil_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> CoilMaps:
+    """Estimate ESPIRiT maps, in as many sets as calibration lines show to be needed, and where they are certain.
+
+    A second set is needed where a field of view wraps: two objects, seen by different coils, fold onto one pixel. Then
+    the second eigenvalue is 1 there, and its vector holds 0.2 % of the energy of the calibration lines or more. Of a
+    batch of slices all get two sets if one needs them.
+
+    acs `(..., coil, ky, kx)` and shape as in `espirit_maps`, of which these are the maps `above_noise`.
+    """
+    acs, above_noise = _espirit_samples(acs, KERNEL, above_noise=True)
+    grid = _grid(shape, KERNEL, eigen_grid)
+    n_sets = 2 if acs.shape[-3] >= FEWEST_COILS else 1
+    values, vectors = dominant_eigenvectors(_window_projection(acs, KERNEL, THRESHOLD, grid, above_noise), n_sets)
+    if n_sets == 2 and not _second_share(values, vectors, acs, grid).gt(WRAPPED).any():
+        values, vectors = values[..., :1], vectors[..., :1]
+    values, vectors = _resampled(values, vectors, shape)
+    exists = values >= CROP
+    exists[..., 0] = True
+    return CoilMaps(_as_maps(vectors, acs) * exists.movedim(-1, -3).unsqueeze(-3), values[..., 0] >= CERTAIN)
 
 
 def walsh_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> Tensor:
@@ -96,9 +134,35 @@ def walsh_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> Te
     return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
 
 
-def _n_windows(acs: Tensor, kernel: int, longest: int) -> int:
+def _espirit_samples(acs: Tensor, kernel: int, above_noise: bool) -> tuple[Tensor, bool]:
+    """Return the samples that windows are cut from, and whether there are enough to tell noise from signal."""
     n_lines, n_samples = acs.shape[-2:]
-    return max(n_lines - kernel + 1, 0) * max(min(n_samples, max(n_lines, longest)) - kernel + 1, 0)
+    along = min(n_samples, max(n_lines, MOST_SAMPLES))
+    n_windows = max(n_lines - kernel + 1, 0) * max(along - kernel + 1, 0)
+    above_noise = above_noise and n_windows >= 2 * acs.shape[-3] * kernel**2
+    longest = MOST_SAMPLES if above_noise else FEWEST_SAMPLES
+    return _central_samples("espirit_maps", acs, shortest=kernel, longest=longest), above_noise
+
+
+def _grid(shape: Sequence[int], kernel: int, eigen_grid: int | None) -> list[int]:
+    shortest = 2 * kernel - 1  # below it H(r) itself is undersampled
+    return [max(min(eigen_grid or length, length), shortest) for length in shape]
+
+
+def _resampled(values: Tensor, vectors: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    same = list(values.shape[-3:-1]) == list(shape)
+    return (values, vectors) if same else interpolate_eigenvectors(values, vectors, shape)
+
+
+def _as_maps(vectors: Tensor, acs: Tensor) -> Tensor:
+    return torch.einsum("...yxcs->...scyx", align_phase(vectors, principal_coil(acs))).contiguous()
+
+
+def _second_share(values: Tensor, vectors: Tensor, acs: Tensor, grid: Sequence[int]) -> Tensor:
+    """Share `(...)` of the energy of the calibration lines that the second vector holds where its eigenvalue is 1."""
+    image = to_image(resize(acs, grid))
+    second = torch.einsum("...yxc,...cyx->...yx", vectors[..., 1].conj(), image).abs().square()
+    return (second * (values[..., 1] >= CROP)).sum((-2, -1)) / image.abs().square().sum((-3, -2, -1))
 
 
 def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST_SAMPLES) -> Tensor:
@@ -118,7 +182,7 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
     return acs / peak
 
 
-def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], *, above_noise: bool) -> Tensor:
+def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], above_noise: bool) -> Tensor:
     """Project the windows of `acs` onto their signal subspace, as one matrix per grid point: `(..., y, x, coil, coil)`.
 
     With P the projection on windows, entries P[(c,u), (c',u')] depend in image space on the lag u − u' only:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,14 +34,21 @@ class GrappaKernel:
 
 
 def calibrate_grappa(
-    acs: Tensor, acceleration: int, *, kernel: tuple[int, int] = (2, 5), regularisation: float = 1e-4
+    acs: Tensor,
+    acceleration: int,
+    *,
+    kernel: tuple[int, int] = (2, 5),
+    regularisation: float = 1e-4,
+    windows: Literal["equal", "balanced"] = "balanced",
 ) -> GrappaKernel:
     """Fit the GRAPPA weights to every window of the calibration lines.
 
-    W minimises Σ ‖t − W s‖² / (‖s‖² + 0.1 mean ‖s‖²) + λ‖W‖² over the windows' sources s and targets t. Without the
-    denominator the windows at the k-space centre, far stronger than all others, would decide alone. λ is
-    `regularisation` times the mean of the diagonal of the normal matrix. `kernel` counts source lines and readout
-    samples: with only two source lines, 24 calibration lines hold windows enough even at R = 4.
+    W minimises Σ ‖t − W s‖² + λ‖W‖² over the windows' sources s and targets t, where they count equally: best where
+    the kernel fills the centre, too, because the calibration lines are not the image's. "balanced", each is divided by
+    ‖s‖² + 0.1 mean ‖s‖², without which the windows at the k-space centre, far stronger than all others, would decide
+    alone: best where the centre is measured. λ is `regularisation` times the mean of the diagonal of the normal matrix.
+    `kernel` counts source lines and readout samples: with only two source lines, 24 calibration lines hold windows
+    enough even at R = 4.
 
     acs `(..., coil, ky, kx)`; leading axes get weights of their own.
 
@@ -57,10 +65,10 @@ def calibrate_grappa(
     columns = calibration_columns(acs, acceleration, kernel)
     targets = calibration_targets(acs, acceleration, kernel, acceleration - 1)  # (..., coil·line, window, kx)
     targets = targets.unflatten(-3, (n_coils, acceleration - 1)).transpose(-4, -3).flatten(-4, -3)
-    scale = balanced_energy(columns).rsqrt()
-    weights = ridge(
-        "calibrate_grappa", (columns * scale).flatten(-2), (targets * scale).flatten(-2), regularisation=regularisation
-    )
+    if windows == "balanced":
+        scale = balanced_energy(columns).rsqrt()
+        columns, targets = columns * scale, targets * scale
+    weights = ridge("calibrate_grappa", columns.flatten(-2), targets.flatten(-2), regularisation=regularisation)
     weights = weights.unflatten(-1, (n_coils, n_lines, n_samples))
     return GrappaKernel(weights.unflatten(-4, (acceleration - 1, n_coils)))
 
@@ -99,6 +107,27 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor
     position = (lines - origin) // acceleration * (acceleration - 1) + (lines - origin) % acceleration
     result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()
     return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
+
+
+def kernel_misfit(kernel: GrappaKernel, acs: Tensor) -> float:
+    """Return which share of the energy of lines it fills a kernel misses, told from calibration lines.
+
+    Every grid of the lines `(coil, ky, kx)` fills those between; the noise of these, and what passes the kernel, does
+    not count. It must be white with SD 1.
+    """
+    missed = energy = 0.0
+    by_noise = 1 + float(kernel.weights.abs().square().sum()) / (kernel.weights.shape[-5] * kernel.weights.shape[-4])
+    for first in range(kernel.acceleration):
+        lines = torch.zeros(acs.shape[-2], dtype=torch.bool)
+        lines[first :: kernel.acceleration] = True
+        between = ~lines
+        between[:first] = between[int(lines.nonzero()[-1]) :] = False
+        target = acs[:, between]
+        filled = apply_grappa(kernel, acs * lines[:, None].to(acs.device), Grid(lines[:, None]))
+        difference = filled[:, between] - target
+        missed += float(difference.abs().square().sum()) - by_noise * target.numel()
+        energy += float(target.abs().square().sum())
+    return max(0.0, missed / energy) if energy else 0.0
 
 
 def _n_lines_before(n_lines: int) -> int:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.operators import EncodingOperator
 
 
 def weighted_band_energy(kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
@@ -42,19 +42,30 @@ def weighted_band_nmse(predicted_kspace: Tensor, kspace: Tensor, band: Tensor, w
     return error / weighted_band_energy(kspace, band, weight)
 
 
-def held_out_nmse(image: Tensor, operator: EncodingOperator, kspace: Tensor, weight: Tensor) -> Tensor:
-    """Estimate the NMSE of full k-space from lines that were kept out of the reconstruction: Σ W|Ax − k|² / Σ|Ax|².
+class HeldOutError(NamedTuple):
+    """NMSE of full k-space, and the least that could be told: what is left of the noise of the lines that judge."""
+
+    nmse: Tensor
+    floor: Tensor
+
+
+def held_out_nmse(predicted_kspace: Tensor, kspace: Tensor, weight: Tensor, *, noise: float = 0.0) -> HeldOutError:
+    """Estimate the NMSE of full k-space from lines kept out of the reconstruction: Σ W(|p − k|² − n²) / Σ|p|²; `(...)`.
 
     Each line was drawn at random among all lines, acquired or not, with a probability known beforehand: `weight`
-    `(..., ky, kx)` or `(..., ky, 1)` is 1 over it, and 0 where none was drawn. The numerator is exactly unbiased; few
-    lines seldom hit the centre, where nearly all energy is, so that the denominator is that of the image itself.
-    `operator` is A of all samples that could have been drawn, `image` `(..., set, y, x)`, `kspace` `(..., coil, ky,
-    kx)`; returns `(...)`.
+    `(..., ky, 1)` is 1 over it, and 0 where none was drawn. n is the SD of their complex `noise`, which is not the
+    image's: its energy is known and taken off. What is left of it is its scatter, n²√ΣW²: where the error is smaller,
+    the estimate scatters around it by this `floor`, and may be negative. So the numerator is exactly unbiased; few
+    lines seldom hit the centre, where nearly all energy is, so that the denominator is that of the image itself,
+    `predicted_kspace` `(..., coil, ky, kx)`. `kspace` likewise.
     """
-    predicted = operator.forward(image)
     weight = weight.expand(*weight.shape[:-1], kspace.shape[-1])
-    error = weighted_band_energy(predicted - kspace, weight > 0, weight)
-    return error / predicted.abs().square().sum((-3, -2, -1))
+    energy = predicted_kspace.abs().square().sum((-3, -2, -1))
+    missed = weighted_band_energy(predicted_kspace - kspace, weight > 0, weight)
+    n_coils = kspace.shape[-3]
+    by_noise = noise**2 * n_coils * weight.sum((-2, -1))
+    scatter = noise**2 * (n_coils * weight.square().sum((-2, -1))).sqrt()
+    return HeldOutError((missed - by_noise) / energy, scatter / energy)
 
 
 def weighted_error_by_radius(

@@ -34,8 +34,15 @@ def sense(
     `kspace` `(..., coil, ky, kx)` as `sampling` says, `csm` `(..., set, coil, y, x)`; returns `(..., y, x)`. λ compares
     with the largest eigenvalue of AᴴA, which is at most 1.
     """
+    return merge_sets(sense_sets(kspace, sampling, csm, regularisation=regularisation, n_iterations=n_iterations))
+
+
+def sense_sets(
+    kspace: Tensor, sampling: Grid | Trajectory, csm: Tensor, *, regularisation: float, n_iterations: int
+) -> Tensor:
+    """Reconstruct like `sense`, one image for each set of maps: `(..., set, y, x)`."""
     operator = encoding_operator(sampling, csm)
-    return merge_sets(solve_normal(operator, operator.adjoint(kspace), regularisation, n_iterations))
+    return solve_normal(operator, operator.adjoint(kspace), regularisation, n_iterations)
 
 
 def grappa(kspace: Tensor, sampling: Grid, kernel: GrappaKernel, csm: Tensor | None = None) -> Tensor:
@@ -51,9 +58,17 @@ def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise
     for all; `csm` `(b, set, coil, y, x)`; returns `(b, y, x)`. Each plane is scaled by its own. `noise` `(b,)` is the
     SD of the noise of a sample; `kspace` tells where none is given.
     """
+    return merge_sets(network_sets(kspace, sampling, csm, model, noise))
+
+
+@torch.no_grad()
+def network_sets(
+    kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None
+) -> Tensor:
+    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`."""
     scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
     image = model(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale)
-    return merge_sets(image) * scale[:, None, None]
+    return image * scale[:, None, None, None]
 
 
 def check_image(image: Tensor) -> Tensor:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from gadgets.coils.contradicting_lines import mended, without_contradiction
 from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
-from kband_core.calibration import espirit_maps, walsh_maps
+from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.fourier import resize
 
 
@@ -29,7 +30,7 @@ class CoilSensitivities(Gadget):
     emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
 
     method: Annotated[Literal["espirit", "walsh"], field(description="how maps are estimated")] = "espirit"
-    n_sets: Annotated[int, field(ge=1, le=2, description="sets of ESPIRiT maps; 2 for a wrapped field of view")] = 1
+    n_sets: Annotated[int, field(ge=1, le=2, description="sets of ESPIRiT maps; with 1, 2 where lines need them")] = 1
     acs_lines: Annotated[int, field(ge=6, le=512, description="calibration lines used, from the centre")] = 24
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
@@ -37,21 +38,42 @@ class CoilSensitivities(Gadget):
         maps = PerSlice("CoilSensitivities", self._maps)
         for item in items:
             if isinstance(item, Calibration):
-                maps.prepare(item)
-                yield item
+                yield self._prepared(item, maps)
             else:
                 yield self._with_maps(item, maps)
 
-    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Tensor]) -> ReconBuffer:
+    def _prepared(self, item: Calibration, maps: PerSlice[tuple[Tensor, Tensor]]) -> Calibration:
+        for _, csm in maps.prepare(item):
+            acs = without_contradiction(item.acs, csm)
+            if acs is not item.acs:
+                item = replace(item, acs=acs)
+                maps.prepare(item)
+        return item
+
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
-            csm = maps.of(buffer)
-            return replace(buffer, csm=csm[0].unsqueeze(0) if len(csm) == 1 else torch.stack(csm))
+            found = maps.of(buffer)
+            if len(found) == 1:
+                buffer = mended(buffer, found[0][1])
+                found = maps.of(buffer)
+            csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))
+            return replace(buffer, csm=csm, all_maps=all_maps)
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 
-    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
-        """ACS `(..., coil, ky, kx)` to maps `(..., set, coil, y, x)`, all slices in one call."""
+    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """For ACS `(slice, z, coil, ky, kx)` the maps of each slice, certain ones and all; all slices in one call."""
         acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
-        if self.method == "walsh":
-            return walsh_maps(acs, matrix)
-        return espirit_maps(acs, matrix, n_sets=self.n_sets, above_noise=True)
+        if self.method == "walsh" or self.n_sets == 2:
+            espirit = self.method == "espirit"
+            csm = espirit_maps(acs, matrix, n_sets=2, above_noise=True) if espirit else walsh_maps(acs, matrix)
+            return [(one, one) for one in csm]
+        maps = coil_maps(acs, matrix)
+        return list(zip(maps.certain(), maps.csm, strict=True))
+
+
+def _stacked(maps: Sequence[Tensor]) -> Tensor:
+    """Maps of slices `(slice, z, set, coil, y, x)`, with an empty second set where only others need two."""
+    n_sets = max(csm.shape[1] for csm in maps)
+    empty = [csm.new_zeros(len(csm), n_sets - csm.shape[1], *csm.shape[2:]) for csm in maps]
+    return torch.stack([torch.cat(parts, 1) for parts in zip(maps, empty, strict=True)])

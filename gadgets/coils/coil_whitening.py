@@ -19,10 +19,11 @@ from kband_core.coils import compress
 
 @dataclass
 class CoilWhitening(Gadget):
-    """Whiten the coils by the noise that their calibration lines show, slice by slice; images stay as bright.
+    """Whiten the coils by the noise that their calibration lines show, slice by slice: it then has SD 1 in each.
 
-    Coils pass as they are if a noise scan has whitened them, if there is no noise or no calibration, or if they are too
-    many to tell, more than 22: it stands behind `CoilCompression`.
+    Coils that a noise scan has whitened are only scaled, and so are those of which too few lines tell. What combines
+    coils gives the image the brightness of those that came. It stands before `CoilCompression`, which would mix loud
+    coils with others. Without calibration lines coils pass as they are.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -41,9 +42,7 @@ class CoilWhitening(Gadget):
 
 
 def _whitened_calibration(item: Calibration, found: list[Tensor]) -> Calibration:
-    if not found or _changes_nothing(found[0]):
-        return item
-    return replace(item, acs=compress(item.acs, found[0]))
+    return replace(item, acs=compress(item.acs, found[0])) if found else item
 
 
 def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
@@ -51,11 +50,7 @@ def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
         matrix = torch.stack(matrices.of(buffer))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
-    return buffer if _changes_nothing(matrix) else buffer.recombined(matrix)
-
-
-def _changes_nothing(matrix: Tensor) -> bool:
-    return torch.equal(matrix, torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix))
+    return buffer.recombined(matrix)
 
 
 def _matrices(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Tensor]:

@@ -11,9 +11,8 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.place import Place
 from gadgets.scan import Encoding
-from kband_core.operators import encoding_operator
+from kband_core.fourier import to_kspace
 from kband_core.quality import held_out_nmse
-from kband_core.sampling import Grid
 
 
 class HeldOutLines:
@@ -40,18 +39,22 @@ def flaw(line: ismrmrd.Acquisition) -> str | None:
     return None
 
 
-def judge(image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
+def judge(coil_image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
     """Return what the held-out lines of a single image say of it, for its meta; nothing where they cannot.
 
-    `image` `(z, y, x)` on the encoded grid. It takes one set of maps, to tell what every coil would have measured, and
-    one partition.
+    `coil_image` `(z, coil, y, x)` is what the coils of the buffer see of it, on the encoded grid. It takes one
+    partition. The noise of the lines does not count where its SD is known, that is, 1; what is left of it is told.
     """
-    if buffer.held_out is None or buffer.csm is None or buffer.csm.shape[2] > 1 or len(image) > 1:
+    if buffer.held_out is None or len(coil_image) > 1:
         return {}
     measured, weight = (part[0, 0, 0] for part in buffer.held_out)
     if not weight.any():  # those of another image of the same buffer
         return {}
     within = buffer.measured_readout()
-    operator = encoding_operator(Grid(within.expand(buffer.kspace.shape[-2:])), buffer.csm[0])
-    nmse = held_out_nmse(image.unsqueeze(1), operator, measured.movedim(1, 0), weight.unsqueeze(-1) * within)
-    return {"kband_nmse_estimate": f"{float(nmse):.5f}", "kband_held_out_lines": str(int((weight > 0).sum()))}
+    noise = 0.0 if buffer.unmixing is None else 1.0
+    found = held_out_nmse(
+        to_kspace(coil_image) * within, measured.movedim(1, 0), weight.unsqueeze(-1) * within, noise=noise
+    )
+    floor = {"kband_nmse_floor": f"{float(found.floor):.5f}"} if noise else {}
+    n_lines = str(int((weight > 0).sum()))
+    return {"kband_nmse_estimate": f"{float(found.nmse):.5f}", "kband_held_out_lines": n_lines, **floor}

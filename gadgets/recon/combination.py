@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import ReconBuffer, partitions_to_image
+from gadgets.recon.combined import combined, sum_of_squares
 from gadgets.recon.reconstruction import Map, Method, Reconstruction
-from kband_core.reconstruct import zero_filled
+from kband_core.fourier import to_image
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class CoilCombination(Method):
     label: ClassVar[str] = "coil combination"
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        image = zero_filled(buffer.planes()[0], None if buffer.csm is None else buffer.csm[0])
-        return Reconstruction(image, maps={GFACTOR.name: NoGain(tuple(image.shape))})
+        kspace = buffer.planes()[0]
+        return combined(buffer, maps={GFACTOR.name: NoGain((len(kspace), *kspace.shape[-2:]))})
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class ZeroFilled(Method):
     label: ClassVar[str] = "zero-filled"
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        return Reconstruction(zero_filled(partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))))
+        kspace = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
+        return Reconstruction(sum_of_squares(to_image(kspace), buffer))
 
 
 @dataclass(frozen=True)

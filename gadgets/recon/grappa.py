@@ -11,11 +11,11 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.recon.combined import combined
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
 from gadgets.scan import Encoding
-from kband_core.grappa import GrappaKernel, calibrate_grappa
-from kband_core.reconstruct import grappa
+from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 
 KernelLines = Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")]
 KernelSamples = Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")]
@@ -42,7 +42,7 @@ class Grappa(Method):
         kernel = self.kernel_of(buffer)
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(kernel, kspace, sampling, csm)}
-        return Reconstruction(grappa(kspace, sampling, kernel, csm), maps)
+        return combined(buffer, apply_grappa(kernel, kspace, sampling), maps)
 
     def kernel_of(self, buffer: ReconBuffer) -> GrappaKernel:
         """Return the kernel of the buffer's slice. Raises what fitting it raised."""
@@ -53,5 +53,8 @@ class Grappa(Method):
         acceleration = encoding.acceleration[0]
         n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
         kernel = (n_lines, self.kernel_samples)
-        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation)
+        windows = "equal" if encoding.calibration_mode in ("separate", "external") else "balanced"
+        fitted = calibrate_grappa(
+            acs, acceleration, kernel=kernel, regularisation=self.regularisation, windows=windows
+        )
         return [GrappaKernel(weights) for weights in fitted.weights]

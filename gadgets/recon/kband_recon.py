@@ -11,7 +11,7 @@ from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon import grappa, sense
 from gadgets.recon.combination import has_all_lines
-from gadgets.recon.comparison import ComparedWithGrappa
+from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.network import Network, OutsideCard
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
@@ -29,8 +29,8 @@ class KBandRecon(Gadget):
     model is loaded before the first line and tried out at the `Calibration` item. Where a GPU's memory does not
     suffice, partitions are reconstructed one by one, then on the CPU.
 
-    Where GRAPPA can fill the lines left out, and the image misses acquired ones by more than noise, it is moved towards
-    GRAPPA's; the meta tells by what share of their difference.
+    Where the image misses acquired lines by more than noise, and GRAPPA misses less, coils whose lines it has filled
+    take its place.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -65,8 +65,8 @@ class KBandRecon(Gadget):
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
         peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
         methods = [
-            ComparedWithGrappa(Network(self._card, self.outside_card), peer),
-            Sense(self.sense_regularisation, self.sense_n_iterations),
+            CompletedByGrappa(Network(self._card, self.outside_card), peer, gives_way_to_better=True),
+            CompletedByGrappa(Sense(self.sense_regularisation, self.sense_n_iterations), peer),
         ]
         return Reconstructor(
             "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit

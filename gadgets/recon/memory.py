@@ -20,7 +20,7 @@ def within_memory(
     who: str, reconstruct: Callable[[Tensor, Grid, Tensor, Tensor], Tensor],
     kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Return `reconstruct(kspace, sampling, csm, noise)`, `(z, y, x)`: on a GPU all planes at once, else one by one,
+    """Return `reconstruct(kspace, sampling, csm, noise)`, `(z, ...)`: on a GPU all planes at once, else one by one,
     which on the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with
     warnings.
 

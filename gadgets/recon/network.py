@@ -15,6 +15,7 @@ from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.memory import within_memory
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core import reconstruct
+from kband_core.coils import merge_sets
 from kband_core.models import Card, load_model
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
@@ -53,7 +54,10 @@ class Network(Method):
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.require_known(buffer)
         kspace, sampling = buffer.planes()
-        return self.given_noise(buffer, noise_level(kspace, sampling.mask))
+        noise = noise_level(kspace, sampling.mask)
+        sets = within_memory(self.card.name, self._on_planes, kspace, sampling, maps_of(buffer), noise)
+        notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
+        return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
 
     def require_known(self, buffer: ReconBuffer) -> None:
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; `ValueError` without maps.
@@ -71,14 +75,8 @@ class Network(Method):
         if problems:
             raise ScanError("; ".join(problems))
 
-    def given_noise(self, buffer: ReconBuffer, noise: Tensor) -> Reconstruction:
-        """Make the image of a buffer that the network knows the like of; `noise` `(z,)` as of `noise_level`."""
-        kspace, sampling = buffer.planes()
-        image = within_memory(self.card.name, self._on_planes, kspace, sampling, maps_of(buffer), noise)
-        return Reconstruction(image, notes={"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]})
-
     def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
-        return reconstruct.network(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
+        return reconstruct.network_sets(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
 
 
 @lru_cache(maxsize=64)

@@ -12,13 +12,13 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.recon.combined import combined
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
 from gadgets.scan import Encoding
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
 from kband_core.raki.network import RakiNetwork, apply_raki
-from kband_core.reconstruct import zero_filled
 
 Schedule = Annotated[
     Literal["fast", "paper", "random_features"],
@@ -55,7 +55,7 @@ class Raki(Method):
         network = self._networks.of(buffer)[0]
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
-        return Reconstruction(zero_filled(apply_raki(network, kspace, sampling), csm), maps)
+        return combined(buffer, apply_raki(network, kspace, sampling), maps)
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
         """Fit one network for each slice (and z). Raises `TimeBudgetExceeded`."""

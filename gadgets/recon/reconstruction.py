@@ -26,11 +26,15 @@ class Reconstruction:
     image  complex64 `(z, y, x)` on the encoded grid
     maps   by the name of the quantity
     notes  meta key to text; that of `ImageComments` is added to the comment
+    sets   of a method that goes by maps: one image for each set of them, `(z, set, y, x)`, of which `image` is made
+    coil_image  what coils see of it, `(z, coil, y, x)`: what held-out lines are compared with, or None
     """
 
     image: Tensor
     maps: Mapping[str, Map] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    sets: Tensor | None = None
+    coil_image: Tensor | None = None
 
 
 class Method(Protocol):

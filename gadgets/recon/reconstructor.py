@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gadgets.errors import ScanError
 from gadgets.gadget import Limit, field, unlimited
@@ -22,6 +21,7 @@ from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
+from gadgets.recon.verdict import LineVerdict
 from kband_core.reconstruct import check_image
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Reconstructor:
 
     def __post_init__(self) -> None:
         self._numbers = ImageNumbers()
+        self._verdict = LineVerdict()
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Let the first method prepare at each calibration, emit the images of each buffer; maps of `quantities` follow
@@ -68,6 +69,7 @@ class Reconstructor:
         yield from behind.rest()
 
     def _prepare(self, item: Calibration) -> None:
+        self._verdict.prepare(item)
         if item.encoding.acceleration[0] == 1:
             return
         try:
@@ -82,14 +84,15 @@ class Reconstructor:
         for index, line in np.ndenumerate(buffer.headers):
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
-            made, label, fallback = self._one(buffer.single(index))
+            single = buffer.single(index)
+            made, label, fallback = self._one(single)
             data.append(to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu())
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=made.notes,
+                notes=_together(made.notes, self._judged(made, single), self._verdict.notes(single)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
@@ -99,15 +102,15 @@ class Reconstructor:
         for method in self._methods_for(buffer):
             try:
                 made = self.limit(self.deadline, partial(method.reconstruct, buffer))
-                judged = self._judged(check_image(made.image), buffer)
-                return replace(made, notes={**made.notes, **judged}), method.label, self._reason(failures)
+                check_image(made.image)
+                return made, method.label, self._reason(failures)
             except Refusal as error:
                 raise ScanError(f"{self.who}: {error}") from error
             except FAILURES as error:
                 failures.append(f"{error}" if not failures else f"{method.label}: {error}")
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
-        last_resort = ZeroFilled()  # not judged by held-out lines: its coils are not combined by the maps
+        last_resort = ZeroFilled()
         return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
@@ -116,9 +119,9 @@ class Reconstructor:
         except FAILURES:  # the first method meets it again, and its image says so
             return self.methods
 
-    def _judged(self, image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
+    def _judged(self, made: Reconstruction, buffer: ReconBuffer) -> dict[str, str]:
         try:
-            return judge(image, buffer)
+            return {} if made.coil_image is None else judge(made.coil_image, buffer)
         except FAILURES as error:  # the image is there, whatever becomes of its figure
             log.warning("%s: the held-out lines cannot judge the image: %s", self.who, error)
             return {}
@@ -129,3 +132,11 @@ class Reconstructor:
         reason = f"{self.who}: {'; '.join(failures)}"
         log.warning("%s; the image is made otherwise and marked", reason)
         return reason
+
+
+def _together(*notes: Mapping[str, str]) -> dict[str, str]:
+    """All notes; of those that go to the comment, each behind the others."""
+    together = {key: text for some in notes for key, text in some.items()}
+    if comments := [some["ImageComments"] for some in notes if "ImageComments" in some]:
+        together["ImageComments"] = "; ".join(comments)
+    return together

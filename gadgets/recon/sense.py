@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 from gadgets.gadget import field
 from gadgets.items import ReconBuffer
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
-from kband_core.reconstruct import sense
+from kband_core.coils import merge_sets
+from kband_core.reconstruct import sense_sets
 
 Regularisation = Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")]
 Iterations = Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")]
@@ -25,6 +26,5 @@ class Sense(Method):
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         csm = maps_of(buffer)
         kspace, sampling = buffer.planes()
-        return Reconstruction(
-            sense(kspace, sampling, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
-        )
+        sets = sense_sets(kspace, sampling, csm, regularisation=self.regularisation, n_iterations=self.n_iterations)
+        return Reconstruction(merge_sets(sets), sets=sets)

@@ -9,6 +9,8 @@ from typing import ClassVar
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import has_all_samples
+from gadgets.recon.completed import CompletedByGrappa
+from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Iterations, Regularisation, Sense
 
@@ -17,7 +19,8 @@ from gadgets.recon.sense import Iterations, Regularisation, Sense
 class SenseRecon(Gadget):
     """Reconstruct each buffer by CG-SENSE with the maps it carries, any line pattern, one or two sets of maps.
 
-    Where no sample was left out, only the coils are combined, and the image says so.
+    Where no sample was left out, only the coils are combined, and the image says so. Where the image misses acquired
+    lines by more than noise, coils whose lines GRAPPA has filled take its place.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -30,7 +33,7 @@ class SenseRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        methods = [Sense(self.regularisation, self.n_iterations)]
+        methods = [CompletedByGrappa(Sense(self.regularisation, self.n_iterations), Grappa())]
         return Reconstructor(
             "SenseRecon", methods, has_all_samples, self.on_failure, self.deadline, self.limit
         ).process(items)

@@ -19,7 +19,7 @@ from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.threads import single_thread
-from kband_core.whitening import noise_covariance, whiten, whitening_matrix
+from kband_core.whitening import PARTS, is_steady, noise_covariance, silent_coils, whiten, whitening_of_others
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +64,11 @@ class NoiseAdjust(Gadget):
                     yield Aside("warning", f"NoiseAdjustGadget: noise readout in line {number} set aside: {flaw}")
                 continue
             if not settled:
-                matrix = noise.whitening(line.sample_time_us, self._bandwidth)
+                matrix, flaw = noise.whitening(line.sample_time_us, self._bandwidth)
                 settled = not is_never_image(line)
-                if settled and matrix is None:
+                if settled and flaw:
+                    yield Aside("warning", f"NoiseAdjustGadget: {flaw}")
+                elif settled and matrix is None:
                     log.warning("NoiseAdjustGadget: no noise before the first image line; lines pass unwhitened")
             yield line if matrix is None else self._whitened(line, matrix, number)
 
@@ -102,14 +104,21 @@ class _NoiseScan:
         self.dwell_us = self.dwell_us or line.sample_time_us
         return None
 
-    def whitening(self, dwell_us: float, bandwidth: float) -> Tensor | None:
-        """Return the matrix that whitens lines of this dwell time, or None if there was no noise readout."""
+    def whitening(self, dwell_us: float, bandwidth: float) -> tuple[Tensor | None, str | None]:
+        """Return the matrix that whitens lines of this dwell time, or None, and what is wrong with the noise, if so."""
         if not self.readouts:
-            return None
-        noise = torch.from_numpy(np.concatenate(self.readouts, axis=-1))
+            return None, None
+        shortest = min(readout.shape[-1] for readout in self.readouts)
+        alike = torch.from_numpy(np.stack([readout[:, :shortest] for readout in self.readouts], axis=1))
         try:
-            covariance = noise_covariance(noise)
-            return whitening_matrix(covariance, noise_scale(dwell_us, self.dwell_us, bandwidth))
+            if shortest >= PARTS and not is_steady(alike):
+                return None, "the noise readouts hold an echo; lines pass unwhitened"
+            covariance = noise_covariance(torch.from_numpy(np.concatenate(self.readouts, axis=-1)))
+            silent = silent_coils(covariance)
+            if silent.all():
+                return None, "the noise readouts hold no noise; lines pass unwhitened"
+            left_out = f"no noise in coil {int(silent.nonzero()[0])}, which is left out" if silent.any() else None
+            return whitening_of_others(covariance, silent, noise_scale(dwell_us, self.dwell_us, bandwidth)), left_out
         except ValueError as error:
             raise ScanError(f"NoiseAdjustGadget: {error}") from error
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kband_core.calibration import espirit_maps, find_acs, walsh_maps
+from kband_core.calibration import coil_maps, espirit_maps, find_acs, walsh_maps
 from kband_core.fourier import resize
 from kband_core.operators import encoding_operator, predicted_kspace
 from kband_core.patterns import equispaced_lines
@@ -164,3 +164,39 @@ def test_noise_is_told_only_from_windows_enough(rng):
     assert torch.equal(espirit_maps(acs, (48, 48), above_noise=True), espirit_maps(acs, (48, 48)))
     longer = noisy_calibration(8, 0.02, rng)
     assert not torch.equal(espirit_maps(longer, (48, 48), above_noise=True), espirit_maps(longer, (48, 48)))
+
+
+def wrapping_head(fov, rng, n_coils=8, snr=40.0):
+    """Calibration lines of a head in a field of view of `fov` boxes along ky; it is 0.92 boxes long."""
+    coils = loop_coils(n_coils, object_phase=1.0)
+    kspace = coil_kspace(head_phantom(), coils, (96, 80), fov=(fov, 1.0), oversampling=1)
+    noise = complex_noise(torch.eye(n_coils) * (0.8 / snr) ** 2, (96, 80), rng)
+    return resize(kspace + noise, [24], [-2])
+
+
+@pytest.mark.parametrize(("fov", "n_sets"), [(1.0, 1), (0.9, 2), (0.8, 2), (0.5, 2)])
+@pytest.mark.parametrize("snr", [10, 40, 200])
+def test_a_second_set_is_made_where_the_head_wraps(rng, fov, n_sets, snr):
+    """From 10 mm on either side, at any noise; a head that fits needs none."""
+    assert coil_maps(wrapping_head(fov, rng, snr=snr), (96, 80)).csm.shape[0] == n_sets
+
+
+def test_maps_exist_everywhere_and_are_certain_in_the_head(rng):
+    """Noise in air is combined as in the head, so that images have no border there."""
+    maps = coil_maps(wrapping_head(1.0, rng), (96, 80))
+    assert torch.allclose(maps.csm.abs().square().sum(-3), torch.ones(1, 96, 80), atol=1e-3)
+    head = head_phantom().image((96, 80)) > 0
+    assert float(maps.support[head].float().mean()) > 0.99
+    assert float(maps.support[~head].float().mean()) < 0.9
+    assert torch.equal(maps.certain() != 0, (maps.csm != 0) & maps.support)
+
+
+def test_two_coils_get_one_set(rng):
+    """They can tell two objects in a pixel, but then nothing of lines that were left out."""
+    assert coil_maps(wrapping_head(0.7, rng, n_coils=2), (96, 80)).csm.shape[0] == 1
+
+
+def test_maps_of_faint_tissue_are_certain(rng):
+    """Where noise is as strong as the brain, SENSE, which is confined to certain maps, must not lose the skull."""
+    maps = coil_maps(wrapping_head(1.0, rng, snr=1.0), (96, 80))
+    assert float(maps.support[head_phantom().image((96, 80)) > 0.05].float().mean()) > 0.85

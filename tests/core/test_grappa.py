@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kband_core.fourier import to_kspace
-from kband_core.grappa import apply_grappa, calibrate_grappa
+from kband_core.grappa import apply_grappa, calibrate_grappa, kernel_misfit
 from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.sampling import Grid
@@ -124,3 +124,30 @@ def test_impossible_input_is_refused(rng):
         apply_grappa(calibrate_grappa(kspace, 3), kspace[:2], sampling)
     with pytest.raises(ValueError, match="sampling has 19 along ky"):
         apply_grappa(calibrate_grappa(kspace, 3), kspace, sampling[:19])
+
+
+@pytest.mark.parametrize("centre_is_measured", [True, False])
+def test_windows_weigh_as_the_lines_that_are_to_be_filled(centre_is_measured, rng):
+    """Equal where the kernel fills the centre, balanced where it fills outer lines: each wins by half of the error."""
+    kspace = head_slices()[0]
+    noise = 0.02 * torch.randn(2, *kspace.shape, dtype=kspace.dtype, generator=rng)
+    acs, kspace = kspace[..., 20:44, :] + noise[0, :, 20:44], kspace + noise[1]
+    sampling = equispaced_lines(64, 4, acs_lines=24 if centre_is_measured else 0)
+    kernels = {windows: calibrate_grappa(acs, 4, windows=windows) for windows in ("equal", "balanced")}
+    errors = {
+        windows: nmse(apply_grappa(kernel, kspace * sampling.mask, sampling), kspace)
+        for windows, kernel in kernels.items()
+    }
+    better, worse = ("balanced", "equal") if centre_is_measured else ("equal", "balanced")
+    assert errors[better] < 0.75 * errors[worse]
+
+
+@pytest.mark.parametrize(
+    ("n_coils", "acceleration", "least", "most"), [(8, 2, 0, 0.003), (8, 4, 0.02, 0.3), (4, 4, 0.3, 0.7)]
+)
+def test_a_kernel_tells_what_it_misses(n_coils, acceleration, least, most, rng):
+    """Hardly anything where coils suffice, half of the energy where they do not; noise does not count."""
+    clean = coil_kspace(head_phantom(), loop_coils(n_coils), (96, 80), oversampling=1)[:, 36:60]
+    for sigma in (0.01, 0.03):
+        acs = clean / sigma + torch.randn(clean.shape, dtype=clean.dtype, generator=rng)
+        assert least <= kernel_misfit(calibrate_grappa(acs, acceleration), acs) < most

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kband_core.bands import band_mask, expected_coverage
-from kband_core.quality import weighted_band_energy, weighted_band_nmse, weighted_error_by_radius
+from kband_core.quality import held_out_nmse, weighted_band_energy, weighted_band_nmse, weighted_error_by_radius
 
 SHAPE = (31, 32)
 BANDS = torch.stack([band_mask(SHAPE, 4, angle, geometry="strip") for angle in range(180)])
@@ -73,3 +73,21 @@ def test_mismatches_are_refused():
     kspace, predicted = truth_and_prediction()
     with pytest.raises(ValueError, match="band has 30 along ky, but kspace has 31"):
         weighted_band_nmse(predicted, kspace, BANDS[0, 1:], WEIGHT)
+
+
+def test_the_noise_of_lines_that_judge_is_no_error():
+    """4,000 draws of 8 of 32 lines: the mean estimate is the error of the image, ten times below the lines' noise."""
+    rng = torch.Generator().manual_seed(1)
+    kspace = torch.randn(4, 32, 16, dtype=torch.complex128, generator=rng) * 30
+    predicted = kspace + 0.3 * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
+    expected = float((predicted - kspace).abs().square().sum() / predicted.abs().square().sum())
+    estimates = []
+    for _ in range(4000):
+        weight = torch.zeros(32, 1, dtype=torch.float64)
+        weight[torch.randperm(32, generator=rng)[:8]] = 4
+        noisy = kspace + torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
+        estimates.append(held_out_nmse(predicted, noisy, weight, noise=1.0))
+    nmse, floor = (torch.stack(values) for values in zip(*estimates, strict=True))
+    assert float(nmse.mean()) == pytest.approx(expected, rel=0.03)
+    assert float(nmse.std()) == pytest.approx(float(floor[0]), rel=0.3)
+    assert float(nmse.mean()) < 0.15 * float(held_out_nmse(predicted, noisy, weight).nmse)

@@ -7,13 +7,14 @@ import torch
 
 from gadgets.coils.coil_compression import CoilCompression
 from gadgets.coils.coil_sensitivities import CoilSensitivities
+from gadgets.coils.coil_whitening import CoilWhitening
 from gadgets.errors import ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon import reconstructor
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock import AcquisitionAccumulateTrigger, BucketToBuffer
-from kband_core.operators import predicted_kspace
+from kband_core.fourier import to_kspace
 from pipelines.chain.time_limit import within
 from tests.gadgets.heads import N, reconstruct
 
@@ -91,15 +92,27 @@ def test_the_estimate_is_right_on_average(head, head_scan, lines_of, held_out, c
     assert sum(estimates) / len(estimates) == pytest.approx(true, rel=0.1)
 
 
-def test_all_lines_tell_the_error_itself(head, head_scan, lines_of, held_out):
-    """Held out with certainty, all of them: what every coil measured against F·S of the image, by hand."""
-    scan, lines = head_scan(acceleration=4), list(lines_of(4))
-    (buffer,) = reconstruct(scan, lines, AcquisitionBuffer(), CoilSensitivities())[1:]
-    judged = images_of(scan, held_out(range(N), 1.0), lines)
-    predicted = predicted_kspace(judged.data[0, 0, 0], buffer.csm[0])
-    expected = (predicted[0] - torch.from_numpy(head)).norm() ** 2 / predicted.norm() ** 2
+def test_all_lines_tell_the_error_itself(head, head_scan, lines_of, held_out, monkeypatch):
+    """Held out with certainty, all of them: what every coil measured against F of what it sees of the image."""
+    seen, judge = [], reconstructor.judge
+    monkeypatch.setattr(reconstructor, "judge", lambda image, buffer: seen.append(image) or judge(image, buffer))
+    judged = images_of(head_scan(acceleration=4), held_out(range(N), 1.0), lines_of(4))
+    predicted = to_kspace(seen[0][0])
+    expected = (predicted - torch.from_numpy(head)).norm() ** 2 / predicted.norm() ** 2
     assert float(judged.meta[0, 0, 0]["kband_nmse_estimate"]) == pytest.approx(float(expected), abs=1e-5)
+    assert torch.allclose(seen[0].norm(dim=1), judged.data[0, 0, 0].abs()[0], rtol=1e-3, atol=1e-3)
     assert 0.001 < expected < 0.2
+
+
+def test_the_noise_of_lines_that_judge_does_not_count(head, head_scan, lines_of, held_out, noise):
+    """Where the coils are white the noise of all lines is known: they tell the error of the image, and how surely."""
+    noisy = [head + 0.02 * noise(*head.shape, seed=seed) for seed in (1, 2)]
+    chain = AcquisitionBuffer, CoilWhitening, CoilSensitivities, SenseRecon
+    judges, lines = held_out(range(N), 1.0, noisy[0]), lines_of(2, kspace=noisy[1])
+    meta = images_of(head_scan(acceleration=2), judges, lines, chain=chain).meta[0, 0, 0]
+    by_noise = abs(noisy[0] - head) ** 2
+    assert float(meta["kband_nmse_estimate"]) < 0.7 * by_noise.sum() / (abs(head) ** 2).sum()
+    assert 0 < float(meta["kband_nmse_floor"]) < 0.1 * float(meta["kband_nmse_estimate"])
 
 
 @pytest.mark.parametrize("probability", [0.0, -1.0, 1.5])
@@ -138,7 +151,7 @@ def test_an_image_without_maps_is_not_judged(head_scan, lines_of, held_out):
 def test_an_image_that_cannot_be_judged_is_an_image(head_scan, lines_of, held_out, monkeypatch):
     """Its figure is lost, and nothing else."""
 
-    def fails(image, buffer):
+    def fails(coil_image, buffer):
         raise MemoryError("no memory left")
 
     scan = head_scan(acceleration=4)

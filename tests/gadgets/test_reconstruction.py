@@ -12,7 +12,6 @@ from gadgets.items import Bucket
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon.grappa_recon import GrappaRecon
-from gadgets.recon.sense import Sense
 from gadgets.recon.sense_recon import SenseRecon
 from gadgets.stock.buffer import BucketToBuffer
 from kband_core.fourier import to_kspace
@@ -95,15 +94,13 @@ def test_all_zero_image_is_a_failure(head_scan, lines_of, head):
         reconstruct(head_scan(), lines_of(kspace=0 * head), *gadgets)
 
 
-def test_fully_sampled_scan_says_coil_combination(head_scan, lines_of):
-    """SENSE would solve (1+λ) x = Σ S* I, whose image only scale tells from the combination (to 1e-6)."""
+def test_fully_sampled_scan_says_coil_combination(head_scan, lines_of, head):
+    """Its magnitude is that of the coils as they came; with the maps alone it would be as bright everywhere."""
     chain = AcquisitionBuffer(), CoilSensitivities(), SenseRecon()
     (array,) = reconstruct(head_scan(), lines_of(), *chain)
     assert (array.meta[0, 0, 0]["kband_method"], array.meta[0, 0, 0]["kband_fallback"]) == ("coil combination", "no")
     assert array.meta[0, 0, 0]["SequenceDescriptionAdditional"] == "_coil_combination"
-    items = reconstruct(head_scan(), lines_of(), *chain[:2])
-    solved = Sense().reconstruct(items[-1]).image * (1 + Sense.regularisation)
-    torch.testing.assert_close(array.data[0, 0, 0, 0], solved, rtol=1e-5, atol=1e-6 * float(solved.abs().max()))
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 1e-5
 
 
 def test_hole_in_kspace_is_said_in_the_image(head_scan, lines_of, head):

@@ -1,0 +1,40 @@
+"""Calibration lines that fit to no others, such as one of the wrong sign, made again from their neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gadgets.items import ReconBuffer
+from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
+from kband_core.mending import mend_calibration
+
+
+def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
+    """Return calibration lines `(z, coil, ky, kx)` of which none fits to no other: the same ones where all fit.
+
+    Their maps `csm` `(z, set, coil, y, x)` tell that they contradict one another. Noise must have SD 1.
+    """
+    if doubled_share(csm[0]) <= DOUBLED:
+        return acs
+    broken = torch.zeros(acs.shape[-2], dtype=torch.bool, device=acs.device)
+    broken[contradicting_lines(acs[0])] = True
+    return torch.stack([mend_calibration(plane, broken) for plane in acs]) if broken.any() else acs
+
+
+def mended(buffer: ReconBuffer, csm: Tensor) -> ReconBuffer:
+    """Return a buffer of one slice without lines that contradict, in its k-space either; it says so."""
+    acs = without_contradiction(buffer.acs[0], csm)
+    if acs is buffer.acs[0] or torch.equal(acs, buffer.acs[0]):
+        return buffer
+    kspace, changed = buffer.kspace.clone(), (acs != buffer.acs[0]).any(-1).any(0).any(0)
+    first = kspace.shape[-2] // 2 - acs.shape[-2] // 2 if buffer.acs_row is None else buffer.acs_row
+    acquired = buffer.sampling.mask[0, 0, 0, 0].any(-1)
+    for line in changed.nonzero().flatten().tolist():
+        if acquired[first + line]:
+            kspace[0, 0, 0, :, :, first + line] = acs[:, :, line].movedim(0, 1)
+    where = first + int(changed.nonzero()[0])
+    problem = f"{int(changed.sum())} lines fit to no others and were made again, first {where}"
+    return replace(buffer, acs=acs[None], kspace=kspace, problems=(*buffer.problems, problem))

@@ -1,0 +1,73 @@
+"""Coils combined by maps without losing what these do not explain, with the shading of the coils as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gadgets.items import ReconBuffer
+from gadgets.recon.reconstruction import Map, Reconstruction
+from kband_core.coil_noise import ROUNDING
+from kband_core.coils import root_sum_of_squares
+from kband_core.completion import Completed, combine_completed, shading
+from kband_core.fourier import to_image
+from kband_core.noise import noise_level
+
+
+def combined(
+    buffer: ReconBuffer, filled: Tensor | None = None, maps: Mapping[str, Map] | None = None
+) -> Reconstruction:
+    """Combine the coils of a single image by its maps, if any, else by a root sum of squares of coils as they came.
+
+    `filled` `(z, coil, ky, kx)`: its k-space without gaps, if lines were left out.
+    """
+    kspace, sampling = buffer.planes()
+    coils = kspace if filled is None else filled
+    if buffer.csm is None:
+        return Reconstruction(sum_of_squares(to_image(coils), buffer), maps=maps or {})
+    csm = buffer.csm[0] if buffer.all_maps is None else buffer.all_maps[0]
+    level, unmixing = noise_of(buffer)
+    mask = torch.ones_like(sampling.mask) if filled is None else sampling.mask
+    done = combine_completed(kspace / level, coils / level, mask, csm, unmixing=unmixing)
+    return told(done, csm, buffer, maps=maps)
+
+
+def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
+    """Root sum of squares of coil images `(z, coil, y, x)`, over the coils as they came; complex `(z, y, x)`."""
+    if buffer.unmixing is not None:
+        coil_image = torch.einsum("cv,zvyx->zcyx", buffer.unmixing[0], coil_image)
+    return root_sum_of_squares(coil_image).to(buffer.kspace.dtype)
+
+
+def noise_of(buffer: ReconBuffer) -> tuple[Tensor, Tensor]:
+    """SD of the noise of a single image's coils, and what brings coils of SD 1 back to those that came `(coil, v)`."""
+    kspace, sampling = buffer.planes()
+    if buffer.unmixing is not None:
+        return torch.ones((), device=kspace.device), buffer.unmixing[0]
+    level = noise_level(kspace, sampling.mask).square().mean().sqrt().clamp(min=ROUNDING * kspace.abs().max())
+    return level, level * torch.eye(kspace.shape[-3], dtype=kspace.dtype, device=kspace.device)
+
+
+def told(
+    done: Completed,
+    csm: Tensor,
+    buffer: ReconBuffer,
+    *,
+    maps: Mapping[str, Map] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Reconstruction:
+    """The reconstruction of what was completed; with what coils see of it where held-out lines will ask for that."""
+    unexplained = {"kband_unexplained": f"{float(done.share.mean()):.4f}"}
+    made = Reconstruction(done.image, maps or {}, {**(notes or {}), **unexplained})
+    return made if buffer.held_out is None else _seen(made, done, csm, buffer)
+
+
+def _seen(made: Reconstruction, done: Completed, csm: Tensor, buffer: ReconBuffer) -> Reconstruction:
+    level, unmixing = noise_of(buffer)
+    coil_image = done.coil_image
+    if coil_image is None:  # the maps times the image, which has their brightness
+        brightness = shading(csm, unmixing)
+        coil_image = csm[:, 0] * (done.image / brightness.clamp(min=torch.finfo(brightness.dtype).tiny)).unsqueeze(-3)
+    return Reconstruction(made.image, made.maps, made.notes, coil_image=coil_image * level)

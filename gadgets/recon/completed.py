@@ -1,0 +1,62 @@
+"""Images that lose nothing to coil maps, with the shading of the coils as they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.recon.combined import noise_of, told
+from gadgets.recon.grappa import Grappa
+from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
+from kband_core.completion import complete
+from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
+
+
+@dataclass(frozen=True)
+class CompletedByGrappa(Method):
+    """The image of `method`, which goes by maps, completed by GRAPPA where it misses what was measured.
+
+    Where lines lie on no grid, nothing can fill them, and the image stays. With `gives_way_to_better` it is completed
+    only where GRAPPA, by what it misses of the calibration lines, is nearer to the data.
+    """
+
+    method: Method
+    grappa: Grappa
+    gives_way_to_better: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.method.label
+
+    def prepare(self, calibration: Calibration) -> None:
+        self.grappa.prepare(calibration)
+        self.method.prepare(calibration)
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        made, csm = self.method.reconstruct(buffer), maps_of(buffer)
+        kspace, sampling = buffer.planes()
+        level, unmixing = noise_of(buffer)
+        kernel = self._kernel(buffer)
+
+        def fill() -> Tensor:
+            return apply_grappa(kernel, kspace, sampling) / level
+
+        def misses() -> float:
+            is_asked = self.gives_way_to_better and kernel.acceleration > 1
+            return kernel_misfit(GrappaKernel(kernel.weights[0]), buffer.acs[0, 0] / level) if is_asked else 0.0
+
+        done = complete(
+            made.sets / level, csm, kspace / level, sampling.mask,
+            fill=kernel and fill, fill_misses=misses, unmixing=unmixing,
+        )  # fmt: skip
+        return told(done, csm, buffer, notes=made.notes)
+
+    def _kernel(self, buffer: ReconBuffer) -> GrappaKernel | None:
+        """Return what fills the lines left out, if anything can; where none is, it fills nothing."""
+        try:
+            buffer.plane_sampling.uniform_ends(self.label, buffer.encoding.acceleration[0])
+            return self.grappa.kernel_of(buffer)
+        except (ValueError, RuntimeError):
+            return None

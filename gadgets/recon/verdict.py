@@ -1,0 +1,61 @@
+"""Whether the lines of an image fit together, in the words of its meta."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gadgets.coils.per_slice import PerSlice
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.scan import Encoding
+from kband_core.consistency import DOUBLED, WindowLaw, doubled_share, learn_windows, misfit
+
+GOOD = "good"
+UNKNOWN = "unknown"
+
+
+class LineVerdict:
+    """Judges images by what the calibration lines of their slice leave empty, learnt while the scan still runs."""
+
+    def __init__(self) -> None:
+        self._laws = PerSlice("LineVerdict", _laws)
+
+    def prepare(self, calibration: Calibration) -> None:
+        """Learn from calibration lines ahead of the image."""
+        self._laws.prepare(calibration)
+
+    def notes(self, buffer: ReconBuffer) -> dict[str, str]:
+        """Say of a single image whether its lines fit together: to its meta, and to its comment where they do not."""
+        said = self._said(buffer)
+        marked = {} if said in (GOOD, UNKNOWN) else {"ImageComments": f"INCONSISTENT: {said}"}
+        return {"kband_consistency": said, **marked}
+
+    def _said(self, buffer: ReconBuffer) -> str:
+        if buffer.acs is None or buffer.unmixing is None:  # noise, of which nobody knows how strong it is
+            return UNKNOWN
+        n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.acceleration[0]
+        if n_coils < acceleration:
+            return f"{n_coils} coils cannot unfold R={acceleration}"
+        middle = buffer.acs.shape[1] // 2
+        if buffer.all_maps is not None and (share := doubled_share(buffer.all_maps[0, middle])) > DOUBLED:
+            return f"calibration lines contradict one another in {share:.0%} of the image"
+        try:
+            (law,) = self._laws.of(buffer)
+            if law is None:
+                return UNKNOWN
+            kspace, sampling = buffer.planes()
+            found = misfit(law, kspace[middle], sampling.lines())
+        except ValueError:
+            return UNKNOWN
+        return GOOD if found.is_consistent else found.sentence()
+
+
+def _laws(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[WindowLaw | None]:
+    """For ACS `(slice, z, coil, ky, kx)` the law of the middle partition of each slice, or None if they are too few."""
+    return [_law(planes[len(planes) // 2], encoding.acceleration[0]) for planes in acs]
+
+
+def _law(acs: Tensor, acceleration: int) -> WindowLaw | None:
+    try:
+        return learn_windows(acs, acceleration)
+    except ValueError:
+        return None

@@ -1,0 +1,163 @@
+"""What coil maps do not explain stays in the image, and the image shows the shading of the coils as they came.
+
+Maps combine coils with least noise, where they are right. Where they are wrong or missing, as in a wrapped field of
+view, or after a reference scan that saw less, the rest of what the coils measured is no noise, and that can be told:
+then it joins the image, as it would in a root sum of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.coils import combine, merge_sets
+from kband_core.fourier import to_image
+
+ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
+NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, and the white coil
+    images `(..., coil, y, x)` it was made of, where these are not the maps times the image."""
+
+    image: Tensor
+    share: Tensor
+    coil_image: Tensor | None = None
+
+
+def complete(
+    image: Tensor,
+    csm: Tensor,
+    kspace: Tensor,
+    mask: Tensor,
+    *,
+    fill: Callable[[], Tensor] | None,
+    fill_misses: Callable[[], float] = lambda: 0.0,
+    unmixing: Tensor | None = None,
+    brightness: Tensor | None = None,
+) -> Completed:
+    """Complete an image of any method where it misses more of the acquired samples than noise.
+
+    E being the energy in 7 × 7 pixels of what F·S·x misses of `kspace` `(..., coil, ky, kx)`, x being `image`
+    `(..., set, y, x)` and S its maps `csm` `(..., set, coil, y, x)`, and n what noise has there, h² = max(0, 1 − 1.5
+    n/E): of what is missed, the energy that noise does not explain. The coil images S·x are replaced to the part h by
+    those of k-space whose gaps `fill` has filled without maps, such as by GRAPPA; it is called only if needed. So the
+    image is that of the maps where they explain the measurement, and the root sum of squares of the filled coils where
+    they do not, without a border between. What `fill` itself misses of the energy it fills in, `fill_misses` times
+    that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
+
+    Noise must be white with SD 1 in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it so: the
+    magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if that is
+    known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
+    """
+    check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
+    energy = _around(_energy(_missed(_coil_images(image, csm), kspace, mask)))
+    noise = _noise(mask, csm.shape[-3])
+    kept, share = _beyond(energy, noise), _share(energy, noise, mask.unsqueeze(-3) * kspace)
+    if fill is None or not kept.any():
+        return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing, brightness)
+    filled = fill()
+    if missed := fill_misses():
+        made = _around(_energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
+        kept = _beyond(energy, noise + missed / NOISE * made)
+    return _joined(image, csm, kept, to_image(filled), share, unmixing, brightness)
+
+
+def combine_completed(
+    kspace: Tensor,
+    filled: Tensor,
+    mask: Tensor,
+    csm: Tensor,
+    *,
+    unmixing: Tensor | None = None,
+    brightness: Tensor | None = None,
+) -> Completed:
+    """Combine coils by maps, completed in the same way by what maps do not explain.
+
+    `filled` `(..., coil, ky, kx)` is `kspace` with its gaps filled, by GRAPPA or RAKI, or `kspace` itself where `mask`
+    has none. Maps should have unit length everywhere, also in air: noise has no border then.
+    """
+    coil_image = to_image(filled)
+    image = combine(coil_image, csm)
+    if mask.all():  # maps of unit length: what they leave has the energy that is left
+        missed = _energy(coil_image) - _energy(image)
+    else:
+        missed = _energy(_missed(_coil_images(image, csm), kspace, mask))
+    energy, noise = _around(missed), _noise(mask, csm.shape[-3])
+    share = _share(energy, noise, mask.unsqueeze(-3) * kspace)
+    return _joined(image, csm, _beyond(energy, noise), coil_image, share, unmixing, brightness)
+
+
+def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
+    """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`."""
+    return _energy(_as_they_came(csm[..., 0, :, :, :], unmixing)).sqrt()
+
+
+def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
+    return (csm * image.unsqueeze(-3)).sum(-4)
+
+
+def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    """Fᴴ(y − MF·S·x), images of what an image does not explain. Along kx whole lines have no gaps."""
+    dims = (-2,) if mask.shape[-1] == 1 else (-2, -1)
+    mask = mask.unsqueeze(-3)
+    through = torch.fft.ifftshift(mask, dims)
+    seen = torch.fft.ifftn(through * torch.fft.fftn(explained, dim=dims), dim=dims)
+    return to_image(mask * kspace) - seen
+
+
+def _around(energy: Tensor) -> Tensor:
+    """Mean energy `(..., y, x)` of the pixels around each."""
+    flat = energy.reshape(-1, 1, *energy.shape[-2:])
+    around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
+    return torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
+
+
+def _noise(mask: Tensor, n_coils: int) -> Tensor:
+    """Mean energy of noise of SD 1 in all coils, `(..., 1, 1)`."""
+    return n_coils * mask.float().mean((-2, -1), keepdim=True)
+
+
+def _beyond(energy: Tensor, noise: Tensor) -> Tensor:
+    """h `(..., y, x)`: the root of the part of an energy that `noise` does not explain."""
+    return (1 - NOISE * noise / energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0).sqrt()
+
+
+def _share(energy: Tensor, noise: Tensor, acquired: Tensor) -> Tensor:
+    beyond = (energy - NOISE * noise).clamp(min=0).sum((-2, -1))
+    return beyond / _energy(acquired).sum((-2, -1)).clamp(min=torch.finfo(beyond.dtype).tiny)
+
+
+def _joined(
+    image: Tensor,
+    csm: Tensor,
+    kept: Tensor,
+    without_maps: Tensor | None,
+    share: Tensor,
+    unmixing: Tensor | None,
+    brightness: Tensor | None,
+) -> Completed:
+    if csm.shape[-4] == 1 and not kept.any():
+        brightness = shading(csm, unmixing) if brightness is None else brightness
+        return Completed(image.squeeze(-3) * brightness, share)
+    coil_image = _coil_images(image, csm)
+    if kept.any():
+        coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
+    magnitude = _energy(_as_they_came(coil_image, unmixing)).sqrt()
+    phase = merge_sets(combine(coil_image, csm)).angle()
+    return Completed(torch.polar(magnitude, phase), share, coil_image)
+
+
+def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
+    return coil_image if unmixing is None else torch.einsum("...cv,...vyx->...cyx", unmixing, coil_image)
+
+
+def _energy(coil_image: Tensor) -> Tensor:
+    """Sum of squares over coils `(..., coil, y, x)`, of a real view: faster than the norm of complex numbers."""
+    return torch.view_as_real(coil_image.resolve_conj()).square().sum((-4, -1))

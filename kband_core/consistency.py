@@ -1,0 +1,161 @@
+"""Whether measured lines fit together, asked of themselves: no image, no maps, and no model of the noise but its size.
+
+An object of finite extent, seen by coils of smooth sensitivity, leaves most directions in the space of k-space windows
+empty (as in ESPIRiT, Uecker 2014). What calibration lines leave empty, the lines of the image must leave empty, too,
+whatever they show: all that is found there beyond noise is a spike, a jump of a line, a coil that changed, or a
+calibration that belongs to something else. Calibration lines that do not fit together themselves need two coil vectors
+everywhere, which no object does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+
+LINES, SAMPLES = 2, 5  # of a window; lines as far apart as those of the image
+ROWS = 12  # of windows in calibration lines: from fewer, empty directions of other lines cannot be told
+EDGE = 1.3  # times the strongest direction of pure noise: above it there is signal
+EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
+INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
+DOUBLED = 0.1  # of pixels need two coil vectors here and half a field of view away: real scans reach 0.001
+OUTLIER = 10.0  # times noise, that windows of a calibration line hold where all others are empty
+OUTLIER_SHARE = 0.1  # and of their own energy: strong lines pass the first limit, by 1 % of it, noise the second
+
+
+@dataclass(frozen=True)
+class WindowLaw:
+    """Directions `empty` `(coil, line, sample, direction)` that no window of calibration lines fills, and the most
+    energy that one row of such windows has there, 1 being noise. Lines of a window are `acceleration` apart."""
+
+    empty: Tensor
+    most: float
+    acceleration: int
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How badly the worst line fits: its energy in empty directions over the most of any calibration line; and where.
+
+    `line` among all lines, `coil` and `sample` of the part of it that stands out most.
+    """
+
+    ratio: float
+    line: int
+    coil: int
+    sample: int
+
+    @property
+    def is_consistent(self) -> bool:
+        return self.ratio < INCONSISTENT
+
+    def sentence(self) -> str:
+        """Say it to a person."""
+        return (
+            f"line {self.line} contradicts the calibration lines {self.ratio:.1f} times more than they do one another, "
+            f"most at sample {self.sample}"
+        )
+
+
+def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
+    """Learn from calibration lines `(coil, ky, kx)` which directions windows of the image's lines leave empty.
+
+    Windows have two lines, `acceleration` apart, and five samples, of all coils; noise must be white with SD 1. Raises
+    `ValueError` where the calibration lines, or the coils, are too few to tell.
+    """
+    check_axes(acs=(acs, "coil ky kx"))
+    n_rows = acs.shape[-2] - (LINES - 1) * acceleration
+    if n_rows < ROWS or acs.shape[-1] < SAMPLES:
+        raise ValueError(
+            f"consistency: {acs.shape[-2]} calibration lines at R={acceleration}, at least "
+            f"{ROWS + (LINES - 1) * acceleration} needed to judge others by"
+        )
+    windows = _windows(acs, torch.arange(n_rows, device=acs.device), acceleration)
+    rows = windows.flatten(0, 1)
+    gram = (rows.mT @ rows.conj()).to(torch.complex128) / len(rows)
+    energies, directions = torch.linalg.eigh(gram)
+    is_empty = energies < EDGE * (1 + (rows.shape[1] / len(rows)) ** 0.5) ** 2
+    if is_empty.double().mean() < EMPTY:
+        raise ValueError(
+            f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of {len(acs)} coils are free "
+            f"of signal, at least {EMPTY:.0%} needed to judge by"
+        )
+    empty = directions[:, is_empty].to(acs.dtype)
+    most = float(_energies(windows, empty).mean(-1).max())
+    return WindowLaw(empty.unflatten(0, (len(acs), LINES, SAMPLES)), max(most, 1.0), acceleration)
+
+
+def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
+    """Judge the acquired `lines`, bool `(ky,)`, of `kspace` `(coil, ky, kx)` by what calibration lines leave empty.
+
+    Every pair of lines as far apart as those of a window is looked at, in windows side by side. Coils tell lines apart
+    that are close: at R=1 the sign of a line is wrong or right, at R=3 that of one which does not calibrate cannot be
+    known. Raises `ValueError` if there is no such pair.
+    """
+    check_axes(kspace=(kspace, "coil ky kx"), lines=(lines, "ky"))
+    reach = (LINES - 1) * law.acceleration
+    first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
+    if len(first) == 0:
+        raise ValueError(f"consistency: no two of {int(lines.sum())} lines are {reach} apart")
+    windows, empty = _windows(kspace, first, law.acceleration, SAMPLES), law.empty.flatten(0, -2)
+    energies = _energies(windows, empty)
+    by_row = energies.mean(-1)
+    row = int(by_row.argmax())
+    column = int(energies[row].argmax())
+    beyond = (empty @ (empty.mH @ windows[row, column])).view(law.empty.shape[:-1]).abs()
+    coil, line, sample = (int(index) for index in torch.unravel_index(beyond.argmax(), beyond.shape))
+    where = int(first[row]) + line * law.acceleration, coil, column * SAMPLES + sample
+    return Misfit(float(by_row[row]) / law.most, *where)
+
+
+def contradicting_lines(acs: Tensor) -> list[int]:
+    """List the calibration lines `(coil, ky, kx)` that do not fit to any others, such as one of the wrong sign.
+
+    Each row of windows is judged by what those without its lines leave empty; noise must be white with SD 1. Several
+    lines with the same fault hide one another: that lines contradict at all is told by `doubled_share`. Fewer than 13
+    lines tell nothing.
+    """
+    n_rows = acs.shape[-2] - LINES + 1
+    if n_rows < ROWS or acs.shape[-1] < SAMPLES:
+        return []
+    windows = _windows(acs, torch.arange(n_rows, device=acs.device), 1)
+    _, n_columns, n_directions = windows.shape
+    grams = (windows.mT @ windows.conj()).to(torch.complex128) / n_columns
+    stands_out = []
+    for row in range(n_rows):
+        others = [n for n in range(n_rows) if abs(n - row) >= LINES]
+        energies, directions = torch.linalg.eigh(grams[others].mean(0))
+        empty = directions[:, energies < EDGE * (1 + (n_directions / len(others) / n_columns) ** 0.5) ** 2]
+        noise, energy = empty.shape[-1], float(grams[row].diagonal().sum().real)
+        there = float(torch.einsum("pd,pq,qd->", empty.conj(), grams[row], empty).real)
+        stands_out.append(there > OUTLIER * noise and there - noise > OUTLIER_SHARE * energy)
+    rows_of = [stands_out[max(line - LINES + 1, 0) : line + 1] for line in range(acs.shape[-2])]
+    return [line for line, rows in enumerate(rows_of) if all(rows)]
+
+
+def doubled_share(csm: Tensor) -> float:
+    """Return the share of pixels that need a second coil vector both here and half a field of view away along y.
+
+    `csm` `(set, coil, y, x)` as of `kband_core.calibration.coil_maps`. A head that wraps folds at the edges only: half
+    a field of view away is its middle. Where neighbouring calibration lines contradict one another, by their gain,
+    their phase, or a shift, a ghost lies half a field of view from the object, everywhere. So it seems where the field
+    of view is half as long as the object.
+    """
+    if csm.shape[-4] < 2:
+        return 0.0
+    second = (csm[..., 1, :, :, :] != 0).any(-3)
+    return float((second & second.roll(second.shape[-2] // 2, -2)).float().mean())
+
+
+def _windows(kspace: Tensor, first: Tensor, acceleration: int, step: int = 1) -> Tensor:
+    """Windows that begin at the lines `first`, every `step` samples: `(row, column, coil·line·sample)`."""
+    lines = torch.stack([kspace[:, first + n * acceleration] for n in range(LINES)], dim=-2)
+    return lines.unfold(-1, SAMPLES, step).permute(1, 3, 0, 2, 4).flatten(2)
+
+
+def _energies(windows: Tensor, empty: Tensor) -> Tensor:
+    """Mean energy of windows in the empty directions, `(row, column)`."""
+    return (windows @ empty.flatten(0, -2).conj()).abs().square().mean(-1)
