@@ -13,7 +13,7 @@ from torch import Tensor
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Encoding
 from kband_core.coils import compress
-from kband_core.fourier import to_image
+from kband_core.fourier import partitions_to_image
 from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
@@ -188,13 +188,6 @@ class ReconBuffer:
         held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
         there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
         return replace(self, **there, held_out=held_out)
-
-
-def partitions_to_image(kspace: Tensor) -> Tensor:
-    """Transform `(..., coil, kz, ky, kx)` to image space along z: `(..., z, coil, ky, kx)`."""
-    if kspace.shape[-3] > 1:
-        kspace = to_image(kspace, dims=(-3,))
-    return kspace.movedim(-3, -4)
 
 
 @dataclass(frozen=True)

@@ -45,3 +45,10 @@ def interpolate(image: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, 
 def _centred(transform, array: Tensor, dims: Sequence[int]) -> Tensor:
     dims = tuple(dims)
     return torch.fft.fftshift(transform(torch.fft.ifftshift(array, dims), dim=dims, norm="ortho"), dims)
+
+
+def partitions_to_image(kspace: Tensor) -> Tensor:
+    """Transform `(..., coil, kz, ky, kx)` to image space along z: `(..., z, coil, ky, kx)`."""
+    if kspace.shape[-3] > 1:
+        kspace = to_image(kspace, dims=(-3,))
+    return kspace.movedim(-3, -4)

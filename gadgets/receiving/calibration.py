@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadgets.items import partitions_to_image
 from gadgets.receiving.kspace_lines import KSpaceLines
 from kband_core.calibration import find_acs
+from kband_core.fourier import partitions_to_image
 
 
 class CalibrationLines(NamedTuple):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from gadgets.images.quantitative import GFACTOR
-from gadgets.items import ReconBuffer, partitions_to_image
+from gadgets.items import ReconBuffer
 from gadgets.recon.combined import combined, sum_of_squares
 from gadgets.recon.reconstruction import Map, Method, Reconstruction
-from kband_core.fourier import to_image
+from kband_core.fourier import partitions_to_image, to_image
 
 
 @dataclass(frozen=True)

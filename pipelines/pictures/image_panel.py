@@ -99,8 +99,6 @@ def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
 def _method(image: ismrmrd.Image) -> str:
     lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
     said = [_meta(image, "kband_method") or "method not given", f"{lines} lines" if lines else ""]
-    if float(_meta(image, "kband_grappa_share") or 0):
-        said.append(f"moved towards GRAPPA by {_meta(image, 'kband_grappa_share')}")
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
     return " · ".join(filter(None, said))
@@ -113,6 +111,8 @@ def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str],
         verdict.append((f"FALLBACK: {fallback}", RED))
     if complete == "no":
         verdict.append((f"INCOMPLETE: {_meta(image, 'kband_lines') or 'not all'} lines", RED))
+    if (consistency := _meta(image, "kband_consistency")) not in ("", "good", "unknown"):
+        verdict.append((f"INCONSISTENT: {consistency}", RED))
     if complete == "unknown":
         verdict.append(("not known whether all lines arrived", AMBER))
     if n_bad := int(np.count_nonzero(~np.isfinite(pixels))):
