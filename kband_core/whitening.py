@@ -8,6 +8,9 @@ from torch import Tensor
 from kband_core.axes import check_axes
 
 SMALLEST_SHARE = 1e-12  # of a coil's noise power that the coils before it must leave unexplained
+SILENT = 1e-6  # of the median noise power: a coil that was not received
+PARTS = 16  # of a noise readout, whose power is compared
+STEADY = 1.5  # times the median part: real noise scans reach 1.1; an echo as strong as noise, 2
 
 
 def noise_covariance(noise: Tensor) -> Tensor:
@@ -21,6 +24,41 @@ def noise_covariance(noise: Tensor) -> Tensor:
         raise ValueError(f"noise has {n_samples} samples, at least 2 needed")
     noise = noise.to(torch.complex128)
     return noise @ noise.mH / (n_samples - 1)
+
+
+def silent_coils(covariance: Tensor) -> Tensor:
+    """Tell which coils of a noise covariance `(coil, coil)` were not received: all of them where there is no noise."""
+    power = covariance.diagonal().real
+    usual = power[power > 0].median() if (power > 0).any() else power.new_tensor(1.0)
+    return power <= SILENT * usual
+
+
+def is_steady(noise: Tensor) -> bool:
+    """Whether noise readouts `(coil, readout, sample)` hold noise alone: as strong at any time, which an echo is not.
+
+    The power of the loudest sixteenth of the readouts is compared with that of the median one, within what so few
+    samples scatter by, six times; the mean of the coils that are not silent.
+    """
+    n = check_axes(noise=(noise, "coil readout sample"))
+    if n["sample"] < PARTS:
+        raise ValueError(f"noise readouts of {n['sample']} samples, at least {PARTS} needed to compare their parts")
+    power = noise.to(torch.complex128).abs().square().mean(1)[:, : n["sample"] // PARTS * PARTS]
+    parts = power.unflatten(-1, (PARTS, -1)).mean(-1)
+    alive = (parts > 0).all(-1)
+    if not alive.any():
+        return True
+    parts = (parts[alive] / parts[alive].median(-1, keepdim=True).values).mean(0)
+    scatter = (int(alive.sum()) * n["readout"] * (n["sample"] // PARTS)) ** -0.5
+    return bool(parts.max() < STEADY + 6 * scatter)
+
+
+def whitening_of_others(covariance: Tensor, silent: Tensor, scale: float = 1.0) -> Tensor:
+    """Return what `whitening_matrix` does of the coils that are not `silent` `(coil)`, and zero for those that are."""
+    alive = ~silent
+    matrix = torch.zeros(covariance.shape, dtype=torch.complex64, device=covariance.device)
+    if alive.any():
+        matrix[alive.outer(alive)] = whitening_matrix(covariance[alive][:, alive], scale).flatten()
+    return matrix
 
 
 def whitening_matrix(covariance: Tensor, scale: float = 1.0) -> Tensor:

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from kband_core.whitening import noise_covariance, whiten, whitening_matrix
+from kband_core.whitening import (
+    is_steady,
+    noise_covariance,
+    silent_coils,
+    whiten,
+    whitening_matrix,
+    whitening_of_others,
+)
 
 
 def correlated(mixing: torch.Tensor, n_samples: int, rng: torch.Generator) -> torch.Tensor:
@@ -74,3 +81,37 @@ def test_what_is_no_covariance_is_refused():
         noise_covariance(torch.ones(2, 1))
     with pytest.raises(ValueError, match="kspace has 4 coils, but the whitening matrix has 3"):
         whiten(torch.ones(4, 5, 6), torch.ones(3, 3))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 64), (2, 43, 464), (14, 1, 384)])
+def test_noise_is_steady(shape, rng):
+    """One short readout of one coil, or many; a receiver filter makes neighbouring samples alike."""
+    noise = torch.randn(shape, dtype=torch.complex64, generator=rng)
+    assert is_steady(noise)
+    assert is_steady(noise + 0.3 * noise.roll(1, -1))
+
+
+@pytest.mark.parametrize("strength", [1.5, 10, 1e3])
+def test_noise_with_an_echo_is_not_steady(strength, rng):
+    """The scanner played a pulse where it should have listened: an echo in the middle, in every coil."""
+    noise = torch.randn(8, 4, 256, dtype=torch.complex64, generator=rng)
+    assert not is_steady(noise + strength * torch.exp(-((torch.arange(256) - 128) / 10.0).square()))
+
+
+def test_a_silent_coil_is_left_out(rng):
+    """Its channel was not received: no whitening can use it, and the others do without."""
+    noise = correlated(mixed_coils(4, rng), 20_000, rng)
+    noise[2] = 0
+    covariance = noise_covariance(noise)
+    silent = silent_coils(covariance)
+    assert silent.tolist() == [False, False, True, False]
+    white = whiten(noise, whitening_of_others(covariance, silent, 2**0.5), dim=-2)
+    assert not white[2].any()
+    torch.testing.assert_close(noise_covariance(white[~silent]).real.float(), 2 * torch.eye(3), atol=0.06, rtol=0)
+
+
+def test_a_noise_scan_of_zeros_has_silent_coils_only():
+    """Nothing can be whitened by it."""
+    covariance = noise_covariance(torch.zeros(3, 10, dtype=torch.complex64))
+    assert silent_coils(covariance).all()
+    assert not whitening_of_others(covariance, silent_coils(covariance)).any()
