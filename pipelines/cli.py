@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from typing import Any
 
 import click
 
@@ -34,12 +35,21 @@ class _Lazy(click.Group):
         sleep_while_waiting()
         return getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; one that is interrupted ends with 130, as the shell expects."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(130)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="kband", message="%(package)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what the gadgets tell, not only warnings.")
 def main(verbose: bool) -> None:
     """MRI reconstruction in the scanner's own chain: simulate, replay, look, check."""

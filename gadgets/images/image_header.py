@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gadgets.errors import ScanError
 from gadgets.images.series import image_series
 from gadgets.items import LineCount
 from gadgets.mrd import ismrmrd
@@ -87,7 +88,7 @@ class ImageNumbers:
         self._given: dict[ImageKey, int] = {}
 
     def number(self, line: ismrmrd.AcquisitionHeader, encoding: Encoding) -> int:
-        """Number the image of a line. Raises `ValueError` beyond 65,535, which the image header cannot hold."""
+        """Number the image of a line. Raises `ScanError` beyond 65,535, which the image header cannot hold."""
         key = ImageKey.of(line)
         limits = [encoding.counters[name] for name in ImageKey._fields[1:]]
         if all(limits):
@@ -97,5 +98,5 @@ class ImageNumbers:
         else:
             index = self._given.setdefault(key, len(self._given) + 1)
         if index > 65535:
-            raise ValueError(f"image number {index} does not fit the image header, which ends at 65535")
+            raise ScanError(f"image number {index} does not fit the image header, which ends at 65535")
         return index

@@ -25,15 +25,23 @@ class Admission:
         self._who, self._scan = who, scan
         self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
         self._set_aside: Counter[str] = Counter()
+        self._is_reversed: dict[ImageKey, bool] = {}
         self._remarks: defaultdict[ImageKey, list[str]] = defaultdict(list)
 
     def refuses(
-        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None, *, has_left: bool
-    ) -> str | None:
-        """Say why a line cannot be used, or None. `image` is what came of its image, which may have left already."""
+        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None, *, has_left: bool,
+        is_reversed: bool,
+    ) -> str | None:  # fmt: skip
+        """Say why a line cannot be used, or None. `image` is what came of its image, which may have left already.
+
+        `is_reversed`: it has been turned round. An image whose lines were all read one way needs no more than that;
+        between echoes of both ways lies a phase that nobody corrects here.
+        """
         if has_left:
             return "it came after its image had left"
         reason = self._flaw(line, role, key, image)
+        if reason is None and self._is_reversed.setdefault(key, is_reversed) is not is_reversed:
+            reason = "it was read the other way round than lines of its image before, which only EPI can use"
         if reason is None:
             self._shapes.setdefault(key.encoding, (line.active_channels, line.number_of_samples))
         else:
@@ -49,6 +57,7 @@ class Admission:
 
     def remarks(self, key: ImageKey) -> list[str]:
         """Return what an image that leaves must say of lines set aside."""
+        self._is_reversed.pop(key, None)
         return self._remarks.pop(key, [])
 
     def problems(self) -> list[str]:

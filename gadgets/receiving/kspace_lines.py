@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gadgets.mrd import ismrmrd
-from gadgets.receiving.place import Place
+from gadgets.receiving.place import Place, fits_moved, to_middle
 from gadgets.scan import Encoding
 
 
@@ -31,10 +31,13 @@ class KSpaceLines:
 
     def add(self, line: ismrmrd.Acquisition, place: Place) -> None:
         """Add one line; it must have passed `misfit`."""
-        before, after = line.discard_pre, line.number_of_samples - line.discard_post
-        shift = self.kspace.shape[-1] // 2 - line.center_sample
-        start, stop = before + shift, after + shift
-        self.kspace[:, place.partition, place.row, start:stop] += line.data[:, before:after]
+        before, after, shift = line.discard_pre, line.number_of_samples - line.discard_post, to_middle(line)
+        if fits_moved(line):
+            start, stop = before + shift, after + shift
+            self.kspace[:, place.partition, place.row, start:stop] += line.data[:, before:after]
+        else:  # moved in a circle: in the image that is a phase, the same for all coils, and no sample is lost
+            start, stop = 0, self.kspace.shape[-1]
+            self.kspace[:, place.partition, place.row] += np.roll(line.data, shift, axis=-1)
         self.counts[place] += 1
         self.readout = (min(self.readout[0], start), max(self.readout[1], stop))
         kz, ky = self.counts.shape

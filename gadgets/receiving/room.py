@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated, TypeAlias
 
+from gadgets import flags
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.items import Aside, Calibration, ReconBuffer
@@ -15,7 +16,7 @@ from gadgets.receiving.calibration import CalibrationLines
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.interleaved_calibration import InterleavedCalibration
-from gadgets.receiving.place import Place, place_of
+from gadgets.receiving.place import Place, place_of, turned_round
 from gadgets.receiving.role import Role, role_of
 from gadgets.receiving.series import OLDEST, Series
 from gadgets.receiving.slice_calibration import SliceCalibration
@@ -63,8 +64,10 @@ class ReceivingRoom:
         self._n_lines += 1
         if role is Role.FOREIGN:
             return
+        if is_reversed := flags.is_reversed(line):
+            line = turned_round(line)
         image, has_left = self._images.get(key), key in self._left
-        if reason := self._admission.refuses(line, role, key, image, has_left=has_left):
+        if reason := self._admission.refuses(line, role, key, image, has_left=has_left, is_reversed=is_reversed):
             yield from self._admission.set_aside(key, number, reason)
             return
         encoding = self._scan.encodings[key.encoding]

@@ -19,7 +19,14 @@ from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.threads import single_thread
-from kband_core.whitening import PARTS, is_steady, noise_covariance, silent_coils, whiten, whitening_of_others
+from kband_core.whitening import (
+    PARTS,
+    is_steady,
+    noise_covariance,
+    silent_coils,
+    whiten,
+    whitening_of_others,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +64,22 @@ class NoiseAdjust(Gadget):
     def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition | Aside]:
         noise = _NoiseScan()
         matrix: Tensor | None = None
-        settled = not self.perform_noise_adjust
+        settled, flaw = not self.perform_noise_adjust, None
         for number, line in enumerate(lines):
             if is_noise(line):
-                if not settled and (flaw := noise.add(line, number)):
-                    yield Aside("warning", f"NoiseAdjustGadget: noise readout in line {number} set aside: {flaw}")
+                if not settled and (spoiled := noise.add(line, number)):
+                    yield Aside("warning", f"NoiseAdjustGadget: noise readout in line {number} set aside: {spoiled}")
                 continue
             if not settled:
-                matrix, flaw = noise.whitening(line.sample_time_us, self._bandwidth)
+                matrix = noise.whitening(line.sample_time_us, self._bandwidth)
                 settled = not is_never_image(line)
-                if settled and flaw:
+                if settled and (flaw := noise.flaw()):
                     yield Aside("warning", f"NoiseAdjustGadget: {flaw}")
                 elif settled and matrix is None:
                     log.warning("NoiseAdjustGadget: no noise before the first image line; lines pass unwhitened")
             yield line if matrix is None else self._whitened(line, matrix, number)
+        if flaw:  # the images are made; nothing in them tells
+            raise ScanError(f"NoiseAdjustGadget: {flaw}")
 
     def _whitened(self, line: ismrmrd.Acquisition, matrix: Tensor, number: int) -> ismrmrd.Acquisition:
         if line.active_channels != len(matrix):
@@ -104,23 +113,42 @@ class _NoiseScan:
         self.dwell_us = self.dwell_us or line.sample_time_us
         return None
 
-    def whitening(self, dwell_us: float, bandwidth: float) -> tuple[Tensor | None, str | None]:
-        """Return the matrix that whitens lines of this dwell time, or None, and what is wrong with the noise, if so."""
-        if not self.readouts:
-            return None, None
-        shortest = min(readout.shape[-1] for readout in self.readouts)
-        alike = torch.from_numpy(np.stack([readout[:, :shortest] for readout in self.readouts], axis=1))
+    def whitening(self, dwell_us: float, bandwidth: float) -> Tensor | None:
+        """Return the matrix that whitens lines of this dwell time, or None where there is no noise to tell it from.
+
+        A coil without noise was not received: it is left out, and its lines become zero.
+        """
         try:
-            if shortest >= PARTS and not is_steady(alike):
-                return None, "the noise readouts hold an echo; lines pass unwhitened"
-            covariance = noise_covariance(torch.from_numpy(np.concatenate(self.readouts, axis=-1)))
-            silent = silent_coils(covariance)
-            if silent.all():
-                return None, "the noise readouts hold no noise; lines pass unwhitened"
-            left_out = f"no noise in coil {int(silent.nonzero()[0])}, which is left out" if silent.any() else None
-            return whitening_of_others(covariance, silent, noise_scale(dwell_us, self.dwell_us, bandwidth)), left_out
+            if not self.readouts or self._holds_an_echo() or self._silent().all():
+                return None
+            scale = noise_scale(dwell_us, self.dwell_us, bandwidth)
+            return whitening_of_others(self._covariance(), self._silent(), scale)
         except ValueError as error:
             raise ScanError(f"NoiseAdjustGadget: {error}") from error
+
+    def flaw(self) -> str | None:
+        """Say what is wrong with the noise scan as a whole, or None."""
+        if not self.readouts:
+            return None
+        if self._holds_an_echo():
+            return "the noise readouts hold an echo; lines pass unwhitened"
+        silent = self._silent().nonzero().flatten().tolist()
+        if len(silent) == len(self.readouts[0]):
+            return "the noise readouts hold no noise; lines pass unwhitened"
+        return f"no noise came from coil {', '.join(map(str, silent))}; left out of all images" if silent else None
+
+    def _covariance(self) -> Tensor:
+        return noise_covariance(torch.from_numpy(np.concatenate(self.readouts, axis=-1)))
+
+    def _silent(self) -> Tensor:
+        return silent_coils(self._covariance())
+
+    def _holds_an_echo(self) -> bool:
+        """Whether readouts of one length are not as strong at any time; short ones tell nothing."""
+        shapes = {readout.shape for readout in self.readouts}
+        if len(shapes) > 1 or self.readouts[0].shape[-1] < PARTS:
+            return False
+        return not is_steady(torch.from_numpy(np.stack(self.readouts, axis=1)))
 
 
 def noise_scale(dwell_us: float, noise_dwell_us: float, bandwidth: float) -> float:

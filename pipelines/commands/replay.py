@@ -130,7 +130,8 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
         return str(error).removeprefix(f"{path}: ")
     if verdict.n_images:
         seconds = time.perf_counter() - started
-        click.echo(f"{path}: {verdict.n_lines} lines, {verdict.n_images} images in {seconds:.2f} s, "
+        n_images = f"{verdict.n_images} image{'s' * (verdict.n_images != 1)}"
+        click.echo(f"{path}: {verdict.n_lines} lines, {n_images} in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
         for image in sorted(to_compare, key=lambda image: image.image_series_index):
             for other in reference:

@@ -78,6 +78,7 @@ def _archive(options: dict[str, Any]) -> Any:
 
     folder = options["save"]
     try:
+        os.umask(0o077)  # what is kept of a scan is for the server's own user
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -96,7 +96,7 @@ class Journal:
         """Make the file under a hidden name; under its own it is locked and has a header."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         hidden = self.path.with_name(f".{self.path.name}.begun")
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._descriptor = descriptor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.scan import Scan
 from kband_core.calibration import find_acs
 from kband_core.fourier import resize
+from kband_core.sampling import Grid
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -56,17 +56,16 @@ def _planes(
     if n_bad := int((~torch.isfinite(torch.view_as_real(kspace))).any(-1).sum()):
         raise ScanError(f"{who}: {n_bad:,} samples of k-space are NaN or infinite, so no plane can be trained on")
     mask = (kspace != 0).any(0)
-    lines, (ky, kx) = mask.any(-1), mask.shape
+    lines, (ky, kx) = mask.any(-1, keepdim=True), mask.shape
+    sampling = Grid(lines if torch.equal(mask, lines.expand_as(mask)) else mask)
     scan = Scan.from_xml(HEADER.format(space=SPACE.format(kx=kx, ky=ky), last=ky - 1, centre=ky // 2))
     headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
     headers[0, 0, 0], counts[0, 0, 0] = header, LineCount(int(lines.sum()), None)
     buffer = ReconBuffer(
-        kspace[None, None, None, :, None], lines[None, None, None, None], headers, counts, scan.encodings[0], (0, kx),
-        acs=_acs(kspace, mask, acs_lines, who)[None, None],
+        kspace[None, None, None, :, None], sampling[None, None, None, None], headers, counts, scan.encodings[0],
+        (0, kx), acs=_acs(kspace, mask, acs_lines, who)[None, None],
     )  # fmt: skip
-    is_by_lines = torch.equal(mask, lines[:, None].expand_as(mask))
-    for plane in run(behind, scan, [buffer], Verdict()):
-        yield plane if is_by_lines else replace(plane, mask=mask)
+    yield from run(behind, scan, [buffer], Verdict())
 
 
 def _acs(kspace: Tensor, mask: Tensor, most_lines: int, who: str) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gadgets.errors import ScanError
 from gadgets.images.image_header import ImageNumbers
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.scan import Limit
@@ -47,5 +48,5 @@ def test_image_numbers_end_at_65535(minimal_scan, make_acquisition):
     """The header field has 16 bits; a number that wraps would replace another image."""
     encoding = minimal_scan(slice=1000, contrast=1, repetition=100, phase=1, set=1).encodings[0]
     assert encoding.counters["slice"] == Limit(0, 999, 0)
-    with pytest.raises(ValueError, match="66536"):
+    with pytest.raises(ScanError, match="66536"):
         ImageNumbers().number(make_acquisition(slice=535, repetition=66).getHead(), encoding)

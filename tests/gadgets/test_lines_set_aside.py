@@ -27,7 +27,7 @@ def with_nan(data):
         ),
         (
             lambda make, k: make(k[:, 7], kspace_encode_step_1=7, flags=[22]),
-            "it was read in reverse (flag 22), which only an EPI reconstruction can use",
+            "it was read the other way round than lines of its image before, which only EPI can use",
         ),
         (
             lambda make, k: make(k[:, 7], kspace_encode_step_1=7, header={"encoding_space_ref": 3}),

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -58,6 +59,13 @@ def test_kill_loses_no_line(raw, scan, tmp_path, seed):
     verdict = json.loads(path.with_suffix(".json").read_text())
     assert verdict["pipeline"] == "sense"
     assert verdict["end"] is None
+
+
+def test_a_journal_is_for_its_own_user(scan, tmp_path):
+    """Raw data of a patient are nobody else's on a machine that several share."""
+    journal = Journal.begin(tmp_path / "scans", "a", scan[0])
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
 
 
 def test_journal_is_replayed(raw, scan, tmp_path):

@@ -139,7 +139,7 @@ def test_scanner_pace(port, scan, tmp_path, where):
     started = time.monotonic()
     result = kband("replay", tmp_path / "short.h5", "-o", tmp_path / "images.h5", "--pace", "scanner", *road)
     assert time.monotonic() - started >= 0.200
-    assert "41 lines, 1 images in" in result.output  # the other slice comes behind the lines that are left out
+    assert "41 lines, 1 image in" in result.output  # the other slice comes behind the lines that are left out
 
 
 @pytest.mark.parametrize(

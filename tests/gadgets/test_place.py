@@ -1,0 +1,44 @@
+"""Lines are placed by where their echo is, and by the way they were read."""
+
+import numpy as np
+import pytest
+import torch
+
+from gadgets.errors import ScanError
+from gadgets.items import ReconBuffer
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
+
+
+@pytest.mark.parametrize("off", [-2, -1, 1, 2])
+def test_an_echo_beside_the_middle_is_moved(scan_of, make_acquisition, kspace, off):
+    """Moved in a circle, which is a phase in the image: its magnitude stays, to rounding, and all samples count."""
+    lines = [
+        make_acquisition(np.roll(kspace[:, row], off, -1), header={"center_sample": N_SAMPLES // 2 + off},
+                         kspace_encode_step_1=row)
+        for row in range(N_LINES)
+    ]  # fmt: skip
+    (buffer,) = images(scan_of(), lines)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
+    assert buffer.readout == (0, N_SAMPLES)
+
+
+def test_the_second_echo_of_a_bipolar_pair_is_turned_round(scan_of, make_acquisition, kspace):
+    """Contrast 1 was read from right to left, as flag 22 says: it is the same image."""
+    lines = []
+    for row in range(N_LINES):
+        lines.append(make_acquisition(kspace[:, row], kspace_encode_step_1=row))
+        there = {"center_sample": N_SAMPLES - 1 - N_SAMPLES // 2}
+        lines.append(make_acquisition(kspace[:, row, ::-1], flags=[22], header=there, kspace_encode_step_1=row,
+                                      contrast=1))  # fmt: skip
+    first, second = images(scan_of(contrast=2), lines)
+    assert torch.equal(first.kspace, second.kspace)
+
+
+def test_an_echo_far_from_the_middle_has_no_place(scan_of, make_acquisition, kspace):
+    """Half of the line would come from the other end of k-space."""
+    gadget, received = buffer_of(scan_of()), []
+    header = {"center_sample": 0}
+    lines = [make_acquisition(kspace[:, row], header=header, kspace_encode_step_1=row) for row in range(N_LINES)]
+    with pytest.raises(ScanError, match="centre sample is 0 of 6, 3 expected"):
+        received.extend(gadget.process(lines))
+    assert not any(isinstance(item, ReconBuffer) for item in received)
