@@ -106,7 +106,8 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     row = int(by_row.argmax())
     column = int(energies[row].argmax())
     beyond = (empty @ (empty.mH @ windows[row, column])).view(law.empty.shape[:-1]).abs()
-    coil, line, sample = (int(index) for index in torch.unravel_index(beyond.argmax(), beyond.shape))
+    place, sample = divmod(int(beyond.argmax()), SAMPLES)
+    coil, line = divmod(place, LINES)
     where = int(first[row]) + line * law.acceleration, coil, column * SAMPLES + sample
     return Misfit(float(by_row[row]) / law.most, *where)
 

@@ -36,9 +36,10 @@ def wild_samples(lines: Tensor, distance: Tensor) -> Tensor:
     """
     check_axes(lines=(lines, "coil line kx"), distance=(distance, "line"))
     size = lines.abs()
-    wild = _stand_out(size, 1, BESIDE_IT, WILD_BESIDE)
+    ratio = size / _median(size).unsqueeze(-1)
+    wild = _stand_out(size, ratio, 1, BESIDE_IT, WILD_BESIDE)
     far = distance > NEAR
-    wild[:, far] |= _stand_out(size, AROUND, AROUND, WILD_AROUND)[:, far]
+    wild[:, far] |= _stand_out(size, ratio, AROUND, AROUND, WILD_AROUND)[:, far]
     return wild
 
 
@@ -98,14 +99,14 @@ def interference(kspace: Tensor) -> list[int]:
     return torch.nonzero(energy > INTERFERENCE * beside.median(-1).values).flatten().tolist()
 
 
-def _stand_out(size: Tensor, n_lines: int, n_samples: int, times: float) -> Tensor:
+def _stand_out(size: Tensor, ratio: Tensor, n_lines: int, n_samples: int, times: float) -> Tensor:
     """Whether a sample is so many times the median, zeros apart, of those around; bool `(coil, line, kx)`.
 
-    Medians around are taken only of samples that stand out of their whole line: nowhere is a line a third as strong as
-    in its median.
+    Medians around are taken only of samples that stand out of their whole line, being `ratio` times its median: nowhere
+    is a line a third as strong as in its median.
     """
     found = torch.zeros_like(size, dtype=torch.bool)
-    where = (size > times / 3 * _median(size).unsqueeze(-1)).nonzero(as_tuple=True)
+    where = (ratio > times / 3).nonzero(as_tuple=True)
     margins = (n_samples // 2,) * 2 + (n_lines // 2,) * 2
     around = torch.nn.functional.pad(size[None], margins, mode="replicate")[0]
     windows = around.unfold(-2, n_lines, 1).unfold(-2, n_samples, 1)[where].flatten(-2)

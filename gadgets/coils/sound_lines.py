@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, LineCount, ReconBuffer
+from gadgets.scan import Encoding
 from kband_core.corruption import broken_coils, interference, receiver_offset, silent_lines, wild_lines, wild_samples
 from kband_core.mending import mend_calibration, mend_lines
 
@@ -30,20 +32,19 @@ class SoundLines(Gadget):
     emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
-        """Yield each item with sound lines: the same item where they were."""
+        """Yield each item with sound lines; calibration lines are mended once, ahead of the image."""
+        calibrations = PerSlice("SoundLines", _mended)
         for item in items:
-            yield _sound_calibration(item) if isinstance(item, Calibration) else _sound_buffer(item)
+            if isinstance(item, Calibration):
+                yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])
+            elif item.acs is None or item.kspace.shape[4] > 1:
+                yield item
+            else:
+                yield _sound(item, torch.stack(calibrations.of(item)))
 
 
-def _sound_calibration(item: Calibration) -> Calibration:
-    acs = _mended_acs(item.acs)
-    return item if acs is item.acs else replace(item, acs=acs)
-
-
-def _sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
-    if buffer.acs is None or buffer.kspace.shape[4] > 1:
-        return buffer
-    found = _Found(buffer)
+def _sound(buffer: ReconBuffer, acs: Tensor) -> ReconBuffer:
+    found = _Found(buffer, acs)
     for index in np.ndindex(buffer.headers.shape):
         found.look_at(index)
     return found.buffer()
@@ -52,12 +53,12 @@ def _sound_buffer(buffer: ReconBuffer) -> ReconBuffer:
 class _Found:
     """A buffer whose images are looked at one after the other, and what is left of it."""
 
-    def __init__(self, buffer: ReconBuffer) -> None:
-        self._buffer = buffer
+    def __init__(self, buffer: ReconBuffer, acs: Tensor) -> None:
+        self._buffer, self._acs = buffer, acs
         self._kspace, self._counts = buffer.kspace.clone(), buffer.counts.copy()
-        self._acs = torch.stack([_mended_acs(planes) for planes in buffer.acs])
         self._alive = torch.ones(buffer.kspace.shape[3], dtype=torch.bool, device=buffer.kspace.device)
         self._problems: list[str] = []
+        self._n_recalibrated = int((acs != buffer.acs).any(-1).any(2).any(1).sum())
 
     def look_at(self, index: tuple[int, int, int]) -> None:
         lines, kspace = self._buffer.sampling.mask[index][0].any(-1), self._kspace[index][:, 0]
@@ -95,12 +96,14 @@ class _Found:
     def buffer(self) -> ReconBuffer:
         """What is left; the buffer itself where all was sound."""
         was, kspace, acs = self._buffer, self._kspace, self._acs
+        if self._n_recalibrated and not any("lines are broken" in problem for problem in self._problems):
+            self._problems.append(f"{self._n_recalibrated} calibration lines are broken and were made again")
         if not self._alive.all():
             coil = int((~self._alive).nonzero()[0])
             self._problems.append(f"coil {coil} is broken and left out")
             held_out = was.held_out and (was.held_out[0][:, :, :, self._alive], was.held_out[1])
             was, kspace, acs = replace(was, held_out=held_out), kspace[:, :, :, self._alive], acs[:, :, self._alive]
-        elif not self._problems and torch.equal(acs, was.acs):
+        elif not self._problems:
             return was
         problems = (*was.problems, *self._problems)
         return replace(was, kspace=kspace, acs=acs, counts=self._counts, problems=problems)
@@ -123,13 +126,12 @@ def _broken(lines: Tensor, distance: Tensor) -> Tensor:
     return silent_lines(lines) | wild_lines(lines) | wild_samples(lines, distance).any(-1).any(0)
 
 
-def _mended_acs(acs: Tensor) -> Tensor:
-    """Calibration lines `(z, coil, ky, kx)` without what is broken: the same ones where nothing is."""
-    mended = acs
-    for z, plane in enumerate(acs):
+def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
+    """Calibration lines `(slice, z, coil, ky, kx)` without what is broken."""
+    mended = acs.clone()
+    for plane in mended.flatten(0, 1):
         broken = _broken(plane, _distance(plane[0, :, 0]))
         if broken.any():
-            mended = acs.clone() if mended is acs else mended
             with suppress(ValueError):  # too few are left
-                mended[z] = mend_calibration(plane, broken)
+                plane[:] = mend_calibration(plane, broken)
     return mended
