@@ -95,6 +95,7 @@ class GridOperator:
         csm, csm_conj = self.csm, self.csm.conj().resolve_conj()
         if lines:  # a transform along the last axis reads its memory in order
             csm, csm_conj, mask = csm.mT.contiguous(), csm_conj.mT.contiguous(), mask.mT
+        # torch's own broadcast_shapes loads a package for symbolic algebra at first use: 0.3 s, after the last line
         batch = np.broadcast_shapes(csm.shape[:-4], mask.shape[:-4])
         csm = csm.expand(*batch, *csm.shape[-4:])
         return lines, (-1,) if lines else (-2, -1), csm, csm_conj, mask

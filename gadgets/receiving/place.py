@@ -63,7 +63,8 @@ def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
     if samples not in allowed:
         return f"{samples} samples, {' or '.join(map(str, sorted(allowed)))} expected; asymmetric echoes need \
 AsymmetricEchoAdjustROGadget before"
-    if abs(to_middle(line)) > FARTHEST and not fits_moved(line):
+    is_whole = line.discard_pre == line.discard_post == 0
+    if not fits_moved(line) and not (is_whole and abs(to_middle(line)) <= FARTHEST):
         return f"centre sample is {line.center_sample} of {samples}, {samples // 2} expected"
     if not np.isfinite(line.data.view(np.float32)).all():
         return f"{np.count_nonzero(~np.isfinite(line.data))} samples are not finite numbers"

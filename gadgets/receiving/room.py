@@ -94,7 +94,7 @@ class ReceivingRoom:
         if key not in self._images:
             self._images[key] = ImageLines(encoding, line.active_channels, line.number_of_samples)
             for earlier, age in series.begin(key):
-                if self._is_over(self._images[earlier], age):
+                if earlier in self._images and self._is_over(self._images[earlier], age):
                     yield from self._send(earlier)
         image = self._images[key]
         image.add(line, role, place)
@@ -192,13 +192,14 @@ class ReceivingRoom:
         if image is None:
             return
         if not (image.begun and image.ledger.may_leave(countable=not shared.uncountable)):
-            if key in shared.held_back:
-                yield from self._go_ahead(key, image.calibration_lines(self._acs_lines))
+            is_held_back = key in shared.held_back and key not in shared.arriving
+            if is_held_back and (lines := image.calibration_lines(self._acs_lines)):
+                yield from self._go_ahead(key, lines)
             return
         has_own = image.calibration is not None or key in shared.self_calibrating
-        if shared.is_awaited_by(key, has_own=has_own):
+        if has_own and key in shared.arriving:
             shared.complete.add(key)
-        elif not has_own and shared.latest is None and self._awaits(image):
+        elif not has_own and (shared.arriving or (shared.latest is None and self._awaits(image))):
             shared.uncalibrated.add(key)
             if len(shared.uncalibrated) > MOST_UNCALIBRATED:
                 yield from self._send(min(shared.uncalibrated))
@@ -240,5 +241,5 @@ class ReceivingRoom:
             if own is None:
                 shared.flaw = lines.flaw
         yield image.buffer(lines, remarks, serves=own is not None)
-        if own and has_own:
+        if has_own:
             yield from self._release(shared)

@@ -16,7 +16,7 @@ class SliceCalibration:
     flaw         what is wrong with lines that were borrowed, which those images cannot tell by a count
     arriving     images whose flagged lines may still come
     unlooked     of these, those that got a line since it was last asked whether they have all
-    complete     of these, those that lack no other line
+    complete     of these, those that lack no other line; they go when their calibration is over
     ahead        image whose calibration went ahead of it and that has not left yet
     held_back    images whose calibration is complete, while that of another one is ahead
     self_calibrating   images without flags, but with a fully sampled centre
@@ -53,7 +53,3 @@ class SliceCalibration:
             keys.discard(key)
         if self.ahead == key:
             self.ahead = None
-
-    def is_awaited_by(self, key: ImageKey, *, has_own: bool) -> bool:
-        """Whether calibration lines still arrive that an image needs: its own, or anyone's where it has none."""
-        return key in self.arriving if has_own else bool(self.arriving)

@@ -73,7 +73,7 @@ class NoiseAdjust(Gadget):
             if not settled:
                 matrix = noise.whitening(line.sample_time_us, self._bandwidth)
                 settled = not is_never_image(line)
-                if settled and (flaw := noise.flaw()):
+                if settled and (flaw := noise.flaw):
                     yield Aside("warning", f"NoiseAdjustGadget: {flaw}")
                 elif settled and matrix is None:
                     log.warning("NoiseAdjustGadget: no noise before the first image line; lines pass unwhitened")
@@ -99,6 +99,7 @@ class _NoiseScan:
     def __init__(self) -> None:
         self.readouts: list[np.ndarray] = []
         self.dwell_us = 0.0
+        self.flaw: str | None = None  # what is wrong with the scan of noise as a whole
 
     def add(self, line: ismrmrd.Acquisition, number: int) -> str | None:
         """Keep a readout, unless a receiver spoiled it; then say how."""
@@ -116,32 +117,26 @@ class _NoiseScan:
     def whitening(self, dwell_us: float, bandwidth: float) -> Tensor | None:
         """Return the matrix that whitens lines of this dwell time, or None where there is no noise to tell it from.
 
-        A coil without noise was not received: it is left out, and its lines become zero.
+        A coil without noise was not received: it is left out, and its lines become zero. `flaw` says so then.
         """
-        try:
-            if not self.readouts or self._holds_an_echo() or self._silent().all():
-                return None
-            scale = noise_scale(dwell_us, self.dwell_us, bandwidth)
-            return whitening_of_others(self._covariance(), self._silent(), scale)
-        except ValueError as error:
-            raise ScanError(f"NoiseAdjustGadget: {error}") from error
-
-    def flaw(self) -> str | None:
-        """Say what is wrong with the noise scan as a whole, or None."""
+        self.flaw = None
         if not self.readouts:
             return None
         if self._holds_an_echo():
-            return "the noise readouts hold an echo; lines pass unwhitened"
-        silent = self._silent().nonzero().flatten().tolist()
-        if len(silent) == len(self.readouts[0]):
-            return "the noise readouts hold no noise; lines pass unwhitened"
-        return f"no noise came from coil {', '.join(map(str, silent))}; left out of all images" if silent else None
-
-    def _covariance(self) -> Tensor:
-        return noise_covariance(torch.from_numpy(np.concatenate(self.readouts, axis=-1)))
-
-    def _silent(self) -> Tensor:
-        return silent_coils(self._covariance())
+            self.flaw = "the noise readouts hold an echo; lines pass unwhitened"
+            return None
+        try:
+            covariance = noise_covariance(torch.from_numpy(np.concatenate(self.readouts, axis=-1)))
+            silent = silent_coils(covariance)
+            if silent.all():
+                self.flaw = "the noise readouts hold no noise; lines pass unwhitened"
+                return None
+            if silent.any():
+                coils = ", ".join(map(str, silent.nonzero().flatten().tolist()))
+                self.flaw = f"no noise came from coil {coils}; left out of all images"
+            return whitening_of_others(covariance, silent, noise_scale(dwell_us, self.dwell_us, bandwidth))
+        except ValueError as error:
+            raise ScanError(f"NoiseAdjustGadget: {error}") from error
 
     def _holds_an_echo(self) -> bool:
         """Whether readouts of one length are not as strong at any time; short ones tell nothing."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gadgets import flags
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
+from gadgets.receiving.role import role_of
 
 
 class ImagesDue:
@@ -17,7 +17,7 @@ class ImagesDue:
 
     def add_line(self, line: ismrmrd.Acquisition) -> None:
         """Expect the image of a line; noise, navigators and lines that only calibrate have none."""
-        if not flags.is_never_image(line) and not flags.is_calibration_only(line):
+        if role_of(line).fills_image:
             self._due.add(ImageKey.of(line)._replace(encoding=0))  # images do not name theirs
 
     def add_image(self, image: ismrmrd.Image) -> None:

@@ -34,6 +34,26 @@ def test_the_second_echo_of_a_bipolar_pair_is_turned_round(scan_of, make_acquisi
     assert torch.equal(first.kspace, second.kspace)
 
 
+def test_a_partial_echo_that_was_read_in_reverse(scan_of, make_acquisition, kspace):
+    """What was discarded before the first sample comes behind the last one, and the other way round."""
+    lines = [
+        make_acquisition(kspace[:, row, ::-1], flags=[22], header={"center_sample": 2, "discard_post": 2},
+                         kspace_encode_step_1=row)
+        for row in range(N_LINES)
+    ]  # fmt: skip
+    (buffer,) = images(scan_of(), lines)
+    assert buffer.readout == (2, N_SAMPLES)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0, :, 2:], torch.from_numpy(kspace[..., 2:]))
+
+
+def test_a_partial_echo_is_not_moved_in_a_circle(scan_of, make_acquisition, kspace):
+    """Its discarded samples would come round to the other end, as if they had been measured."""
+    gadget, header = buffer_of(scan_of()), {"center_sample": N_SAMPLES // 2 + 1, "discard_post": 2}
+    lines = [make_acquisition(kspace[:, row], header=header, kspace_encode_step_1=row) for row in range(N_LINES)]
+    with pytest.raises(ScanError, match="centre sample is 4 of 6, 3 expected"):
+        list(gadget.process(lines))
+
+
 def test_an_echo_far_from_the_middle_has_no_place(scan_of, make_acquisition, kspace):
     """Half of the line would come from the other end of k-space."""
     gadget, received = buffer_of(scan_of()), []

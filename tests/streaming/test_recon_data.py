@@ -156,6 +156,19 @@ def test_blank_headers_are_missing_lines():
     assert buffer.slice_counters() == [0]
 
 
+def test_lines_lie_where_gadgetron_put_them():
+    """It moves each echo to the middle, and leaves in the header where it was: it must not be moved again."""
+    header, _ = simulated(acceleration=1)
+    kspace, heads = by_hand.random_complex(48, 48, 1, 4, 1, 1, 1), []
+    for row in range(48):
+        head = ismrmrd.AcquisitionHeader.from_buffer_copy(by_hand.line_header(48, 4, step1=row))
+        head.center_sample, head.discard_post = 22, 2
+        heads.append(bytes(head))
+    (data,) = decoded(header, [by_hand.recon_data((by_hand.recon_buffer(kspace, heads), None))])
+    assert {line.center_sample for line in data.lines} == {24}
+    assert {(line.discard_pre, line.discard_post) for line in data.lines} == {(2, 0)}
+
+
 def test_reference_rows_are_known_where_they_serve_the_image():
     """Embedded lines stand at their rows; separate ones have another contrast and must stay out."""
     for calibration, row in (("embedded", 16), ("separate", None)):

@@ -53,7 +53,7 @@ plans = st.builds(
     Plan, acceleration=st.sampled_from([1, 2, 3]), mode=st.sampled_from(["embedded", "separate", "interleaved"]),
     n_slices=st.integers(1, 2), n_repetitions=st.integers(1, 4), averages=st.sampled_from([(0,), (0, 1), (0, 2)]),
     n_segments=st.integers(1, 3), first_row=st.sampled_from([0, 3]),
-    reference=st.sampled_from(["flagged", "extra alone flagged", "before", "after", "none"]),
+    reference=st.sampled_from(["flagged", "extra alone flagged", "in even repetitions", "before", "after", "none"]),
     n_encodings=st.integers(1, 2), lost=st.sampled_from([0, 0, 4]), spoilt=st.sampled_from([0, 0, 4]),
     acs_lines=st.sampled_from([4, 6]), seed=st.integers(0, 99),
 )  # fmt: skip
@@ -98,9 +98,10 @@ def lines_of(plan: Plan) -> list[ismrmrd.Acquisition]:
         return made
 
     shifts = plan.mode == "interleaved" and plan.acceleration > 1
-    is_own = plan.reference in ("flagged", "extra alone flagged") and plan.acceleration > 1 and not shifts
+    is_flagged = plan.reference not in ("before", "after", "none") and plan.acceleration > 1 and not shifts
     scan = []
     for repetition in range(plan.n_repetitions):
+        is_own = is_flagged and not (plan.reference == "in even repetitions" and repetition % 2)
         for average in plan.averages:
             images = []
             for encoding in range(plan.n_encodings):
@@ -109,7 +110,8 @@ def lines_of(plan: Plan) -> list[ismrmrd.Acquisition]:
                     grid = [row for row in grid if row >= plan.first_row]
                     rows = sorted({*grid, *(ACS if is_own else ())})
                     counters = {"encoding": encoding, "slice": slice_, "repetition": repetition, "average": average}
-                    own = {row: 20 if row not in grid else 21 if plan.reference == "flagged" else None for row in ACS}
+                    on_grid = None if plan.reference == "extra alone flagged" else 21
+                    own = {row: on_grid if row in grid else 20 for row in ACS}
                     images.append([line(row, own.get(row) if is_own else None, **counters) for row in rows])
             n = plan.n_segments
             for start in range(n):
