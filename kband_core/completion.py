@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import combine, merge_sets
-from kband_core.fourier import to_image
+from kband_core.fourier import to_image, to_kspace
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
 NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
@@ -39,6 +39,7 @@ def complete(
     *,
     fill: Callable[[], Tensor] | None,
     fill_misses: Callable[[], float] = lambda: 0.0,
+    noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
     brightness: Tensor | None = None,
 ) -> Completed:
@@ -52,20 +53,19 @@ def complete(
     they do not, without a border between. What `fill` itself misses of the energy it fills in, `fill_misses` times
     that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
 
-    Noise must be white with SD 1 in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it so: the
-    magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if that is
-    known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
+    Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it
+    so: the magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if
+    that is known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
-    energy = _around(_energy(_missed(_coil_images(image, csm), kspace, mask)))
-    noise = _noise(mask, csm.shape[-3])
-    kept, share = _beyond(energy, noise), _share(energy, noise, mask.unsqueeze(-3) * kspace)
+    energy, by_noise = _around(_missed(_coil_images(image, csm), kspace, mask)), _by_noise(noise, mask, csm.shape[-3])
+    kept, share = _beyond(energy, by_noise), _share(energy, by_noise, kspace)
     if fill is None or not kept.any():
         return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing, brightness)
     filled = fill()
     if missed := fill_misses():
         made = _around(_energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
-        kept = _beyond(energy, noise + missed / NOISE * made)
+        kept = _beyond(energy, by_noise + missed / NOISE * made)
     return _joined(image, csm, kept, to_image(filled), share, unmixing, brightness)
 
 
@@ -75,6 +75,7 @@ def combine_completed(
     mask: Tensor,
     csm: Tensor,
     *,
+    noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
     brightness: Tensor | None = None,
 ) -> Completed:
@@ -88,10 +89,10 @@ def combine_completed(
     if mask.all():  # maps of unit length: what they leave has the energy that is left
         missed = _energy(coil_image) - _energy(image)
     else:
-        missed = _energy(_missed(_coil_images(image, csm), kspace, mask))
-    energy, noise = _around(missed), _noise(mask, csm.shape[-3])
-    share = _share(energy, noise, mask.unsqueeze(-3) * kspace)
-    return _joined(image, csm, _beyond(energy, noise), coil_image, share, unmixing, brightness)
+        missed = _missed(_coil_images(image, csm) - coil_image, torch.zeros_like(kspace), mask)
+    energy, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
+    share = _share(energy, by_noise, kspace)
+    return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing, brightness)
 
 
 def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
@@ -104,12 +105,18 @@ def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
 
 
 def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
-    """Fᴴ(y − MF·S·x), images of what an image does not explain. Along kx whole lines have no gaps."""
-    dims = (-2,) if mask.shape[-1] == 1 else (-2, -1)
-    mask = mask.unsqueeze(-3)
-    through = torch.fft.ifftshift(mask, dims)
-    seen = torch.fft.ifftn(through * torch.fft.fftn(explained, dim=dims), dim=dims)
-    return to_image(mask * kspace) - seen
+    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain."""
+    if mask.shape[-1] > 1:
+        return _energy(to_image(mask.unsqueeze(-3) * (kspace - to_kspace(explained))))
+    # Nothing changes along kx, and a transform along the last axis reads its memory in order.
+    rows = mask.view(-1, mask.shape[-2]).any(0).nonzero().flatten()
+    from_centre, centre = rows - mask.shape[-2] // 2, mask.shape[-2] // 2
+    turns = from_centre * centre / mask.shape[-2]  # of images whose origin is at their edge
+    measured = to_image(kspace[..., rows, :], (-1,)).mT * torch.exp(-2j * torch.pi * turns)
+    spectrum = torch.fft.fft(explained.mT.contiguous(), norm="ortho")
+    missed = torch.zeros_like(spectrum)
+    missed[..., from_centre] = mask[..., rows, :].unsqueeze(-3).mT * (measured - spectrum[..., from_centre])
+    return _energy(torch.fft.ifft(missed, norm="ortho")).mT
 
 
 def _around(energy: Tensor) -> Tensor:
@@ -119,9 +126,9 @@ def _around(energy: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
 
 
-def _noise(mask: Tensor, n_coils: int) -> Tensor:
-    """Mean energy of noise of SD 1 in all coils, `(..., 1, 1)`."""
-    return n_coils * mask.float().mean((-2, -1), keepdim=True)
+def _by_noise(noise: Tensor | float, mask: Tensor, n_coils: int) -> Tensor:
+    """Mean energy of noise of that SD in all coils, `(..., 1, 1)`."""
+    return noise**2 * n_coils * mask.float().mean((-2, -1), keepdim=True)
 
 
 def _beyond(energy: Tensor, noise: Tensor) -> Tensor:
@@ -129,9 +136,10 @@ def _beyond(energy: Tensor, noise: Tensor) -> Tensor:
     return (1 - NOISE * noise / energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0).sqrt()
 
 
-def _share(energy: Tensor, noise: Tensor, acquired: Tensor) -> Tensor:
+def _share(energy: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
     beyond = (energy - NOISE * noise).clamp(min=0).sum((-2, -1))
-    return beyond / _energy(acquired).sum((-2, -1)).clamp(min=torch.finfo(beyond.dtype).tiny)
+    acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
+    return beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)
 
 
 def _joined(
@@ -155,9 +163,9 @@ def _joined(
 
 
 def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
-    return coil_image if unmixing is None else torch.einsum("...cv,...vyx->...cyx", unmixing, coil_image)
+    return coil_image if unmixing is None else (unmixing @ coil_image.flatten(-2)).unflatten(-1, coil_image.shape[-2:])
 
 
 def _energy(coil_image: Tensor) -> Tensor:
     """Sum of squares over coils `(..., coil, y, x)`, of a real view: faster than the norm of complex numbers."""
-    return torch.view_as_real(coil_image.resolve_conj()).square().sum((-4, -1))
+    return torch.view_as_real(coil_image.resolve_conj()).square().sum(-4).sum(-1)

@@ -19,6 +19,7 @@ from kband_core.axes import check_axes
 LINES, SAMPLES = 2, 5  # of a window; lines as far apart as those of the image
 ROWS = 12  # of windows in calibration lines: from fewer, empty directions of other lines cannot be told
 EDGE = 1.3  # times the strongest direction of pure noise: above it there is signal
+MOST_EMPTY = 24  # of them, the emptiest, are looked at: they tell as much as all
 EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
 INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
 DOUBLED = 0.1  # of pixels need two coil vectors here and half a field of view away: real scans reach 0.001
@@ -83,7 +84,7 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
             f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of {len(acs)} coils are free "
             f"of signal, at least {EMPTY:.0%} needed to judge by"
         )
-    empty = directions[:, is_empty].to(acs.dtype)
+    empty = directions[:, is_empty][:, :MOST_EMPTY].to(acs.dtype)
     most = float(_energies(windows, empty).mean(-1).max())
     return WindowLaw(empty.unflatten(0, (len(acs), LINES, SAMPLES)), max(most, 1.0), acceleration)
 
@@ -100,12 +101,13 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
     if len(first) == 0:
         raise ValueError(f"consistency: no two of {int(lines.sum())} lines are {reach} apart")
-    windows, empty = _windows(kspace, first, law.acceleration, SAMPLES), law.empty.flatten(0, -2)
-    energies = _energies(windows, empty)
+    energies = _energies_of_pairs(law, kspace, lines, first)
     by_row = energies.mean(-1)
     row = int(by_row.argmax())
     column = int(energies[row].argmax())
-    beyond = (empty @ (empty.mH @ windows[row, column])).view(law.empty.shape[:-1]).abs()
+    pair = kspace[:, first[row] + reach * torch.arange(LINES), column * SAMPLES : (column + 1) * SAMPLES]
+    empty = law.empty.flatten(0, -2)
+    beyond = (empty @ (empty.mH @ pair.flatten())).view(pair.shape).abs()
     place, sample = divmod(int(beyond.argmax()), SAMPLES)
     coil, line = divmod(place, LINES)
     where = int(first[row]) + line * law.acceleration, coil, column * SAMPLES + sample
@@ -151,10 +153,21 @@ def doubled_share(csm: Tensor) -> float:
     return float((second & second.roll(second.shape[-2] // 2, -2)).float().mean())
 
 
-def _windows(kspace: Tensor, first: Tensor, acceleration: int, step: int = 1) -> Tensor:
-    """Windows that begin at the lines `first`, every `step` samples: `(row, column, coil·line·sample)`."""
+def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:
+    """As `_energies`, of windows side by side that begin at the lines `first`; every line is projected only once."""
+    n_columns = kspace.shape[-1] // SAMPLES
+    parts = kspace[:, lines, : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
+    onto = law.empty.transpose(1, 2).flatten(0, 1)  # coil·sample, line, direction
+    of_line = (parts @ onto.flatten(1).conj()).unflatten(-1, onto.shape[1:])
+    acquired = lines.cumsum(0) - 1
+    there = sum(of_line[acquired[first + n * law.acceleration], :, n] for n in range(LINES))
+    return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
+
+
+def _windows(kspace: Tensor, first: Tensor, acceleration: int) -> Tensor:
+    """Windows that begin at the lines `first`, at every sample: `(row, column, coil·line·sample)`."""
     lines = torch.stack([kspace[:, first + n * acceleration] for n in range(LINES)], dim=-2)
-    return lines.unfold(-1, SAMPLES, step).permute(1, 3, 0, 2, 4).flatten(2)
+    return lines.unfold(-1, SAMPLES, 1).permute(1, 3, 0, 2, 4).flatten(2)
 
 
 def _energies(windows: Tensor, empty: Tensor) -> Tensor:

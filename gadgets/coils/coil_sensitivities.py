@@ -74,6 +74,8 @@ class CoilSensitivities(Gadget):
 
 def _stacked(maps: Sequence[Tensor]) -> Tensor:
     """Maps of slices `(slice, z, set, coil, y, x)`, with an empty second set where only others need two."""
+    if len(maps) == 1:
+        return maps[0].unsqueeze(0)  # without a copy
     n_sets = max(csm.shape[1] for csm in maps)
     empty = [csm.new_zeros(len(csm), n_sets - csm.shape[1], *csm.shape[2:]) for csm in maps]
     return torch.stack([torch.cat(parts, 1) for parts in zip(maps, empty, strict=True)])

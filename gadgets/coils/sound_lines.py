@@ -15,7 +15,15 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, LineCount, ReconBuffer
 from gadgets.scan import Encoding
-from kband_core.corruption import broken_coils, interference, receiver_offset, silent_lines, wild_lines, wild_samples
+from kband_core.corruption import (
+    broken_coils,
+    interference,
+    receiver_offset,
+    sample_energy,
+    silent_lines,
+    wild_lines,
+    wild_samples,
+)
 from kband_core.mending import mend_calibration, mend_lines
 
 
@@ -54,44 +62,63 @@ class _Found:
     """A buffer whose images are looked at one after the other, and what is left of it."""
 
     def __init__(self, buffer: ReconBuffer, acs: Tensor) -> None:
-        self._buffer, self._acs = buffer, acs
-        self._kspace, self._counts = buffer.kspace.clone(), buffer.counts.copy()
+        self._buffer, self._kspace, self._acs, self._counts = buffer, buffer.kspace, acs, buffer.counts.copy()
         self._alive = torch.ones(buffer.kspace.shape[3], dtype=torch.bool, device=buffer.kspace.device)
         self._problems: list[str] = []
-        self._n_recalibrated = int((acs != buffer.acs).any(-1).any(2).any(1).sum())
+        self._n_recalibrated = 0
+        if not torch.equal(acs, buffer.acs):
+            self._n_recalibrated = int((acs != buffer.acs).any(-1).any(2).any(1).sum())
 
     def look_at(self, index: tuple[int, int, int]) -> None:
-        lines, kspace = self._buffer.sampling.mask[index][0].any(-1), self._kspace[index][:, 0]
-        acs = self._acs[index[0]][0]
-        if not lines.any():
+        """Look for all that may be broken in the image `(slice, s, n)`."""
+        acquired = self._buffer.sampling.mask[index][0].any(-1)
+        if not acquired.any():
             return
-        offset = receiver_offset(kspace[:, lines])
+        rows = torch.nonzero(acquired).flatten()
+        lines, acs = self._kspace[index][:, 0, rows], self._acs[index[0]][0]
+        offset = receiver_offset(lines)
         if offset.any():
-            kspace -= offset[:, None, None] * lines[:, None]
+            lines = lines - offset[:, None, None]
+            self._put(index, rows, lines)
             self._acs[index[0]] -= offset[:, None, None]
             self._problems.append("receivers add a constant to all samples, which was taken off")
-        apart = lines.clone()
-        apart[_calibration_rows(self._buffer, len(lines), acs.shape[-2])] = False
-        if apart.any():
-            self._alive &= ~broken_coils(kspace[:, apart], acs)
-            kspace[~self._alive] = 0
-        self._mend(index, lines, kspace, acs)
-        if columns := interference(kspace * lines[:, None]):
+        energy, distance = sample_energy(lines), (rows - len(acquired) // 2).abs()
+        self._judge_coils(rows, energy, acs)
+        broken = _broken(energy, distance)
+        if broken.any():
+            lines = self._mended(index, acquired, rows[broken], acs)
+        if columns := interference(lines, distance / (len(acquired) / 2)):
             self._problems.append(f"a radio wave in column {columns[0]}")
 
-    def _mend(self, index: tuple[int, int, int], lines: Tensor, kspace: Tensor, acs: Tensor) -> None:
-        broken, n_lines, first = torch.zeros_like(lines), len(lines), self._buffer.acs_row
-        broken[lines] = _broken(kspace[:, lines], _distance(lines)[lines])
-        if not broken.any():
-            return
-        kspace[:] = mend_lines(kspace, broken, 1 if lines.all() else self._buffer.encoding.acceleration[0], acs)
+    def _judge_coils(self, rows: Tensor, energy: Tensor, acs: Tensor) -> None:
+        calibrating = _calibration_rows(self._buffer, acs.shape[-2])
+        apart = (rows < calibrating.start) | (rows >= calibrating.stop)
+        if apart.any():
+            self._alive &= ~broken_coils(energy[:, apart], sample_energy(acs))
+
+    def _mended(self, index: tuple[int, int, int], acquired: Tensor, rows: Tensor, acs: Tensor) -> Tensor:
+        """Make the lines of `rows` again; returns all that were `acquired`."""
+        broken, first = torch.zeros_like(acquired), self._buffer.acs_row
+        broken[rows] = True
+        spacing = 1 if acquired.all() else self._buffer.encoding.acceleration[0]
+        sound = self._kspace[index][:, 0] * self._alive[:, None, None]
+        try:
+            kspace = mend_lines(sound, broken, spacing, acs * self._alive[:, None, None])
+        except ValueError:  # too few calibrate
+            kspace = torch.where(broken[:, None], 0, sound)
         if first is not None:
-            calibrating = torch.arange(first, min(first + acs.shape[-2], n_lines), device=lines.device)
-            both = calibrating[broken[calibrating]]
+            both = rows[(rows >= first) & (rows < first + acs.shape[-2])]
             kspace[:, both] = acs[:, both - first]
+        self._put(index, rows, kspace[:, rows])
         received, expected = self._counts[index]
-        self._counts[index] = LineCount(received - int(broken.sum()), expected)
-        self._problems.append(f"{int(broken.sum())} lines are broken, first {int(broken.nonzero()[0])}")
+        self._counts[index] = LineCount(received - len(rows), expected)
+        self._problems.append(f"{len(rows)} lines are broken, first {int(rows[0])}")
+        return kspace[:, acquired]
+
+    def _put(self, index: tuple[int, int, int], rows: Tensor, lines: Tensor) -> None:
+        if self._kspace is self._buffer.kspace:  # which others may look at
+            self._kspace = self._kspace.clone()
+        self._kspace[index][:, 0, rows] = lines
 
     def buffer(self) -> ReconBuffer:
         """What is left; the buffer itself where all was sound."""
@@ -109,28 +136,24 @@ class _Found:
         return replace(was, kspace=kspace, acs=acs, counts=self._counts, problems=problems)
 
 
-def _calibration_rows(buffer: ReconBuffer, n_rows: int, n_lines: int) -> slice:
+def _calibration_rows(buffer: ReconBuffer, n_lines: int) -> slice:
     """Rows of the image that calibrate it, if any do."""
     if buffer.encoding.calibration_mode in ("separate", "external"):
         return slice(0, 0)
-    first = n_rows // 2 - n_lines // 2 if buffer.acs_row is None else buffer.acs_row
+    first = buffer.kspace.shape[-2] // 2 - n_lines // 2 if buffer.acs_row is None else buffer.acs_row
     return slice(first, first + n_lines)
 
 
-def _distance(lines: Tensor) -> Tensor:
-    """Of each line from the centre."""
-    return (torch.arange(len(lines), device=lines.device) - len(lines) // 2).abs()
-
-
-def _broken(lines: Tensor, distance: Tensor) -> Tensor:
-    return silent_lines(lines) | wild_lines(lines) | wild_samples(lines, distance).any(-1).any(0)
+def _broken(energy: Tensor, distance: Tensor) -> Tensor:
+    return silent_lines(energy) | wild_lines(energy) | wild_samples(energy, distance).any(-1).any(0)
 
 
 def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
     """Calibration lines `(slice, z, coil, ky, kx)` without what is broken."""
-    mended = acs.clone()
+    mended, n_lines = acs.clone(), acs.shape[-2]
+    distance = (torch.arange(n_lines, device=acs.device) - n_lines // 2).abs()
     for plane in mended.flatten(0, 1):
-        broken = _broken(plane, _distance(plane[0, :, 0]))
+        broken = _broken(sample_energy(plane), distance)
         if broken.any():
             with suppress(ValueError):  # too few are left
                 plane[:] = mend_calibration(plane, broken)

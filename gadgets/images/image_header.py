@@ -71,8 +71,9 @@ def image_meta(
     meta["kband_fallback"] = fallback or "no"
     meta["kband_lines"] = str(count)
     meta["kband_complete"] = complete
-    for key in notes.keys() - {"ImageComments"}:
-        meta[key] = notes[key]
+    for key, text in notes.items():
+        if key != "ImageComments":
+            meta[key] = text
     return meta
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -28,9 +29,8 @@ def combined(
     if buffer.csm is None:
         return Reconstruction(sum_of_squares(to_image(coils), buffer), maps=maps or {})
     csm = buffer.csm[0] if buffer.all_maps is None else buffer.all_maps[0]
-    level, unmixing = noise_of(buffer)
     mask = torch.ones_like(sampling.mask) if filled is None else sampling.mask
-    done = combine_completed(kspace / level, coils / level, mask, csm, unmixing=unmixing)
+    done = combine_completed(kspace, coils, mask, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer))
     return told(done, csm, buffer, maps=maps)
 
 
@@ -41,13 +41,17 @@ def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
     return root_sum_of_squares(coil_image).to(buffer.kspace.dtype)
 
 
-def noise_of(buffer: ReconBuffer) -> tuple[Tensor, Tensor]:
-    """SD of the noise of a single image's coils, and what brings coils of SD 1 back to those that came `(coil, v)`."""
-    kspace, sampling = buffer.planes()
+def noise_of(buffer: ReconBuffer) -> Tensor | float:
+    """SD of the noise of a single image's coils: 1 where they were whitened."""
     if buffer.unmixing is not None:
-        return torch.ones((), device=kspace.device), buffer.unmixing[0]
-    level = noise_level(kspace, sampling.mask).square().mean().sqrt().clamp(min=ROUNDING * kspace.abs().max())
-    return level, level * torch.eye(kspace.shape[-3], dtype=kspace.dtype, device=kspace.device)
+        return 1.0
+    kspace, sampling = buffer.planes()
+    return noise_level(kspace, sampling.mask).square().mean().sqrt().clamp(min=ROUNDING * kspace.abs().max())
+
+
+def unmixing_of(buffer: ReconBuffer) -> Tensor | None:
+    """What brings a single image's coils back to those that came `(coil, virtual)`, if they are others."""
+    return None if buffer.unmixing is None else buffer.unmixing[0]
 
 
 def told(
@@ -65,9 +69,8 @@ def told(
 
 
 def _seen(made: Reconstruction, done: Completed, csm: Tensor, buffer: ReconBuffer) -> Reconstruction:
-    level, unmixing = noise_of(buffer)
     coil_image = done.coil_image
     if coil_image is None:  # the maps times the image, which has their brightness
-        brightness = shading(csm, unmixing)
+        brightness = shading(csm, unmixing_of(buffer))
         coil_image = csm[:, 0] * (done.image / brightness.clamp(min=torch.finfo(brightness.dtype).tiny)).unsqueeze(-3)
-    return Reconstruction(made.image, made.maps, made.notes, coil_image=coil_image * level)
+    return replace(made, coil_image=coil_image)

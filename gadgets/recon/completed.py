@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.recon.combined import noise_of, told
+from gadgets.recon.combined import noise_of, told, unmixing_of
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
 from kband_core.completion import complete
@@ -37,19 +37,18 @@ class CompletedByGrappa(Method):
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         made, csm = self.method.reconstruct(buffer), maps_of(buffer)
         kspace, sampling = buffer.planes()
-        level, unmixing = noise_of(buffer)
-        kernel = self._kernel(buffer)
+        kernel, noise = self._kernel(buffer), noise_of(buffer)
 
         def fill() -> Tensor:
-            return apply_grappa(kernel, kspace, sampling) / level
+            return apply_grappa(kernel, kspace, sampling)
 
         def misses() -> float:
             is_asked = self.gives_way_to_better and kernel.acceleration > 1
-            return kernel_misfit(GrappaKernel(kernel.weights[0]), buffer.acs[0, 0] / level) if is_asked else 0.0
+            return kernel_misfit(GrappaKernel(kernel.weights[0]), buffer.acs[0, 0] / noise) if is_asked else 0.0
 
         done = complete(
-            made.sets / level, csm, kspace / level, sampling.mask,
-            fill=kernel and fill, fill_misses=misses, unmixing=unmixing,
+            made.sets, csm, kspace, sampling.mask,
+            fill=kernel and fill, fill_misses=misses, noise=noise, unmixing=unmixing_of(buffer),
         )  # fmt: skip
         return told(done, csm, buffer, notes=made.notes)
 

@@ -58,6 +58,17 @@ def test_a_broken_line_that_only_calibrates_is_said_too(head_scan, lines_of, noi
     assert "1 calibration lines are broken and were made again" in meta["ImageComments"]
 
 
+@pytest.mark.parametrize("spoil", [spike, silence])
+def test_a_broken_line_that_nothing_can_predict_is_left_out(head_scan, lines_of, noisy, head, spoil):
+    """Six calibration lines fit no kernel that spans six: a hole is better than a spike."""
+    lines = list(lines_of(3, kspace=noisy, acs=range(29, 35)))
+    spoil(of_row(lines, 12))
+    image, meta = image_of(head_scan(acceleration=3), lines)
+    assert nmse(image, root_sum_of_squares(head)) < 0.1
+    assert meta["kband_complete"] == "no"
+    assert "1 lines are broken" in meta["ImageComments"]
+
+
 def test_a_coil_that_falls_silent_after_its_calibration_is_left_out(head_scan, lines_of, noisy, head):
     """Its maps would fetch from the others what it never measured."""
     lines = list(lines_of(2, kspace=noisy))

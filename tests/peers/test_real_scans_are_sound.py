@@ -11,7 +11,15 @@ from kband_core.calibration import coil_maps
 from kband_core.coil_noise import calibration_whitening
 from kband_core.coils import compress, compression_matrix
 from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share, learn_windows, misfit
-from kband_core.corruption import broken_coils, interference, receiver_offset, silent_lines, wild_lines, wild_samples
+from kband_core.corruption import (
+    broken_coils,
+    interference,
+    receiver_offset,
+    sample_energy,
+    silent_lines,
+    wild_lines,
+    wild_samples,
+)
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import Verdict, run
 from pipelines.files.mrd_file import RawFile
@@ -39,12 +47,13 @@ def test_nothing_is_broken(buffers):
     for kspace, lines, acs, _ in buffers:
         acquired = kspace[:, lines]
         distance = (torch.arange(len(lines)) - len(lines) // 2).abs()[lines]
-        assert not wild_samples(acquired, distance).any()
-        assert not wild_lines(acquired).any()
-        assert not silent_lines(acquired).any()
-        assert not broken_coils(acquired, acs).any()
+        energy = sample_energy(acquired)
+        assert not wild_samples(energy, distance).any()
+        assert not wild_lines(energy).any()
+        assert not silent_lines(energy).any()
+        assert not broken_coils(energy, sample_energy(acs)).any()
         assert not receiver_offset(acquired).any()
-        assert interference(kspace) == []
+        assert interference(acquired, distance / (len(lines) / 2)) == []
 
 
 @pytest.mark.parametrize("buffers", JUDGED, indirect=True)
