@@ -20,6 +20,7 @@ MOST_COILS = 32  # told together: windows of more take longer than calibration m
 QUIET_SHARE = 1 / 4  # of the directions, at least, taken for noise: fewer would not show the noise of every coil
 ROUNDS = 10  # in which the covariance settles
 WHITE = 2.5  # times more power in one combination of coils than in another: of white noise up to 2.0 are told
+UNEQUAL = 10.0  # times the SD of noise of another coil: real scans reach 2.1
 LEAST_NOISE = 1e-4  # of a combination of coils, in power, where each coil has 1: none is amplified by more than 100
 ROUNDING = 1e-6  # SD of noise over the strongest sample, below which it is that of numbers in single precision
 PARTITIONS = 8  # of a slab, at most, spread over it: the others cost as much and tell the same
@@ -113,6 +114,19 @@ def calibration_whitening(acs: Tensor) -> Tensor:
     except (ValueError, torch.linalg.LinAlgError):
         level = float(noise_level(acs, torch.ones_like(acs[:, 0], dtype=torch.bool)).square().mean().sqrt())
         return as_it_is / max(level, least)
+
+
+def unequal_coils(whitening: Tensor) -> tuple[int, int, float] | None:
+    """Return the loudest and the quietest coil that a matrix `(virtual, coil)` whitens, and by how much noise differs.
+
+    None where SD differs by less than ten times: such coils are whitened and no harm done. More is no noise of a
+    receiver, but gains that changed between a noise scan and the image: what shades the image then is not known.
+    """
+    covariance = torch.linalg.pinv((whitening.mH @ whitening).to(torch.complex128))
+    sd = covariance.diagonal().real.clamp(min=0).sqrt()
+    loudest, quietest = int(sd.argmax()), int(sd.argmin())
+    ratio = float(sd[loudest] / sd[quietest])
+    return (loudest, quietest, ratio) if ratio > UNEQUAL else None
 
 
 def _with_least_noise(covariance: Tensor) -> Tensor:

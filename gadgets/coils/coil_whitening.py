@@ -13,7 +13,7 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.scan import Encoding
-from kband_core.coil_noise import calibration_whitening
+from kband_core.coil_noise import calibration_whitening, unequal_coils
 from kband_core.coils import compress
 
 
@@ -22,7 +22,8 @@ class CoilWhitening(Gadget):
     """Whiten the coils by the noise that their calibration lines show, slice by slice: it then has SD 1 in each.
 
     Coils that a noise scan has whitened are only scaled, and so are those of which too few lines tell. What combines
-    coils gives the image the brightness of those that came. It stands before `CoilCompression`, which would mix loud
+    coils gives the image the brightness of those that came; of coils ten times as noisy as others it says so, for gains
+    that changed after a noise scan shade the image. It stands before `CoilCompression`, which would mix loud
     coils with others. Without calibration lines coils pass as they are.
     """
 
@@ -50,7 +51,13 @@ def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
         matrix = torch.stack(matrices.of(buffer))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
-    return buffer.recombined(matrix)
+    return replace(buffer.recombined(matrix), problems=(*buffer.problems, *_unequal(matrix)))
+
+
+def _unequal(matrices: Tensor) -> list[str]:
+    """What is to be said of coils whose noise differs too much, of the first slice that has any."""
+    found = [unequal for unequal in map(unequal_coils, matrices) if unequal]
+    return [f"noise of coil {loud} is {ratio:.0f} times that of coil {quiet}" for loud, quiet, ratio in found[:1]]
 
 
 def _matrices(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Tensor]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gadgets.errors import ScanError
 from gadgets.gadget import Limit, field, unlimited
@@ -22,6 +23,7 @@ from gadgets.recon.map_series import MapSeries
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
+from kband_core.pixel_range import n_beyond_range
 from kband_core.reconstruct import check_image
 
 log = logging.getLogger(__name__)
@@ -86,13 +88,14 @@ class Reconstructor:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
             made, label, fallback = self._one(single)
-            data.append(to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu())
+            image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
+            data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=_together(made.notes, self._judged(made, single), self._verdict.notes(single)),
+                notes=_together(made.notes, self._judged(made, single), self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
@@ -132,6 +135,15 @@ class Reconstructor:
         reason = f"{self.who}: {'; '.join(failures)}"
         log.warning("%s; the image is made otherwise and marked", reason)
         return reason
+
+
+def _clipped(image: Tensor) -> dict[str, str]:
+    """Say how many pixels are too bright for twelve bits, if any are: the scanner's own gadgets clip without a word."""
+    n_clipped = n_beyond_range(image.abs())
+    if not n_clipped:
+        return {}
+    said = f"{n_clipped} pixel{'s' * (n_clipped > 1)} brighter than 12 bits show, clipped"
+    return {"kband_clipped": str(n_clipped), "ImageComments": said}
 
 
 def _together(*notes: Mapping[str, str]) -> dict[str, str]:

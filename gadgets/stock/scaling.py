@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
+import torch
 
 from gadgets.gadget import Gadget, field
 from gadgets.mrd import ismrmrd
 from gadgets.stock.pixels import require_finite, with_pixels
+from kband_core.pixel_range import BINS, percentile_99
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class AutoScale(Gadget):
     twin_of: ClassVar[str] = "AutoScaleGadget"
 
     max_value: Annotated[float, field(gt=0, description="pixel value of the 99th percentile after scaling")] = 2048.0
-    histogram_bins: Annotated[int, field(ge=1, le=65536, description="bins from 0 to the brightest pixel")] = 100
+    histogram_bins: Annotated[int, field(ge=1, le=65536, description="bins from 0 to the brightest pixel")] = BINS
 
     def process(self, images: Iterable[ismrmrd.Image]) -> Iterator[ismrmrd.Image]:
         for image in images:
@@ -44,13 +46,5 @@ class AutoScale(Gadget):
             log.warning("AutoScaleGadget: image %d of series %d is zero everywhere; it passes unscaled",
                         image.image_index, image.image_series_index)  # fmt: skip
             return image
-        scale = self.max_value / _percentile_99(image.data, self.histogram_bins)
+        scale = self.max_value / percentile_99(torch.from_numpy(image.data), self.histogram_bins)
         return with_pixels(image, np.multiply(image.data, scale, dtype=np.float64).astype(np.float32))
-
-
-def _percentile_99(pixels: np.ndarray, n_bins: int) -> float:
-    brightest = float(pixels.max())
-    bins = np.floor(pixels.ravel() / brightest * n_bins).astype(np.int64)
-    below = np.bincount(bins.clip(0, n_bins - 1), minlength=n_bins).cumsum()
-    bin_of_99 = int(np.searchsorted(below, 0.99 * pixels.size))
-    return (bin_of_99 + 2) * brightest / n_bins  # the stock gadget's limit: one bin above the upper edge of that bin

@@ -95,3 +95,13 @@ def test_a_scan_without_calibration_passes(head_scan, lines_of, noisy):
     *_, buffer = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=noisy()), AcquisitionBuffer())
     bare = replace(buffer, acs=None)
     assert next(CoilWhitening().process([bare])) is bare
+
+
+@pytest.mark.parametrize(("factor", "said"), [(3, False), (30, True)])
+def test_a_coil_far_noisier_than_others_is_told(head_scan, lines_of, head, noise, factor, said):
+    """As after a noise scan of other gains: its signal has grown as much, and shades the image."""
+    gains = np.ones((N_COILS, 1, 1))
+    gains[2] = factor
+    lines = lines_of(2, kspace=gains * (head + SD * noise(*head.shape)))
+    _, buffer = reconstruct(head_scan(acceleration=2), lines, AcquisitionBuffer(), CoilWhitening())
+    assert any("noise of coil 2 is" in problem for problem in buffer.problems) == said

@@ -103,6 +103,17 @@ def test_fully_sampled_scan_says_coil_combination(head_scan, lines_of, head):
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 1e-5
 
 
+def test_pixels_that_twelve_bits_cannot_show_are_said(head_scan, lines_of, head):
+    """A vessel ten times as bright as the head: the scanner's own gadgets clip it without a word."""
+    gadgets = AcquisitionBuffer(), CoilSensitivities(), SenseRecon()
+    (usual,) = reconstruct(head_scan(), lines_of(), *gadgets)
+    spot = 10 * abs(head).max() * to_kspace(torch.eye(N)[40][:, None] * torch.eye(N)[30]).numpy()
+    (bright,) = reconstruct(head_scan(), lines_of(kspace=head + spot), *gadgets)
+    assert "kband_clipped" not in usual.meta[0, 0, 0]
+    assert bright.meta[0, 0, 0]["kband_clipped"] == "1"
+    assert "1 pixel brighter than 12 bits show, clipped" in bright.meta[0, 0, 0]["ImageComments"]
+
+
 def test_hole_in_kspace_is_said_in_the_image(head_scan, lines_of, head):
     """One line of 64 missing: SENSE can fill it, but the image says INCOMPLETE."""
     lines = [line for line in lines_of() if line.idx.kspace_encode_step_1 != 7]
