@@ -23,11 +23,13 @@ NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 @dataclass(frozen=True)
 class Completed:
-    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, and the white coil
-    images `(..., coil, y, x)` it was made of, where these are not the maps times the image."""
+    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, whether anything has
+    been filled in for it, and the white coil images `(..., coil, y, x)` it was made of, where these are not the maps
+    times the image."""
 
     image: Tensor
     share: Tensor
+    is_filled: bool
     coil_image: Tensor | None = None
 
 
@@ -151,15 +153,16 @@ def _joined(
     unmixing: Tensor | None,
     brightness: Tensor | None,
 ) -> Completed:
-    if csm.shape[-4] == 1 and not kept.any():
+    is_filled = bool(kept.any())
+    if csm.shape[-4] == 1 and not is_filled:
         brightness = shading(csm, unmixing) if brightness is None else brightness
-        return Completed(image.squeeze(-3) * brightness, share)
+        return Completed(image.squeeze(-3) * brightness, share, is_filled)
     coil_image = _coil_images(image, csm)
-    if kept.any():
+    if is_filled:
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
     magnitude = _energy(_as_they_came(coil_image, unmixing)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
-    return Completed(torch.polar(magnitude, phase), share, coil_image)
+    return Completed(torch.polar(magnitude, phase), share, is_filled, coil_image)
 
 
 def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
