@@ -23,9 +23,8 @@ NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 @dataclass(frozen=True)
 class Completed:
-    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, whether anything was
-    filled in for that, and the white coil images `(..., coil, y, x)` it was made of, where these are not the maps times
-    the image."""
+    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, whether it was filled
+    there, and the white coil images `(..., coil, y, x)` it was made of, where these are not the maps times the image."""
 
     image: Tensor
     share: Tensor
