@@ -19,9 +19,10 @@ from torch import Tensor
 from gadgets.coils.coil_whitening import CoilWhitening
 from gadgets.gadget import Gadget
 from gadgets.items import ReconBuffer
+from gadgets.recon.combined import sum_of_squares, unmixing_of
 from gadgets.recon.kband_recon import KBandRecon
 from gadgets.scan import Scan
-from kband_core.coils import root_sum_of_squares
+from kband_core.completion import shading
 from kband_core.fourier import to_image
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
@@ -71,7 +72,8 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
         "calibration lines. Network, SENSE and GRAPPA: undersampled raw file through pipelines kband, sense and\n"
         "grappa to the pixels that a scanner would get. Wavelets: bart pics -R W, 100 iterations, on the same\n"
         "compressed data and the same maps, at the λ of the least NMSE of each slice. Magnitudes after one\n"
-        "least-squares factor; reference: all lines through the same chain; 'to RSS': to their root sum of squares."
+        "least-squares factor, where maps of all lines are certain, air apart; reference: all lines through the same\n"
+        "chain; 'to RSS': to their root sum of squares. Wavelets get the shading of the coils from the maps."
     )
     rows, behind, shown = [], [], list[Judged]()
     for name, stem in BRAINS.items():
@@ -79,8 +81,8 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
             if (name, sampling, acceleration) == ONE_LINE_LEFT:
                 continue
             undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
-            images, rss, left, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
-            reference = images.pop("all lines")
+            images, left, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
+            reference, rss = images.pop("all lines"), images.pop("root sum of squares")
             figures = {method: _figures(image, reference, rss) for method, image in images.items()}
             label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration} ({left:.2f})"
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
@@ -104,8 +106,8 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
 
 def _images(
     path: Path, undersampling: Undersampling, chains: _Chains, seed: int
-) -> tuple[dict[str, Tensor], Tensor, float, ismrmrd.ImageHeader]:
-    """Magnitudes `(slice, y, x)` by method, the RSS of all lines, the acceleration left, ACS included; a header."""
+) -> tuple[dict[str, Tensor], float, ismrmrd.ImageHeader]:
+    """Magnitudes `(slice, y, x)` by method, where maps are certain; the acceleration left, ACS included; a header."""
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
         scan = Scan.from_xml(raw.header_xml)
@@ -117,8 +119,11 @@ def _images(
             images[pipeline.upper()] = chains.pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
         images["wavelets"] = torch.stack(list(map(_wavelets, buffers, whole)))
         images[chains.model] = chains.pixels("kband", thinned.scan, thinned.lines(raw))[0]
-    rss = torch.cat([root_sum_of_squares(to_image(buffer.planes()[0])) for buffer in everything])
-    return images, rss, thinned.acceleration(), header
+    images["root sum of squares"] = torch.cat(
+        [sum_of_squares(to_image(buffer.planes()[0]), buffer).abs() for buffer in everything]
+    )
+    certain = torch.cat([(buffer.csm[0, :, 0] != 0).any(-3) for buffer in everything])
+    return {method: image * certain for method, image in images.items()}, thinned.acceleration(), header
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
     tried = []
     for weight in WEIGHTS:
         image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], measured, buffer.csm[0, 0])
-        tried.append(image[0, 0].abs())
+        tried.append((image[0] * shading(buffer.csm[0], unmixing_of(buffer)))[0].abs())
     return min(tried, key=lambda image: float(nmse(fitted(image, reference), reference)))
 
 

@@ -23,8 +23,13 @@ NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 @dataclass(frozen=True)
 class Completed:
-    """An image `(..., y, x)`, the share `(...)` of the acquired energy that it missed beyond noise, whether it was filled
-    there, and the white coil images `(..., coil, y, x)` it was made of, where these are not the maps times the image."""
+    """An image, and how it came about.
+
+    image       complex64 `(..., y, x)`
+    share       `(...)` of the acquired energy that the maps' image missed beyond noise
+    is_filled   whether anything took its place there
+    coil_image  the white coil images `(..., coil, y, x)` it was made of, where these are not the maps times the image
+    """
 
     image: Tensor
     share: Tensor
