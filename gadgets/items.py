@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
-from gadgets.scan import Encoding
 from kband_core.coils import compress
 from kband_core.fourier import partitions_to_image
 from kband_core.sampling import Grid, Trajectory

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gadgets.coils.contradicting_lines import mended, without_contradiction
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.scan import Encoding
 from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.fourier import resize
 

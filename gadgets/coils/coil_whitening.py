@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.scan import Encoding
 from kband_core.coil_noise import calibration_whitening, unequal_coils
 from kband_core.coils import compress
 

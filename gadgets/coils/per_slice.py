@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.scan import Encoding
 from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)

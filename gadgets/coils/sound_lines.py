@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, LineCount, ReconBuffer
-from gadgets.scan import Encoding
 from kband_core.corruption import (
     broken_coils,
     interference,

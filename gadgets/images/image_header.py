@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.images.series import image_series
 from gadgets.items import LineCount
 from gadgets.mrd import ismrmrd
+from gadgets.mrd_header import COUNTERS
 from gadgets.receiving.image_lines import ImageKey
-from gadgets.scan import COUNTERS, Encoding
 
 LONGEST_SUFFIX = 32  # characters of a method's label: a series description in DICOM has 64 for all
 NOT_IN_A_SUFFIX = re.compile(r"[^A-Za-z0-9_-]+")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from gadgets.scan import Scan
 
 log = logging.getLogger(__name__)
 
+NUMBERS = re.compile(r"\d+")
+
 
 class Admission:
     """Lets lines in or sets them aside: told in the log, in the remarks on their image, and at the end of the scan."""
@@ -24,9 +27,9 @@ class Admission:
     def __init__(self, who: str, scan: Scan) -> None:
         self._who, self._scan = who, scan
         self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
-        self._set_aside: Counter[str] = Counter()
+        self._set_aside = _Reasons()
         self._is_reversed: dict[ImageKey, bool] = {}
-        self._remarks: defaultdict[ImageKey, list[str]] = defaultdict(list)
+        self._of_image: defaultdict[ImageKey, _Reasons] = defaultdict(_Reasons)
 
     def refuses(
         self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None, *, has_left: bool,
@@ -45,24 +48,23 @@ class Admission:
         if reason is None:
             self._shapes.setdefault(key.encoding, (line.active_channels, line.number_of_samples))
         else:
-            self._remarks[key].append(f"a line was set aside: {reason}")
+            self._of_image[key].add(reason)
         return reason
 
     def set_aside(self, key: ImageKey, number: int, reason: str) -> Iterator[Aside]:
         """Set the line of that number aside; warn of the first with this reason, while the patient still lies there."""
-        if not self._set_aside[reason]:
+        if self._set_aside.add(reason):
             yield Aside("warning", f"{self._who}: line {number} ({key}) set aside: {reason}")
         log.info("%s: line %d (%s) set aside: %s", self._who, number, key, reason)
-        self._set_aside[reason] += 1
 
     def remarks(self, key: ImageKey) -> list[str]:
         """Return what an image that leaves must say of lines set aside."""
         self._is_reversed.pop(key, None)
-        return self._remarks.pop(key, [])
+        return self._of_image.pop(key, _Reasons()).sentences()
 
     def problems(self) -> list[str]:
-        """Say how many lines were set aside, a sentence for each reason."""
-        return [f"{n} line{'s' * (n > 1)} set aside: {reason}" for reason, n in self._set_aside.items()]
+        """Say how many lines were set aside, a sentence for each kind of reason."""
+        return self._set_aside.sentences()
 
     def _flaw(self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None) -> str | None:
         n_coils, n_samples = self._shapes.get(key.encoding, (line.active_channels, line.number_of_samples))
@@ -79,3 +81,25 @@ class Admission:
         if image is not None and image.repeats(line, role, place_of(encoding, line)):
             return f"it came before, and the header announces {encoding.n_averages} of its kind"
         return None
+
+
+class _Reasons:
+    """Why lines were set aside, by kind: reasons that differ in their numbers alone are one, told with the first's."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._n_lines: Counter[str] = Counter()
+
+    def add(self, reason: str) -> bool:
+        """Whether it is the first of its kind."""
+        kind = NUMBERS.sub("", reason)
+        self._first.setdefault(kind, reason)
+        self._n_lines[kind] += 1
+        return self._n_lines[kind] == 1
+
+    def sentences(self) -> list[str]:
+        return [
+            f"{n} lines set aside, the first: {self._first[kind]}" if n > 1
+            else f"1 line set aside: {self._first[kind]}"
+            for kind, n in self._n_lines.items()
+        ]  # fmt: skip

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from itertools import product
 from math import prod
 
+from gadgets.encoding import Encoding
 from gadgets.receiving.image_lines import ImageKey
-from gadgets.scan import Encoding, Scan
+from gadgets.scan import Scan
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
 from gadgets.items import ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.place import Place
-from gadgets.scan import Encoding
 from kband_core.fourier import to_kspace
 from kband_core.quality import held_out_nmse
 
@@ -26,6 +26,11 @@ class HeldOutLines:
         """Add a line; `flaw` must have found none."""
         self._lines.add(line, place)
         self._weight[place] = 1 / line.user_float[0]
+
+    def move(self, n_rows: int) -> None:
+        """Move them with the image's own lines."""
+        self._lines.move(n_rows)
+        self._weight = np.roll(self._weight, n_rows, axis=1)
 
     def pair(self) -> tuple[Tensor, Tensor]:
         """Return k-space [slice s n coil kz ky kx], zero where no line is, and weights [slice s n kz ky]."""

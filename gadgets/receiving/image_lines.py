@@ -8,15 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gadgets.items import ReconBuffer
+from gadgets.encoding import Encoding
+from gadgets.items import LineCount, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.calibration import CalibrationLines, central_lines, central_rows, flagged_lines, missing_lines
+from gadgets.receiving.energy_centre import rows_off_centre
 from gadgets.receiving.held_out_lines import HeldOutLines
 from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.ledger import Ledger
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role
-from gadgets.scan import Encoding
 from kband_core.sampling import Grid
 
 
@@ -55,6 +56,8 @@ class ImageLines:
         self._flags_grid = False  # the scanner flags calibration lines on the grid too
         self._rises = self._falls = True  # lines come row by row, this way or the other
         self._latest: Place | None = None
+        self._remarks: list[str] = []
+        self._counted: LineCount | None = None
 
     @property
     def begun(self) -> bool:
@@ -132,15 +135,31 @@ class ImageLines:
         rows, centre = self.imaging.counts.any(0), self.imaging.counts.shape[1] // 2
         return bool(rows[centre] and rows[max(centre - 1, 0) : centre + 2].sum() > 1)
 
+    def recentre(self) -> None:
+        """Move lines to where their energy says they belong, if that is not where the header has put them."""
+        n_rows = self.imaging.counts.shape[1]
+        if not (off := rows_off_centre(self.imaging)):
+            return
+        self._counted = self._count()  # by the header, whose rows these are
+        self._remarks.append(
+            f"most energy lies in row {n_rows // 2 + off}, but the header's centre is row {n_rows // 2}: moved there"
+        )
+        for lines in filter(None, (self.imaging, self.calibration, self.held_out)):
+            lines.move(-off)
+
+    def _count(self) -> LineCount:
+        """Lines received and expected, calibration lines that are missing among these."""
+        count = self.ledger.count(None if self.calibration is None else missing_lines(self.calibration, self.imaging))
+        return LineCount(count.received, None) if self.encoding.flaw else count  # of such a header nobody knows
+
     def buffer(self, lines: CalibrationLines | None, problems: Sequence[str], *, serves: bool) -> ReconBuffer:
         """Close the image, calibrated by `lines`, which may serve it too if they are its own.
 
         Calibration lines that it should have had count among those missing.
         """
-        gaps = None if self.calibration is None else missing_lines(self.calibration, self.imaging)
-        oddity = self.ledger.oddity()
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
-        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self.ledger.count(gaps)
+        headers[0, 0, 0], counts[0, 0, 0] = self.imaging.header, self._counted or self._count()
+        remarks = filter(None, (self.encoding.flaw, *self._remarks, self.ledger.oddity()))
         return ReconBuffer(
             kspace=self.imaging.averaged()[None, None, None],
             sampling=Grid(torch.from_numpy(self.imaging.counts > 0)[None, None, None, ..., None]),
@@ -151,7 +170,7 @@ class ImageLines:
             acs=None if lines is None else lines.acs[None],
             acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
-            problems=(*problems, *([oddity] if oddity else [])),
+            problems=(*problems, *remarks),
         )
 
     @property

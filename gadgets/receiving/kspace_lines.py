@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place, fits_moved, to_middle
-from gadgets.scan import Encoding
 
 
 class KSpaceLines:
@@ -44,6 +44,10 @@ class KSpaceLines:
         distance = (abs(place.row - ky // 2) + abs(place.partition - kz // 2), *place, line.idx.average)
         if distance < self._nearest:
             self._nearest, self.header = distance, line.getHead()
+
+    def move(self, n_rows: int) -> None:
+        """Move all lines by that many rows, in a circle: in the image a phase, the same for all coils."""
+        self.kspace, self.counts = np.roll(self.kspace, n_rows, axis=2), np.roll(self.counts, n_rows, axis=1)
 
     def averaged(self) -> Tensor:
         """K-space [coil kz ky kx] with each line divided by how often it came."""

@@ -10,10 +10,10 @@ from collections import Counter
 import numpy as np
 
 from gadgets import flags
+from gadgets.encoding import Encoding
 from gadgets.items import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
-from gadgets.scan import Encoding
 
 MOST_ODD = 0.1  # of an image's lines: more of them are a part of the scan with counters of its own, as a segment is
 

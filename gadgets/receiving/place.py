@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
-from gadgets.scan import Encoding
+from kband_core.fourier import resize, to_image, to_kspace
 
 FARTHEST = 2  # samples beside the middle; converters round odd counts, and a line read in reverse is off by one
 
@@ -32,6 +34,22 @@ def to_middle(line: ismrmrd.Acquisition) -> int:
 def fits_moved(line: ismrmrd.Acquisition) -> bool:
     """Whether a line that is moved loses only samples that were to be discarded."""
     return -line.discard_pre <= to_middle(line) <= line.discard_post
+
+
+def without_untold_oversampling(encoding: Encoding, line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
+    """Return a line that has twice the samples of its encoding without the half that lies outside its field of view.
+
+    Headers are written that tell the matrix without the oversampling of the readout; scanners oversample by two.
+    """
+    samples = encoding.encoded_matrix[0]
+    if line.number_of_samples != 2 * samples or encoding.readout_samples != samples:
+        return line
+    header = line.getHead()
+    header.number_of_samples = samples
+    for name in ("center_sample", "discard_pre", "discard_post"):
+        setattr(header, name, getattr(header, name) // 2)
+    within = resize(to_image(torch.tensor(line.data), (-1,)), [samples], (-1,))
+    return ismrmrd.Acquisition(header, to_kspace(within, (-1,)).numpy(), line.traj[::2])
 
 
 def turned_round(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
@@ -61,8 +79,8 @@ def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
     samples = line.number_of_samples
     allowed = {encoding.readout_samples, encoding.encoded_matrix[0]}
     if samples not in allowed:
-        return f"{samples} samples, {' or '.join(map(str, sorted(allowed)))} expected; asymmetric echoes need \
-AsymmetricEchoAdjustROGadget before"
+        return f"{samples} samples, {' or '.join(map(str, sorted(allowed)))} expected of an encoded matrix of \
+{encoding.encoded_matrix[0]} along x; asymmetric echoes need AsymmetricEchoAdjustROGadget before"
     is_whole = line.discard_pre == line.discard_post == 0
     if not fits_moved(line) and not (is_whole and abs(to_middle(line)) <= FARTHEST):
         return f"centre sample is {line.center_sample} of {samples}, {samples // 2} expected"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, TypeAlias
 
 from gadgets import flags
+from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.items import Aside, Calibration, ReconBuffer
@@ -16,11 +17,11 @@ from gadgets.receiving.calibration import CalibrationLines
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.interleaved_calibration import InterleavedCalibration
-from gadgets.receiving.place import Place, place_of, turned_round
+from gadgets.receiving.place import Place, place_of, turned_round, without_untold_oversampling
 from gadgets.receiving.role import Role, role_of
 from gadgets.receiving.series import OLDEST, Series
 from gadgets.receiving.slice_calibration import SliceCalibration
-from gadgets.scan import Encoding, Scan
+from gadgets.scan import Scan
 
 AcsLines: TypeAlias = Annotated[
     int, field(ge=4, le=512, description="central lines that calibrate where the scanner flags none")
@@ -64,6 +65,8 @@ class ReceivingRoom:
         self._n_lines += 1
         if role is Role.FOREIGN:
             return
+        if self._scan.has_encoding(key.encoding):
+            line = without_untold_oversampling(self._scan.encodings[key.encoding], line)
         if is_reversed := flags.is_reversed(line):
             line = turned_round(line)
         image, has_left = self._images.get(key), key in self._left
@@ -225,6 +228,7 @@ class ReceivingRoom:
 
     def _send(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images.pop(key)
+        image.recentre()
         has_own = image.calibration is not None or key in shared.self_calibrating
         shared.leave(key)
         self._series[key[:-1]].leave(key)

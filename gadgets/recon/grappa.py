@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import combined
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
-from gadgets.scan import Encoding
 from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
 
 KernelLines = Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.images.quantitative import GFACTOR, SNR, Quantity, quantity_array
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map
-from gadgets.scan import Encoding
 
 log = logging.getLogger(__name__)
 

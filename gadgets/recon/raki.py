@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import combined
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Method, Reconstruction
-from gadgets.scan import Encoding
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
 from kband_core.raki.network import RakiNetwork, apply_raki

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gadgets.scan import Encoding
+from gadgets.encoding import Encoding
 from kband_core.fourier import interpolate, resize
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.encoding import Encoding
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.scan import Encoding
 from kband_core.consistency import DOUBLED, WindowLaw, doubled_share, learn_windows, misfit
 
 GOOD = "good"

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from gadgets.encoding import Encoding
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget
 from gadgets.mrd import ismrmrd
-from gadgets.scan import Encoding, Scan
+from gadgets.scan import Scan
 
 
 @dataclass
@@ -20,7 +21,7 @@ class RemoveROOversampling(Gadget):
 
     Samples, `center_sample` and the discards are divided by the ratio of the fields of view. The ratio is that of the
     line's own encoding; the stock gadget uses encoding 0 for all. Trajectories are thinned alike, which the stock
-    gadget forgets. Lines of an encoding without oversampling, or of one that the header lacks, pass unchanged.
+    gadget forgets. Lines without oversampling, and those of an encoding that the header lacks, pass unchanged.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
@@ -45,7 +46,8 @@ class RemoveROOversampling(Gadget):
                 continue
             encoding = self._scan.encoding(line.encoding_space_ref)
             n_samples = n_kept(line.number_of_samples, encoding)
-            if n_samples in (0, line.number_of_samples):
+            is_gone = line.number_of_samples == encoding.readout_samples  # before the lines came here
+            if is_gone or n_samples in (0, line.number_of_samples):
                 yield line
                 continue
             header = line.getHead()

@@ -78,7 +78,7 @@ class RawFile:
         lines = self._file[self.group].get("data")
         if not isinstance(lines, h5py.Dataset) or lines.size == 0:
             raise FileProblem(f"{self.path}: group '{self.group}' has 0 acquisitions, at least 1 expected")
-        if lines.dtype.names != hdf5.acquisition_dtype.names or lines.dtype["head"] != hdf5.acquisition_header_dtype:
+        if lines.dtype.names != hdf5.acquisition_dtype.names or not _has_acquisition_heads(lines):
             raise FileProblem(f"{self.path}: data of group '{self.group}' are not MRD acquisitions")
         return lines
 
@@ -87,9 +87,10 @@ class RawFile:
             block = self._lines[first:end]
         except (OSError, RuntimeError) as error:
             raise FileProblem(f"{self.path}: lines {first} to {end - 1} cannot be read ({error})") from error
-        heads = np.ascontiguousarray(block["head"])
+        heads = np.ascontiguousarray(block["head"], hdf5.acquisition_header_dtype)
         for number, head, data, traj in zip(range(first, end), heads, block["data"], block["traj"], strict=True):
             header = ismrmrd.AcquisitionHeader.from_buffer_copy(head)
+            data, traj = (_as_float(values, self._lines, name) for values, name in ((data, "data"), (traj, "traj")))
             coils, samples, dims = header.active_channels, header.number_of_samples, header.trajectory_dimensions
             if data.size != 2 * coils * samples:
                 raise FileProblem(
@@ -104,6 +105,19 @@ class RawFile:
             yield ismrmrd.Acquisition(
                 header, data.view(np.complex64).reshape(coils, samples), traj.reshape(samples, dims)
             )
+
+
+def _has_acquisition_heads(lines: h5py.Dataset) -> bool:
+    """Whether the heads of lines are acquisition headers, in whatever byte order."""
+    return lines.dtype["head"].newbyteorder("=") == hdf5.acquisition_header_dtype.newbyteorder("=")
+
+
+def _as_float(values: np.ndarray, lines: h5py.Dataset, name: str) -> np.ndarray:
+    """Samples of whatever numeric type the file has in single precision. h5py forgets the byte order of such rows."""
+    stored = h5py.check_vlen_dtype(lines.dtype[name])
+    if not stored.isnative and values.dtype.isnative:
+        values = values.view(stored)
+    return np.ascontiguousarray(values, np.float32)
 
 
 def write_raw(

@@ -8,10 +8,11 @@ from math import prod
 import numpy as np
 
 from gadgets import flags
+from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.items import ReconData
 from gadgets.mrd import ismrmrd
-from gadgets.scan import Encoding, Scan
+from gadgets.scan import Scan
 from pipelines.protocol.framing import Bounds, Message
 from pipelines.protocol.recon_bytes import LINE_HEADER, Lines, read_recon_data
 

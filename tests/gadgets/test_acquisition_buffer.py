@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from gadgets.encoding import Limit
 from gadgets.items import ReconBuffer
-from gadgets.scan import Limit
 from tests.gadgets.streams import N_COILS, N_LINES, N_SAMPLES, emitted_after, images, with_encoding
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from gadgets.encoding import Limit
 from gadgets.errors import ScanError
 from gadgets.images.image_header import ImageNumbers
 from gadgets.recon.recon_space import to_recon_space
-from gadgets.scan import Limit
 
 
 def test_recon_space_keeps_the_object_in_place(minimal_scan):

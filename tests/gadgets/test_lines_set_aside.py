@@ -81,7 +81,7 @@ def test_a_bad_first_line_costs_itself_alone(scan_of, make_acquisition, kspace, 
         received.extend(stream)
     (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
     assert buffer.counts[0, 0, 0] == (7, 8)
-    assert [problem.partition(reason)[0] for problem in buffer.problems] == ["a line was set aside: "]
+    assert [problem.partition(reason)[0] for problem in buffer.problems] == ["1 line set aside: "]
 
 
 def test_line_after_its_image_is_said(scan_of, make_acquisition):
@@ -126,3 +126,15 @@ def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory
     assert str(error.value) == (
         f"AcquisitionBuffer: encoding 0 has the trajectory {trajectory}; only cartesian is supported"
     )
+
+
+def test_lines_of_one_fault_are_one_sentence(scan_of, make_acquisition, kspace):
+    """Three rows beyond the limits, each another; said once, with the numbers of the first, to image and scan."""
+    rows = [(row, row if row < 5 else row + 10) for row in range(N_LINES)]
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=step) for row, step in rows]
+    received, said = [], "3 lines set aside, the first: encoding step 1 is 15, outside the header's limits 0 to 7"
+    with pytest.raises(ScanError, match=said) as error:
+        received.extend(buffer_of(scan_of()).process(lines))
+    assert str(error.value).count("set aside") == 1
+    (buffer,) = [item for item in received if isinstance(item, ReconBuffer)]
+    assert buffer.problems == (said,)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from gadgets.encoding import Limit
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
-from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images, with_encoding
 
 
 @pytest.mark.parametrize("off", [-2, -1, 1, 2])
@@ -62,3 +63,31 @@ def test_an_echo_far_from_the_middle_has_no_place(scan_of, make_acquisition, ksp
     with pytest.raises(ScanError, match="centre sample is 0 of 6, 3 expected"):
         received.extend(gadget.process(lines))
     assert not any(isinstance(item, ReconBuffer) for item in received)
+
+
+@pytest.fixture
+def partial_head(head):
+    """The head's k-space of which the first 16 of 64 rows were never acquired."""
+    kspace = head.copy()
+    kspace[:, :16] = 0
+    return kspace
+
+
+def test_a_centre_that_has_no_energy_is_not_believed(head_scan, make_acquisition, partial_head):
+    """Partial Fourier, whose header counts from the first line acquired, but gives the middle of the matrix."""
+    scan = with_encoding(head_scan(), step1=Limit(0, 47, 32))
+    lines = [make_acquisition(partial_head[:, row + 16], kspace_encode_step_1=row) for row in range(48)]
+    (buffer,) = images(scan, lines)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(partial_head))
+    assert buffer.counts[0, 0, 0] == (48, 48)
+    assert buffer.problems == ("most energy lies in row 16, but the header's centre is row 32: moved there",)
+    middle = buffer.acs[0, 0, :, buffer.acs.shape[-2] // 2]
+    assert torch.equal(middle, torch.from_numpy(partial_head)[:, 32])
+
+
+def test_a_phase_across_the_object_moves_no_centre(head_scan, make_acquisition, head):
+    """It moves the strongest line by three rows, as a field that is not homogeneous does."""
+    lines = [make_acquisition(np.roll(head, 3, 1)[:, row], kspace_encode_step_1=row) for row in range(64)]
+    (buffer,) = images(head_scan(), lines)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(np.roll(head, 3, 1)))
+    assert buffer.problems == ()

@@ -33,7 +33,7 @@ def test_a_line_that_comes_again_is_not_folded_in(scan_of, make_acquisition, ksp
     items, sentence = received(scan_of(), [*lines[:4], again, *lines[4:]])
     (buffer,) = [item for item in items if isinstance(item, ReconBuffer)]
     assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
-    assert buffer.problems == ("a line was set aside: it came before, and the header announces 1 of its kind",)
+    assert buffer.problems == ("1 line set aside: it came before, and the header announces 1 of its kind",)
     assert sentence == "AcquisitionBuffer: 1 line set aside: it came before, and the header announces 1 of its kind"
 
 

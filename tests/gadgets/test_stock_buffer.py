@@ -31,7 +31,7 @@ def test_echo_trains_are_refused(scan_of, make_acquisition, kspace):
     lines = [
         make_acquisition(kspace[:, row], flags=[22] * (row % 2), kspace_encode_step_1=row) for row in range(N_LINES)
     ]
-    with pytest.raises(ScanError, match=r"^BufferIntake: 4 lines set aside: it was read the other way round"):
+    with pytest.raises(ScanError, match=r"^BufferIntake: 4 lines set aside, the first: it was read the other way"):
         buffers(scan_of(), lines)
 
 

@@ -95,8 +95,14 @@ def test_line_uses_its_own_encoding(minimal_scan, make_acquisition):
     scan = type(scan)(scan.xml, scan.header, (scan.encodings[0], other.encodings[0]), scan.noise_bandwidth)
     gadget = RemoveROOversampling()
     gadget.open(scan)
-    lines = [make_acquisition(n_samples=64, header={"encoding_space_ref": index}) for index in (0, 1)]
-    assert [line.number_of_samples for line in gadget.process(lines)] == [32, 64]
+    lines = [make_acquisition(n_samples=128, header={"encoding_space_ref": index}) for index in (0, 1)]
+    assert [line.number_of_samples for line in gadget.process(lines)] == [64, 128]
+
+
+def test_oversampling_that_is_gone_already_is_not_removed_again(remove, make_acquisition):
+    """The header still tells of it; the lines have the samples of the image."""
+    line = make_acquisition(n_samples=64)
+    assert remove(line)[0] is line
 
 
 def test_noise_readouts_are_cropped_like_lines(remove, make_acquisition):

@@ -49,6 +49,24 @@ def test_we_read_lines_of_the_stock_library(tmp_path):
         assert list(raw) == [line(n) for n in range(3)]
 
 
+@pytest.mark.parametrize("numbers", ["<f8", ">f4", ">f8"])
+def test_samples_are_read_by_the_type_the_file_says(scan, numbers):
+    """Other writers store double precision, or the bytes the other way round."""
+    with h5py.File(scan, "a") as file:
+        rows = file["dataset/data"][()]
+        head = rows.dtype["head"].newbyteorder(numbers[0])
+        vlen = h5py.vlen_dtype(np.dtype(numbers))
+        stored = np.empty(rows.shape, [("head", head), ("traj", vlen), ("data", vlen)])
+        stored["head"] = rows["head"]
+        for name in ("traj", "data"):
+            for n, values in enumerate(rows[name]):
+                stored[name][n] = values.astype(numbers)
+        del file["dataset/data"]
+        file["dataset"].create_dataset("data", data=stored)
+    with RawFile(scan) as raw:
+        assert list(raw) == [line(n) for n in range(300)]
+
+
 def test_real_scan_is_read(real_scans):
     """A scanner's own file, as Gadgetron wrote it."""
     with RawFile(real_scans / "phantom_ssfp_r3_acs_noise_14ch.h5") as raw:

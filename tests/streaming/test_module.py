@@ -109,7 +109,7 @@ def test_gadget_with_an_operating_systems_error(monkeypatch, scan, error):
     ("config", "raw", "sentence"),
     [
         (IMAGES, by_hand.image(np.ones((1, 1, 2, 2), "<f4"), 5, b"none"), "an image has attributes that are no "),
-        (BUFFERS, by_hand.recon_data((by_hand.small_buffer(), None)), "BufferIntake: 2 lines set aside: 2 samples, "),
+        (BUFFERS, by_hand.recon_data((by_hand.small_buffer(), None)), "BufferIntake: 2 lines set aside, the first: "),
         (BUFFERS, by_hand.recon_data((by_hand.recon_buffer(np.zeros((1, 1, 1, 1, 1, 1, 1), np.complex64), [bytes(340)]),
                                       None)), "ReconData: a buffer holds 0 acquired lines"),
     ],

@@ -1,0 +1,148 @@
+"""Encodings as they stand in an MRD header, every number checked: writers of headers differ in what they call one."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from typing import Any
+
+from gadgets.encoding import Encoding, Limit
+
+log = logging.getLogger(__name__)
+
+COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
+LARGEST_MATRIX = (8192, 4096, 2048)  # x, y, z: bounds what a header can make us allocate
+LARGEST_COUNTER = 65535
+TRAJECTORIES = ("cartesian", "epi", "radial", "goldenangle", "spiral", "other")
+AXES = ("x", "y", "z")
+
+
+def read_encoding(index: int, encoding: Any) -> Encoding:
+    """Read one encoding of a parsed MRD header. Raises `ValueError`, naming element and value, for what cannot be."""
+    who, limits = f"encoding {index}", encoding.encodingLimits
+    matrix, parallel = _matrix(encoding.encodedSpace, f"{who}: encoded matrix"), encoding.parallelImaging
+    factor = parallel.accelerationFactor if parallel else None
+    mode = parallel.calibrationMode if parallel else None
+    step1, flaw = _fitting(_step_limit(limits, "kspace_encoding_step_1", matrix[1], index), matrix[1])
+    if flaw:
+        log.warning("MRD header: %s: %s", who, flaw)
+    return _without_empty_partitions(
+        Encoding(
+            index=index,
+            trajectory=_word(encoding.trajectory, f"{who}: trajectory", TRAJECTORIES),
+            encoded_matrix=matrix,
+            encoded_fov=_fov(encoding.encodedSpace, f"{who}: encoded field of view"),
+            recon_matrix=_matrix(encoding.reconSpace, f"{who}: recon matrix"),
+            recon_fov=_fov(encoding.reconSpace, f"{who}: recon field of view"),
+            step1=step1,
+            step2=_step_limit(limits, "kspace_encoding_step_2", matrix[2], index),
+            counters={name: _limit(getattr(limits, name, None), f"{who}: {name}") for name in COUNTERS},
+            acceleration=_acceleration(factor, matrix, who) if factor else (1, 1),
+            calibration_mode=_word(mode, f"{who}: calibrationMode", None) if mode else None,
+            multiband=_multiband(parallel),
+            flaw=flaw,
+        )
+    )
+
+
+def number(given: Any, what: str) -> float:
+    """Return a number of the header, which a writer may have written as it liked. Raises `ValueError` if it is none."""
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is '{given}', expected a number")
+    return value
+
+
+def _whole(given: Any, what: str) -> int:
+    value = number(given, what)
+    if value != int(value):
+        raise ValueError(f"{what} is {given}, expected a whole number")
+    return int(value)
+
+
+def _word(given: Any, what: str, known: tuple[str, ...] | None) -> str:
+    """A word that the schema lists, as the parser returns it; what it does not list is left as text."""
+    value = getattr(given, "value", given)
+    if value is given or (known and value not in known):
+        raise ValueError(f"{what} is '{given}', expected {', '.join(known or ('a mode that MRD knows',))}")
+    return value
+
+
+def _acceleration(factor: Any, matrix: tuple[int, int, int], who: str) -> tuple[int, int]:
+    found = []
+    for name, size in zip(("kspace_encoding_step_1", "kspace_encoding_step_2"), matrix[1:], strict=True):
+        along = _whole(getattr(factor, name), f"{who}: acceleration along {name}")
+        if not 1 <= along <= size:
+            raise ValueError(f"{who}: acceleration along {name} is {along}, expected 1 to {size}")
+        found.append(along)
+    return found[0], found[1]
+
+
+def _multiband(parallel: Any) -> int:
+    multiband = getattr(parallel, "multiband", None)
+    return _whole(multiband.multiband_factor, "multiband factor") if multiband else 1
+
+
+def _step_limit(limits: Any, name: str, size: int, index: int) -> Limit:
+    limit = _limit(getattr(limits, name, None), f"encoding {index}: {name}")
+    if limit is None and size > 1:
+        log.warning("MRD header: encoding %d has no limits for %s; 0 to %d assumed", index, name, size - 1)
+    return limit or Limit(0, size - 1, size // 2)
+
+
+def _fitting(limit: Limit, size: int) -> tuple[Limit, str | None]:
+    """Limits with a centre that lets their lines lie within `size` rows, and what was wrong with the header's.
+
+    If they fill the matrix there is one such centre, and it is taken; otherwise lines beyond the matrix are set aside.
+    """
+    first, last = (step + size // 2 - limit.center for step in (limit.minimum, limit.maximum))
+    if first >= 0 and last < size:
+        return limit, None
+    flaw = f"steps {limit.minimum} to {limit.maximum} with centre {limit.center} do not fit {size} rows"
+    if len(limit) != size:
+        return limit, flaw
+    centre = limit.minimum + size // 2
+    return replace(limit, center=centre), f"{flaw}; {centre} is taken for the centre"
+
+
+def _without_empty_partitions(encoding: Encoding) -> Encoding:
+    """An encoding of single slices, though its matrix has partitions: of as many slices, or of none at all."""
+    n_partitions, n_shown = encoding.encoded_matrix[2], encoding.recon_matrix[2]
+    if n_partitions == 1 or len(encoding.step2) > 1:
+        return encoding
+    log.warning("MRD header: encoding %d has %d partitions, but one step 2: taken for single slices",
+                encoding.index, n_partitions)  # fmt: skip
+    return replace(
+        encoding,
+        encoded_matrix=(*encoding.encoded_matrix[:2], 1),
+        recon_matrix=(*encoding.recon_matrix[:2], 1),
+        recon_fov=(*encoding.recon_fov[:2], encoding.recon_fov[2] / n_shown),
+        step2=Limit(encoding.step2.minimum, encoding.step2.maximum, encoding.step2.minimum),
+    )
+
+
+def _limit(given: Any, what: str) -> Limit | None:
+    if given is None:
+        return None
+    limit = Limit(*(_whole(getattr(given, name) or 0, f"{what} {name}") for name in ("minimum", "maximum", "center")))
+    if not 0 <= limit.minimum <= limit.maximum <= LARGEST_COUNTER:
+        raise ValueError(f"{what} runs from {limit.minimum} to {limit.maximum}, expected 0 to {LARGEST_COUNTER}")
+    return limit
+
+
+def _matrix(space: Any, what: str) -> tuple[int, int, int]:
+    x, y, z = (_whole(getattr(space.matrixSize, axis), f"{what} {axis}") for axis in AXES)
+    if any(not 1 <= n <= most for n, most in zip((x, y, z), LARGEST_MATRIX, strict=True)):
+        raise ValueError(f"{what} is {(x, y, z)}, expected 1 to {LARGEST_MATRIX}")
+    return x, y, z
+
+
+def _fov(space: Any, what: str) -> tuple[float, float, float]:
+    x, y, z = (number(getattr(space.fieldOfView_mm, axis), f"{what} {axis}") for axis in AXES)
+    if any(not 0 < length < 1e5 for length in (x, y, z)):
+        raise ValueError(f"{what} is {(x, y, z)} mm, expected positive lengths")
+    return x, y, z

@@ -1,0 +1,27 @@
+"""Where the centre of k-space is, told by the lines themselves: headers are written that give another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gadgets.receiving.kspace_lines import KSpaceLines
+
+FARTHEST = 1 / 16  # of the rows: nearer to the middle, the strongest line is where phase in the object moved it
+STRONGER = 3.0  # times as strong as the lines in the header's centre
+NTH = 3  # strongest sample of a line, of the median coil, tells how strong it is: a spike does not
+
+
+def rows_off_centre(lines: KSpaceLines) -> int:
+    """Count the rows from the header's centre to the strongest line; 0 if that is near, or not much stronger.
+
+    A line that was never acquired has no strength: a header that puts the centre where nothing came is wrong, too.
+    """
+    n_rows, reach = lines.counts.shape[1], lines.encoding.acceleration[0]
+    strength = np.zeros(n_rows)
+    for row in np.flatnonzero(lines.counts.any(0)):
+        samples = np.abs(lines.kspace[:, :, row]).reshape(len(lines.kspace), -1)
+        strength[row] = np.median(np.partition(samples, -NTH, axis=-1)[:, -NTH])
+    centre, strongest = n_rows // 2, int(strength.argmax())
+    off = strongest - centre
+    at_centre = strength[max(centre - reach, 0) : centre + reach + 1].max()
+    return off if abs(off) > FARTHEST * n_rows and strength[strongest] > STRONGER * at_centre else 0

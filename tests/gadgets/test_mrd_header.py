@@ -1,0 +1,92 @@
+"""Headers as writers write them: numbers as text, centres that cannot be, partitions that are none."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from gadgets.errors import PipelineError
+from gadgets.items import ReconBuffer
+from gadgets.scan import Scan
+from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
+
+
+def changed(scan, old, new):
+    assert old in scan.xml
+    return Scan.from_xml(scan.xml.replace(old, new))
+
+
+def test_a_whole_number_with_a_point_is_one(minimal_scan):
+    """As other languages print it."""
+    scan = changed(minimal_scan(), "<x>64</x>", "<x>64.0</x>")
+    assert scan.encodings[0].recon_matrix == (64, 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("<x>64</x>", "<x>63.9996</x>", "encoding 0: recon matrix x is 63.9996, expected a whole number"),
+        ("<x>64</x>", "<x>many</x>", "encoding 0: recon matrix x is 'many', expected a number"),
+        (">cartesian<", ">Cartesian<", "encoding 0: trajectory is 'Cartesian', expected cartesian, epi"),
+        (">embedded<", ">inside<", "encoding 0: calibrationMode is 'inside'"),
+        ("<kspace_encoding_step_2>1</kspace_encoding_step_2>", "<kspace_encoding_step_2>0</kspace_encoding_step_2>",
+         "encoding 0: acceleration along kspace_encoding_step_2 is 0, expected 1 to 1"),
+        ("<maximum>31</maximum>", "<maximum>1e9</maximum>", "kspace_encoding_step_1 runs from 0 to 1000000000"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_named(minimal_scan, old, new, sentence):
+    """Element, value, and what was expected, in one sentence."""
+    with pytest.raises(PipelineError, match=sentence) as error:
+        changed(minimal_scan(acceleration=2), old, new)
+    assert "\n" not in str(error.value)
+
+
+def test_values_of_a_wrong_type_are_not_shown(minimal_scan):
+    """The XML library warns of a birth date that is none, and shows it; a log is no place for that."""
+    person = "<subjectInformation><patientBirthdate>19510307</patientBirthdate></subjectInformation><experimentalCond"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        changed(minimal_scan(), "<experimentalCond", person)
+
+
+def test_a_centre_that_its_limits_rule_out_is_corrected(scan_of, make_acquisition, kspace):
+    """Never set, it is 0: half of the lines would lie beyond the matrix. The image says so, and counts for nothing."""
+    scan = changed(scan_of(), f"<center>{N_LINES // 2}</center>", "<center>0</center>")
+    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in range(N_LINES)]
+    (buffer,) = images(scan, lines)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
+    assert buffer.counts[0, 0, 0].complete is None
+    assert "with centre 0 do not fit" in buffer.problems[0]
+
+
+def test_partitions_without_steps_are_slices(minimal_scan):
+    """A header that gives the number of slices as z of its matrices, and all of them as field of view."""
+    three = changed(minimal_scan(), "<z>1</z>", "<z>3</z>")
+    (encoding,) = three.encodings
+    assert (encoding.encoded_matrix[2], encoding.recon_matrix[2], len(encoding.step2)) == (1, 1, 1)
+    assert encoding.recon_fov[2] == pytest.approx(5 / 3)
+    assert encoding.partition(0) == 0
+
+
+@pytest.fixture
+def wide(kspace):
+    """The same lines with twice the samples: of an object that fills half of their field of view."""
+    image = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, -1), norm="ortho"), -1)
+    padded = np.pad(image, ((0, 0), (0, 0), (N_SAMPLES - N_SAMPLES // 2, N_SAMPLES // 2)))
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(padded, -1), norm="ortho"), -1).astype(np.complex64)
+
+
+def test_oversampling_that_the_header_does_not_tell_is_removed(scan_of, make_acquisition, kspace, wide):
+    """It gives the matrix at base resolution, and the lines have twice its samples."""
+    lines = [make_acquisition(wide[:, row], kspace_encode_step_1=row) for row in range(N_LINES)]
+    (buffer,) = images(scan_of(), lines)
+    torch.testing.assert_close(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(kspace))
+
+
+def test_other_numbers_of_samples_name_the_matrix(scan_of, make_acquisition):
+    """Lines and header disagree, and nobody knows by what."""
+    lines = [make_acquisition(n_samples=3 * N_SAMPLES, kspace_encode_step_1=row) for row in range(N_LINES)]
+    gadget = buffer_of(scan_of())
+    with pytest.raises(Exception, match=f"{3 * N_SAMPLES} samples, {N_SAMPLES} expected of an encoded matrix of"):
+        assert not [item for item in gadget.process(lines) if isinstance(item, ReconBuffer)]
