@@ -72,8 +72,7 @@ class Network(Method):
             sampling="lines" if sampling.is_by_lines() else "samples",
             spacing=sampling.spacing(),
             coils=buffer.kspace.shape[3],
-            **_signal(buffer),
-        )
+        ) or self.card.mismatch(**_signal(buffer))
         if problems and self.outside_card == "refuse":
             raise Refusal("; ".join(problems))
         maps_of(buffer)

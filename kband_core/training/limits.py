@@ -22,7 +22,7 @@ TOLERANCE = 0.1  # of the acceleration, since numbers of lines are whole, and of
 N_DRAWS = 4  # at each end of a range of accelerations
 N_PLANES = 64  # of a file, that tell SNR and what maps leave out
 SELDOM = 0.05  # of them: a single one that is strange does not make a network know the like of it
-FAINT = 0.01  # of the calibration's energy lies outside the maps, at the edge of the object, in 1 simulated scan of 300
+FAINT = 0.01  # of the calibration's energy: so much lies outside the maps of no simulated scan of 300
 
 
 @dataclass(frozen=True)
