@@ -33,13 +33,19 @@ class Limits(_Part):
     """What a model has seen in training; coils and contrast are free.
 
     `acceleration`: all lines over acquired lines, from, to; `matrix`: the smallest and largest side; `acs_lines`: the
-    fewest adjacent lines in the centre of k-space.
+    fewest adjacent lines in the centre of k-space. Of a card that lacks them the others are not judged: `spacing`, the
+    farthest that lines of a grid are apart outside the centre; `coils`, from, to; `snr`, the least; `unmapped`, the
+    largest share of the calibration's energy where coil maps are zero. The last two are those of `likeness`.
     """
 
     acceleration: tuple[float, float]
     matrix: tuple[int, int]
     acs_lines: int
     sampling: tuple[Sampling, ...]
+    spacing: int | None = None
+    coils: tuple[int, int] | None = None
+    snr: float | None = None
+    unmapped: float | None = None
 
 
 class Card(_Part):
@@ -76,10 +82,14 @@ class Card(_Part):
         acceleration: float | None = None,
         acs_lines: int | None = None,
         sampling: Sampling | None = None,
+        spacing: int | None = None,
+        coils: int | None = None,
+        snr: float | None = None,
+        unmapped: float | None = None,
     ) -> list[str]:
         """List in what a scan lies outside what the model has seen; what is not given is not judged.
 
-        `matrix` is (ky, kx), `acceleration` that of all lines over acquired lines.
+        `matrix` is (ky, kx), `acceleration` that of all lines over acquired lines; the others as in `Limits`.
         """
         seen, found = self.limits, []
         if matrix is not None and not all(seen.matrix[0] <= side <= seen.matrix[1] for side in matrix):
@@ -91,6 +101,15 @@ class Card(_Part):
             found.append(f"calibration lines in the image: {acs_lines}, {self.name} has seen {seen.acs_lines} and more")
         if sampling is not None and sampling not in seen.sampling:
             found.append(f"undersampled by {sampling}, {self.name} has seen {' and '.join(seen.sampling)}")
+        if None not in (spacing, seen.spacing) and spacing > seen.spacing:
+            found.append(f"lines {spacing} apart outside the centre, {self.name} has seen {seen.spacing} at most")
+        if None not in (coils, seen.coils) and not seen.coils[0] <= coils <= seen.coils[1]:
+            found.append(f"coils: {coils}, {self.name} has seen {seen.coils[0]} to {seen.coils[1]}")
+        if None not in (snr, seen.snr) and not snr >= seen.snr:
+            found.append(f"SNR {snr:.1f}, {self.name} has seen {seen.snr:g} and more")
+        if None not in (unmapped, seen.unmapped) and not unmapped <= seen.unmapped:
+            lost = f"{100 * unmapped:.1f} % of the calibration where coil maps are zero"
+            found.append(f"{lost}, {self.name} has seen {100 * seen.unmapped:g} % at most")
         return found
 
 

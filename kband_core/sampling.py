@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FEWEST_ALONE = 3  # lines that tell a grid
+ON_GRID = 0.9  # of them are on it: among scans of random lines chance does so in one of a hundred
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -72,6 +75,22 @@ class Grid:
         centre = len(line) // 2
         below, above = line[:centre].flip(0)[: most // 2], line[centre:][: most - most // 2]
         return sum(int(side.cumprod(0).sum()) for side in (below, above))
+
+    def spacing(self) -> int | None:
+        """Return how far apart lines are where, outside the centre, they lie on a grid; None where they do not.
+
+        Of the lines without a neighbour, three at least, nine in ten are then the same modulo the spacing; which of
+        them are missing does not matter.
+        """
+        lines = torch.nn.functional.pad(self.lines(), (1, 1))
+        alone = (lines[1:-1] & ~lines[:-2] & ~lines[2:]).nonzero().flatten().cpu()
+        if len(alone) < FEWEST_ALONE:
+            return None
+        on_grid = (
+            step for step in range(len(lines) // 2, 1, -1)
+            if int(torch.bincount(alone % step).max()) >= ON_GRID * len(alone)
+        )  # fmt: skip
+        return next(on_grid, None)
 
     def uniform_ends(self, who: str, acceleration: int) -> tuple[int, int]:
         """First and last line of the uniform grid: those lines modulo R that hold most acquired ones.

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
+from gadgets.recon.combined import noise_of
 from gadgets.recon.memory import within_memory
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
+from kband_core.likeness import signal_to_noise, unmapped_share
 from kband_core.models import Card, load_model
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
@@ -68,7 +70,9 @@ class Network(Method):
             acceleration=sampling.acceleration(),
             acs_lines=sampling.central_lines(),  # they tell scale and contrast; calibration scanned apart does not
             sampling="lines" if sampling.is_by_lines() else "samples",
-        )
+            spacing=sampling.spacing(),
+            coils=buffer.kspace.shape[3],
+        ) or self.card.mismatch(**_signal(buffer))
         if problems and self.outside_card == "refuse":
             raise Refusal("; ".join(problems))
         maps_of(buffer)
@@ -77,6 +81,16 @@ class Network(Method):
 
     def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
         return reconstruct.network_sets(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
+
+
+def _signal(buffer: ReconBuffer) -> dict[str, float]:
+    """SNR of the brightest partition, others may be air, and the share of its calibration that maps leave out."""
+    level = torch.as_tensor(noise_of(buffer))
+    snr, brightest = signal_to_noise(buffer.planes()[0], level).max(0)
+    if buffer.csm is None or buffer.acs is None:
+        return {"snr": float(snr)}
+    share = unmapped_share(buffer.acs[0, brightest], buffer.csm[0, brightest], level)
+    return {"snr": float(snr), "unmapped": float(share)}
 
 
 @lru_cache(maxsize=64)

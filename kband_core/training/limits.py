@@ -8,24 +8,34 @@ from typing import Literal
 
 import torch
 
+from kband_core.likeness import signal_to_noise, unmapped_share
+from kband_core.noise import noise_level
 from kband_core.sampling import Grid
 from kband_core.training.acquired import Acquired
 from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
+from kband_core.training.simulation.procedural import NOISE
 from kband_core.training.supervision import Supervision
 from kband_core.training.undersampling import Undersampling
 
-TOLERANCE = 0.1  # of the acceleration: numbers of lines are whole
+TOLERANCE = 0.1  # of the acceleration, since numbers of lines are whole, and of what only some planes tell
 N_DRAWS = 4  # at each end of a range of accelerations
+N_PLANES = 64  # of a file, that tell SNR and what maps leave out
+SELDOM = 0.05  # of them: a single one that is strange does not make a network know the like of it
+FAINT = 0.01  # of the calibration's energy: so much lies outside the maps of no simulated scan of 300
 
 
 @dataclass(frozen=True)
 class _Covered:
-    """The lowest and highest acceleration of some scans, their fewest central lines, and what lacks of k-space."""
+    """The lowest and highest acceleration of some scans, their fewest central lines, and what lacks of k-space.
+
+    `spacing`: of the widest grid; of random lines that of their acceleration, which leaves out less outside the centre.
+    """
 
     acceleration: tuple[float, float]
     acs_lines: int
     sampling: Literal["lines", "samples"]
+    spacing: int
 
 
 def covered(recipe: Recipe, material: Material) -> dict[str, object]:
@@ -46,6 +56,32 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
         "acs_lines": min(part.acs_lines for part in parts),
         **recipe.limits.model_dump(exclude_none=True),
         "sampling": tuple(sorted({part.sampling for part in parts})),
+        "spacing": max(part.spacing for part in parts),
+        "coils": material.coils,
+        **_signal(recipe, material),
+    }
+
+
+def _signal(recipe: Recipe, material: Material) -> dict[str, float]:
+    """The SNR, and the share of the calibration outside the maps, beyond which lies 1 plane of a file in 20.
+
+    Of simulated scans the noise is known: that of the loudest. Planes of nothing but noise, without maps, do not count.
+    """
+    if recipe.data.procedural is not None:
+        return {"snr": 1 / NOISE[1], "unmapped": FAINT}
+    n_planes = min(material.scans.steps_per_epoch(1), N_PLANES)
+    planes = (material.scans.draw(step, 0, 1)[0] for step in range(n_planes))
+    seen = [
+        (signal_to_noise(plane.kspace, noise), unmapped_share(plane.kspace, plane.csm, noise))
+        for plane in planes if plane.csm.any()
+        for noise in [noise_level(plane.kspace, plane.mask)]
+    ]  # fmt: skip
+    if not seen:
+        return {}
+    snr, unmapped = (torch.stack(figures) for figures in zip(*seen, strict=True))
+    return {
+        "snr": round((1 - TOLERANCE) * float(torch.quantile(snr, SELDOM)), 1),
+        "unmapped": round(max((1 + TOLERANCE) * float(torch.quantile(unmapped, 1 - SELDOM)), FAINT), 4),
     }
 
 
@@ -55,7 +91,7 @@ def _of_full_planes(drawn: Undersampling, n_lines: int) -> _Covered:
     if drawn.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
         grid = round(slowest)
         slowest = 1 / (1 / grid + (1 - 1 / grid) * min(most_acs / n_lines, 1))
-    return _Covered((slowest, fastest), fewest_acs, _sampling(drawn.sampling != "poisson"))
+    return _Covered((slowest, fastest), fewest_acs, _sampling(drawn.sampling != "poisson"), round(fastest))
 
 
 def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) -> Iterator[_Covered]:
@@ -65,7 +101,10 @@ def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) ->
     for plane in planes:
         if not supervise.draws_from(plane):
             alone = plane.sampling.acceleration()
-            yield _Covered((alone, alone), plane.sampling.central_lines(), _sampling(plane.sampling.is_by_lines()))
+            yield _Covered(
+                (alone, alone), plane.sampling.central_lines(), _sampling(plane.sampling.is_by_lines()),
+                plane.sampling.spacing() or round(alone),
+            )  # fmt: skip
             continue
         if plane.shape not in drawn:
             drawn[plane.shape] = _draws(undersampling, plane.shape)
@@ -73,6 +112,7 @@ def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) ->
         yield _Covered(
             (min(accelerations), max(accelerations)), plane.sampling.central_lines(most=fewest_acs),
             _sampling(undersampling.sampling != "poisson"),
+            max(round(undersampling.accelerations[1]), plane.sampling.spacing() or 1),
         )  # fmt: skip
 
 

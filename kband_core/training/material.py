@@ -16,8 +16,8 @@ from kband_core.training.subjects import fold_subjects, split_subjects
 class Material:
     """Scans to train on; planes of other subjects, and which of them are held out; what a card says of them.
 
-    `acquired`: what was acquired of the planes to train on, each once; empty where all of k-space is simulated.
-    `digest` tells files of planes apart; empty where planes are simulated.
+    `matrix` and `coils`: from, to. `acquired`: what was acquired of the planes to train on, each once; empty where all
+    of k-space is simulated. `digest` tells files of planes apart; empty where planes are simulated.
     """
 
     scans: Scans
@@ -25,6 +25,7 @@ class Material:
     held_out_indices: Sequence[int]
     description: str
     matrix: tuple[int, int]
+    coils: tuple[int, int]
     acquired: Sequence[Acquired] = ()
     digest: str = ""
 
@@ -53,10 +54,11 @@ def _stored(recipe: Recipe, planes: PlaneFile, fold: tuple[int, int] | None) -> 
         for part, subjects in (("chosen", chosen), ("held out", held_out))
     }
     sides = [side for csm, _ in planes.shapes for side in csm[-2:]]
+    n_coils = [csm[-3] for csm, _ in planes.shapes]
     return Material(
         StoredScans(planes, indices["chosen"], recipe.seed), planes, indices["held out"],
         f"{len(indices['chosen'])} planes of {len(chosen)} subjects ({planes.path.name})", (min(sides), max(sides)),
-        _distinct(planes, indices["chosen"]), planes.digest(),
+        (min(n_coils), max(n_coils)), _distinct(planes, indices["chosen"]), planes.digest(),
     )  # fmt: skip
 
 
@@ -78,4 +80,6 @@ def _procedural(recipe: Recipe, procedural: ProceduralRecipe) -> Material:
             ProceduralScans(procedural, n_scans, seed=recipe.seed, run=batch), list(range(n_scans)), recipe.seed
         )
     how_many = "simulated scans" if n_scans is None else f"{n_scans} simulated scans"
-    return Material(scans, held_out, range(n_held_out), f"{how_many} of random objects", procedural.matrix)
+    return Material(
+        scans, held_out, range(n_held_out), f"{how_many} of random objects", procedural.matrix, procedural.coils
+    )

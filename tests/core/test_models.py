@@ -229,20 +229,6 @@ def test_a_card_goes_with_its_name(folder):
     assert refusal("large") == "model 'large': large.yaml is the card of 'tiny'"
 
 
-def test_what_the_model_has_not_seen_is_listed(folder):
-    """Each with the number and what was expected; what is not given is not judged."""
-    card = load_card("tiny")
-    inside = {"matrix": (32, 256), "acceleration": 6.0, "acs_lines": 12, "sampling": "lines"}
-    assert card.mismatch(**inside) == card.mismatch() == []
-    assert card.mismatch(matrix=(31, 257), acceleration=6.01, acs_lines=11, sampling="samples") == [
-        "matrix 31 × 257, tiny has seen 32 to 256",
-        "acceleration 6.01, tiny has seen 1.2 to 6",
-        "calibration lines in the image: 11, tiny has seen 12 and more",
-        "undersampled by samples, tiny has seen lines",
-    ]
-    assert card.mismatch(acceleration=1.0) == ["acceleration 1.00, tiny has seen 1.2 to 6"]
-
-
 def test_unknown_fields_are_not_saved(tmp_path):
     """A misspelt limit would be no limit."""
     with pytest.raises(ValueError, match="limit"):

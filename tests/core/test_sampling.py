@@ -55,6 +55,23 @@ def test_central_lines_are_those_around_the_centre():
     assert Grid(((ROWS >= 17) & (ROWS < 25) & (COLUMNS > 3))[None]).central_lines() == 8
 
 
+CENTRE = (ROWS >= 14) & (ROWS < 26)
+
+
+@pytest.mark.parametrize(("mask", "spacing"), [
+    ((ROWS % 4 == 1) | CENTRE, 4),
+    ((ROWS % 6 == 5) | CENTRE, 6),
+    (((ROWS % 4 == 1) & (ROWS != 5)) | CENTRE, 4),
+    ((ROWS % 3 == 1) & (COLUMNS > 5), 3),
+    (torch.isin(ROWS, torch.tensor([1, 4, 6, 11, 28, 31, 37])) | CENTRE, None),
+    (ROWS >= 0, None),
+    (CENTRE, None),
+])  # fmt: skip
+def test_lines_outside_the_centre_tell_the_spacing(mask, spacing):
+    """Calibration lines, a line that was lost and a partial echo do not change it; random lines have none."""
+    assert Grid(mask).spacing() == spacing
+
+
 @pytest.mark.parametrize(("mask", "acceleration", "ends"), [
     (ROWS % 3 == 1, 3, (1, 37)),
     ((ROWS % 3 == 1) & (ROWS > 8), 3, (10, 37)),

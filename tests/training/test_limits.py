@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from kband_core.bands import band_mask
+from kband_core.fourier import to_kspace
+from kband_core.model_card import Limits
+from kband_core.models import load_card
 from kband_core.training.dataset import Plane, PlaneWriter
 from kband_core.training.limits import covered
 from kband_core.training.material import find_material
-from kband_core.training.recipe import parse_recipe
+from kband_core.training.recipe import parse_recipe, read_recipe
 from tests.training.tiny import TINY
 
 N = 48
@@ -44,7 +47,8 @@ def limits(tmp_path):
 def test_full_planes_are_seen_as_the_recipe_says(limits):
     """10 % about the accelerations that are drawn."""
     found = limits(plane(FULL, "a"), name="supervised", line_acceleration=[2, 3], acs_lines=[8, 10])
-    assert found == {"acceleration": (1.8, 3.3), "matrix": (N, N), "acs_lines": 8, "sampling": ("lines",)}
+    told = {name: found[name] for name in ("acceleration", "matrix", "acs_lines", "sampling")}
+    assert told == {"acceleration": (1.8, 3.3), "matrix": (N, N), "acs_lines": 8, "sampling": ("lines",)}
 
 
 def test_ssdu_sees_an_accelerated_scan_as_it_came(limits):
@@ -86,3 +90,35 @@ def test_a_band_does_not_count_as_undersampling(limits):
     """At work the network sees the full extent of k-space."""
     band = replace(plane(band_mask((N, N), 4, 0.0), "a"), angle=0.0, band_acceleration=4.0)
     assert limits(band, name="kband")["acceleration"] == (1.8, 2.2)
+
+
+@pytest.mark.parametrize("sampling", ["lines", "equispaced", "mixed"])
+def test_the_spacing_does_not_count_calibration_lines(sampling, limits):
+    """Up to every 5th line; random lines of R=5 leave out more between them than a grid of 5 does."""
+    found = limits(plane(FULL, "a"), name="supervised", sampling=sampling, line_acceleration=[2, 5], acs_lines=8)
+    assert found["spacing"] == 5
+
+
+def test_a_grid_that_was_acquired_is_the_spacing(limits):
+    """Every 4th line, whose acceleration with calibration lines is 2.67."""
+    assert limits(plane(FOURFOLD, "a"), name="ssdu")["spacing"] == 4
+
+
+def test_planes_of_a_file_tell_coils_snr_and_what_maps_leave_out(limits):
+    """A square of brightness 1 in noise of 0.02, no maps of its upper quarter; 10 % of tolerance, 15 % of ringing."""
+    square = torch.zeros(N, N, dtype=torch.complex64)
+    square[8:40, 8:40] = 0.5**0.5
+    one = plane(FULL, "a")
+    csm = one.csm.clone()
+    csm[..., :16, :] = 0
+    found = limits(replace(one, kspace=to_kspace(square) + 0.02 * one.kspace, csm=csm), name="supervised")
+    assert found["coils"] == (2, 2)
+    assert found["snr"] == pytest.approx(0.9 / 0.02, rel=0.15)
+    assert found["unmapped"] == pytest.approx(1.1 * 0.25, abs=0.04)
+
+
+def test_simulated_scans_tell_what_the_simulation_draws(monkeypatch):
+    """The card that ships says what training by its recipe would write: noise of up to 0.08 of the brightness."""
+    monkeypatch.delenv("KBAND_MODELS", raising=False)
+    recipe = read_recipe("simulated_small")
+    assert load_card("simulated_small").limits == Limits(**covered(recipe, find_material(recipe, None)))
