@@ -55,7 +55,7 @@ def test_the_network_does_not_make_up_lines_of_strong_signal():
 
 
 def test_tags_are_kept():
-    """Tags 4 pixels wide are a strong line at the border of 24 ACS lines, twelve from the centre: less is missed than by
+    """Tags 4 pixels wide are a strong line twelve from the centre, at the border of the ACS: less is missed than by
     GRAPPA, where a network as strong as the linear path misses more."""
     tags = (torch.sin(torch.pi * (torch.arange(96) + 0.5) / 4) > 0).float()
     kspace = to_kspace(to_image(scan(8, SIGMA / 5, seeded())) * tags[:, None])
