@@ -171,7 +171,7 @@ def dynamic(n_frames: int, noise: float, output: Path | None) -> None:
     print_conditions(
         f"simulated head, {n_frames} frames, {N_COILS} coils, {SIZE[0]} × {SIZE[1]}, R={ACCELERATION}, {ACS_LINES + 1} "
         f"ACS lines in every frame, put back; noise SD {noise:g}.\nAn ellipse brightens from 0 to 1 and moves by a "
-        f"tenth of the head; phases drift evenly, by so many rad in all, of each coil: RMS.\nRAKI: 128/64, 120 epochs, "
+        f"tenth of the head; phases drift evenly, by so many rad in all, of each coil: RMS.\nRAKI: 128/64, 60 epochs, "
         f"balanced windows, λ = {LAMBDA:g}, as GRAPPA's. ms of a frame: weights and filling; median of later ones.\n"
         f"NMSE·1e4 of the fully sampled frames, noise alone: {1e4 * sum(floor) / len(floor):.1f}."
     )

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kband_core.grappa import apply_grappa, calibrate_grappa
-from kband_core.raki.fit import initial_layers, train
 from kband_core.raki.network import RakiNetwork, apply_raki
+from kband_core.raki.training import initial_layers, train
 from kband_core.sampling import Grid
 
 

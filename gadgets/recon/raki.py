@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -22,16 +22,21 @@ from kband_core.raki.network import RakiNetwork, apply_raki
 
 Schedule = Annotated[
     Literal["fast", "paper", "random_features"],
-    field(description="fast: 120 steps and a ridge; paper: 500 epochs; random_features: ridge alone, ours"),
+    field(description="fast: 60 or 120 steps and a ridge; paper: 500 epochs; random_features: ridge alone, ours"),
 ]
 Slope = Annotated[float, field(ge=0, le=1, description="of the activation's negative side; 1 is linear")]
 Seed = Annotated[int, field(ge=0, description="of the random weights a fit starts from")]
-TimeBudget = Annotated[float, field(gt=0, description="longest time for one fit, s; then GRAPPA")]
+TimeBudget = Annotated[
+    float, field(gt=0, description="longest training, s; then what it has learnt by then is used, by paper GRAPPA")
+]
 
 
 @dataclass
 class Raki(Method):
     """Missing lines filled by a network, coils combined by the maps of the buffer, if any.
+
+    Where the time for training is over, the image says how many steps were done; with the schedule "paper" the network
+    is of no use then.
 
     Schedule "fast" trains only the first slice of an encoding: every further one takes the hidden layers of the one
     fitted before it and solves for the rest. The other schedules start each slice from the same random weights.
@@ -55,10 +60,11 @@ class Raki(Method):
         network = self._networks.of(buffer)[0]
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
-        return combined(buffer, apply_raki(network, kspace, sampling), maps)
+        made = combined(buffer, apply_raki(network, kspace, sampling), maps)
+        return replace(made, notes={**made.notes, **_told(network)})
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
-        """Fit one network for each slice (and z). Raises `TimeBudgetExceeded`."""
+        """Fit one network for each slice (and z). By schedule "paper", raises `TimeBudgetExceeded`."""
         acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
         if self.schedule == "paper":
             network = fit_raki_as_published(
@@ -79,6 +85,13 @@ class Raki(Method):
             fitted.append(latest)
         self._latest[encoding.index] = latest
         return fitted
+
+
+def _told(network: RakiNetwork) -> dict[str, str]:
+    if network.cut_short is None:
+        return {}
+    n_done, n_planned = network.cut_short
+    return {"kband_raki_steps": f"{n_done} of {n_planned}"}
 
 
 def _weighting(encoding: Encoding) -> dict[str, Any]:

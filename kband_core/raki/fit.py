@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from kband_core.footprint import (
-    balancing_weights,
-    calibration_columns,
-    calibration_targets,
-    check_calibration,
-    crop_samples,
-    normalised,
+from kband_core.footprint import check_calibration
+from kband_core.raki.closed_form import (
+    KERNEL,
+    LAST_SAMPLES,
+    SHARES,
+    Windows,
+    faintness,
+    scale_last,
+    solve_last_layer,
+    window_columns,
 )
-from kband_core.raki.closed_form import KERNEL, LAST_SAMPLES, Windows, hidden_columns, random_weights, solve_last_layer
 from kband_core.raki.network import RakiNetwork
+from kband_core.raki.training import TimeBudgetExceeded, initial_layers, rise_and_fall, train
 
 PEAK_RATE, PUBLISHED_RATE = 1e-2, 5e-4  # learning rates of Adam, relative to data of size 1
 
 
-class TimeBudgetExceeded(ValueError):
-    """The fit was stopped before it had a network to return."""
+EPOCHS = {"equal": 120, "balanced": 60}
+OUTER = 8  # of as many rows of windows, the one at either end judges the network and does not train it
 
 
 def fit_raki(
@@ -35,7 +36,7 @@ def fit_raki(
     rng: torch.Generator,
     hidden: Sequence[int] = (128, 64),
     slope: float = 0.5,
-    n_epochs: int = 120,
+    n_epochs: int | None = None,
     regularisation: float = 3e-4,
     windows: Windows = "equal",
     time_budget: float | None = None,
@@ -43,24 +44,38 @@ def fit_raki(
     """Fit a complex network to every window of the ACS `(..., coil, ky, kx)`; each slice gets its own.
 
     Ours: Adam up to 1e-2 and down again, each step on every other line of windows, then the last layer and a linear
-    path beside the network in one solution of the normal equations, λ `regularisation` times the mean of their
-    diagonal. Slices start from the same random weights, so that a slice does not depend on those beside it.
+    path beside the network in one solution of the normal equations. Slices start from the same random weights, so that
+    a slice does not depend on those beside it.
 
     hidden: channels of the hidden layers. windows: "equal" as published, best where the network also predicts the ACS
-    lines; "balanced", ours, where measured ACS lines are put back: it weighs windows as `calibrate_grappa` does, which
-    teaches outer k-space too; 1e-2 then suits `regularisation`. time_budget: seconds, looked at between epochs;
-    `TimeBudgetExceeded` when they are over. `rng` may live on another device than the ACS.
+    lines; λ is `regularisation` times the mean diagonal of the normal matrix. "balanced", ours, where measured ACS
+    lines are put back: it weighs windows as `calibrate_grappa` does, which teaches outer k-space too, and makes the
+    network a correction of the linear path, which is GRAPPA's kernel: λ, best 1e-2 then, counts in the mean energy of
+    that path's inputs. The outermost windows do not train the hidden layers; they tell how faint these must be to help.
+    time_budget: seconds of training, looked at between epochs; when they are over, the hidden layers are taken as they
+    are by then, and `cut_short` tells. `rng` may live on another device than the ACS.
 
     Akçakaya et al., RAKI, MRM 81:439 (2019); Dawood et al., arXiv 2402.17410, for the complex network.
     """
     layers = _random_layers("fit_raki", acs, acceleration, hidden, rng)
-    rates = rise_and_fall(PEAK_RATE, n_epochs)
-    layers = train(
-        acs, acceleration, layers, slope=slope, rates=rates, time_budget=time_budget, windows=windows, n_parts=2
+    n_epochs = EPOCHS[windows] if n_epochs is None else n_epochs
+    n_rows = acs.shape[-2] - (KERNEL[0] - 1) * acceleration
+    n_outer = n_rows // OUTER if windows == "balanced" else 0
+    inner = acs[..., n_outer : acs.shape[-2] - n_outer, :]
+    rates, cut_short = rise_and_fall(PEAK_RATE, n_epochs), None
+    try:
+        layers = train(
+            inner, acceleration, layers, slope=slope, rates=rates, time_budget=time_budget, windows=windows, n_parts=2
+        )
+    except TimeBudgetExceeded as over:
+        layers, cut_short = over.layers, (over.n_done, n_epochs)
+    trained = layers[:-1]
+    if windows == "balanced":
+        trained = _judged(acs, acceleration, trained, n_outer, slope=slope, regularisation=regularisation)
+    network = solve_last_layer(
+        acs, acceleration, trained, LAST_SAMPLES, slope=slope, regularisation=regularisation, windows=windows
     )
-    return solve_last_layer(
-        acs, acceleration, layers[:-1], LAST_SAMPLES, slope=slope, regularisation=regularisation, windows=windows
-    )
+    return replace(network, cut_short=cut_short)
 
 
 def fit_raki_as_published(
@@ -75,7 +90,7 @@ def fit_raki_as_published(
 ) -> RakiNetwork:
     """Fit the same network by Adam at 5e-4 alone, in as many epochs as published, without a linear path.
 
-    With 256 and 128 channels the published errors are met. Arguments as of `fit_raki`.
+    With 256 and 128 channels the published errors are met. Arguments as of `fit_raki`; raises `TimeBudgetExceeded`.
     """
     layers = _random_layers("fit_raki_as_published", acs, acceleration, hidden, rng)
     rates = n_epochs * [PUBLISHED_RATE]
@@ -98,78 +113,11 @@ def refit_raki(
             f"refit_raki: {len(network.layers)} layers for {network.n_coils} coils, but the ACS has {acs.shape[-3]} "
             "coils; hidden layers of as many coils needed"
         )
-    return solve_last_layer(
+    refitted = solve_last_layer(
         acs, acceleration, network.layers[:-1], last_samples,
         slope=network.slope, regularisation=regularisation, windows=windows,
     )  # fmt: skip
-
-
-def train(
-    acs: Tensor,
-    acceleration: int,
-    layers: Sequence[Tensor],
-    *,
-    slope: float,
-    rates: Sequence[float],
-    time_budget: float | None = None,
-    windows: Windows = "equal",
-    n_parts: int = 1,
-) -> tuple[Tensor, ...]:
-    """Descend from `layers` with Adam, one step for each learning rate in `rates`.
-
-    A step sees every `n_parts`-th line of windows, in turn; by default all of them, an epoch.
-
-    The loss is mean |Re error|² + mean |Im error|² of each slice. Adam works on every weight alone, so the slices'
-    sum of losses trains each slice as if it were the only one.
-    """
-    acs, kernel = normalised(acs), tuple(layers[0].shape[-2:])
-    sources = calibration_columns(acs, acceleration, kernel)
-    n_offsets = layers[-1].shape[-4] // acs.shape[-3]
-    later = [layer.shape[-1] for layer in layers[1:]]
-    targets = calibration_targets(acs, acceleration, kernel, n_offsets, later=later)
-    weights = balancing_weights(crop_samples(sources, later)) if windows == "balanced" else None
-    n_parts = min(n_parts, targets.shape[-2])
-    layers = [layer.clone() for layer in layers]
-    optimiser = torch.optim.Adam(layers)
-    start = time.perf_counter()
-    for n_done, rate in enumerate(rates, start=1):
-        part = slice(n_done % n_parts, None, n_parts)
-        batch = (None if array is None else array[..., part, :] for array in (sources, targets, weights))
-        for layer, gradient in zip(layers, _gradients(layers, *batch, slope=slope), strict=True):
-            layer.grad = gradient
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.step()
-        if time_budget is not None and n_done < len(rates):
-            _check_budget(time_budget, start, n_done, len(rates), acs.device)
-    return tuple(layers)
-
-
-def initial_layers(
-    acs: Tensor,
-    acceleration: int,
-    *,
-    rng: torch.Generator,
-    hidden: Sequence[int],
-    kernel: tuple[int, int] = KERNEL,
-) -> tuple[Tensor, ...]:
-    """Random layers, the same for every slice: real and imaginary parts uniform within ±1/√(inputs of a channel)."""
-    n_coils = acs.shape[-3]
-    middle = [(n_out, n_in, 1, 1) for n_in, n_out in pairwise(hidden)]
-    shapes = [(hidden[0], n_coils, *kernel), *middle, (n_coils * (acceleration - 1), hidden[-1], 1, LAST_SAMPLES)]
-    layers = [random_weights(shape, rng, acs) / math.prod(shape[1:]) ** 0.5 for shape in shapes]
-    return tuple(layer.expand(*acs.shape[:-3], *layer.shape) for layer in layers)
-
-
-def rise_and_fall(peak: float, n_epochs: int) -> list[float]:
-    """Learning rates that rise from `peak`/25 over the first 30 % and fall to nearly zero, along half cosines.
-
-    Smith and Topin, Super-convergence, arXiv 1708.07120.
-    """
-    rise = max(round(0.3 * n_epochs), 1)
-    rising = [1 / 25 + (24 / 25) * (1 - math.cos(math.pi * epoch / rise)) / 2 for epoch in range(rise)]
-    n_falling = n_epochs - rise
-    falling = [(1 + math.cos(math.pi * epoch / max(n_falling, 1))) / 2 for epoch in range(n_falling)]
-    return [peak * rate for rate in (rising + falling)[:n_epochs]]
+    return replace(refitted, cut_short=network.cut_short)
 
 
 def _random_layers(
@@ -181,24 +129,18 @@ def _random_layers(
     return initial_layers(acs, acceleration, rng=rng, hidden=hidden)
 
 
-def _gradients(
-    layers: Sequence[Tensor], sources: Tensor, targets: Tensor, weights: Tensor | None, *, slope: float
+def _judged(
+    acs: Tensor, acceleration: int, hidden: Sequence[Tensor], n_outer: int, *, slope: float, regularisation: float
 ) -> tuple[Tensor, ...]:
-    """Derivatives of each slice's loss, ∂/∂Re + i ∂/∂Im; also where the caller has turned autograd off."""
-    with torch.enable_grad():
-        layers = [layer.detach().requires_grad_() for layer in layers]
-        columns = hidden_columns(layers[:-1], sources, layers[-1].shape[-1], slope=slope)
-        error = (layers[-1].flatten(-3) @ columns.flatten(-2)).view_as(targets) - targets
-        energy = torch.view_as_real(error).square().sum(-1)
-        loss = (energy if weights is None else weights * energy).mean((-3, -2, -1)).sum()
-        return torch.autograd.grad(loss, layers)
-
-
-def _check_budget(time_budget: float, start: float, n_done: int, n_epochs: int, device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)  # kernels are queued: without it the clock would only see their launch
-    seconds = time.perf_counter() - start
-    if seconds > time_budget:
-        raise TimeBudgetExceeded(
-            f"fit_raki: {n_done} of {n_epochs} epochs in {seconds:.2f} s, but the budget is {time_budget:g} s"
-        )
+    """Make hidden layers as faint as serves the `n_outer` rows of windows at either end, for which neither they were
+    trained nor the last layer is solved here. Where there are none, they get little say."""
+    columns = window_columns(acs, acceleration, hidden, LAST_SAMPLES, slope=slope, windows="balanced")
+    factors, missed = [faintness(columns, share) for share in SHARES], []
+    if n_outer == 0:
+        return scale_last(hidden, factors[-1])
+    for factor in factors:
+        scaled = columns.scaled(factor)
+        by_row = scaled.missed(scaled.solve(regularisation, slice(n_outer, -n_outer)))
+        missed.append(by_row[..., :n_outer].sum(-1) + by_row[..., -n_outer:].sum(-1))
+    best = torch.stack(missed).argmin(0, keepdim=True)
+    return scale_last(hidden, torch.stack(factors).gather(0, best)[0])

@@ -24,12 +24,14 @@ class RakiNetwork:
     layers: weights `(..., out, in, line, sample)`, first to last; a convolution of two lines sees groups g and g+1,
     samples are centred. The last one's outputs are in the order coil, offset. Leading axes are slices: one network
     each. slope: of ℂLReLU; 1 makes f linear. skip: a linear path beside the layers, `(..., out, coil, line, sample)`.
+    cut_short: steps of training that were done, and planned, where the time for them was over.
     """
 
     layers: tuple[Tensor, ...]
     slope: float
     acceleration: int
     skip: Tensor | None = None
+    cut_short: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.acceleration < 2 or not self.layers:

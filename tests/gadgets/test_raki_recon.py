@@ -57,6 +57,15 @@ def test_further_slices_take_the_hidden_layers_of_the_one_before(head_scan, line
         assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
 
 
+def test_training_over_its_budget_still_makes_the_image(head_scan, lines_of, head):
+    """The image is RAKI's, by what it has learnt by then, no fallback, and says how much that is."""
+    (array,) = images_of(head_scan, lines_of(2), time_budget=1e-6)
+    meta = array.meta[0, 0, 0]
+    assert (meta["kband_method"], meta["kband_fallback"]) == ("RAKI", "no")
+    assert meta["kband_raki_steps"] == "1 of 60"
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.005
+
+
 def test_fit_over_its_budget_hands_over_to_grappa(head_scan, lines_of, head):
     """The radiographer gets a GRAPPA image, in time, and the image says so."""
     (array,) = images_of(head_scan, lines_of(2), schedule="paper", time_budget=1e-6)
