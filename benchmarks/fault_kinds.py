@@ -186,6 +186,9 @@ def _objects() -> Iterator[Kind]:
         *((f"B9 tags of {n} px", (3,), _bars(n)[:, None].expand(-1, MATRIX)) for n in (3, 5, 6)),
     ):
         yield Kind(name, accelerations, _head(kspace=lambda w=wave: patterned_kspace(1 + square * (0.5 * w - 0.5))))
+    for n in (3, 5, 8):
+        tags = 0.5 + 0.5 * _bars(n)[:, None].expand(-1, MATRIX)
+        yield Kind(f"B9 tags of {n} px, whole head", (1, 3), _head(kspace=lambda w=tags: patterned_kspace(w)))
     yield Kind("B9 separate reference scan", (3, 4), _head(calibrated_by=head_kspace))
 
 

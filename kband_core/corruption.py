@@ -19,6 +19,10 @@ WILD_BESIDE = 40.0  # times that: real scans reach 19; a spike as high as the ce
 AROUND = 5  # further out: samples and lines around, in whose median
 WILD_AROUND = 20.0  # times that: real scans reach 7; also where a filter of the readout has spread a spike
 EVERY = 8  # samples, of a line's median: only what exceeds a third of those limits times it is compared at all
+WINDOW = 5  # samples of all coils, in which a spike is told from an object
+ABOVE_NOISE = 3.0  # times the energy of the quietest directions of such windows: in others there is signal
+FILLED = 0.02  # of the strongest direction, in amplitude: below, none is taken for signal (as in ESPIRiT)
+STRANGE = 0.1  # of a window's energy, in directions without signal: tags reach 0.014, spikes 0.15 and more
 LINES_AROUND = 5  # among which a line is compared, in energy
 WILD_LINE = 1e4  # times their median: real scans reach 100, in the centre, where only every sixth line is acquired
 SILENT = 1e-6  # of the median energy: a line or a coil that was not received
@@ -52,6 +56,31 @@ def wild_samples(energy: Tensor, distance: Tensor) -> Tensor:
         measured, weaker = around > 0, around * times**2 < energy[where].unsqueeze(-1)
         wild[where] = (measured & weaker).sum(-1) > measured.sum(-1) / 2  # so is their median
     return wild
+
+
+def strange_lines(lines: Tensor, wild: Tensor, acs: Tensor) -> Tensor:
+    """Tell which lines hold a `wild` sample that coils cannot have received from any object; bool `(line)`.
+
+    Tags, grids and edges have samples as strong and as lonely as spikes, but coils see them as they see the centre of
+    k-space: windows of five samples of all coils lie in the directions that windows of `acs` `(coil, ky, kx)` fill. Of
+    heads with tags they miss at most 1 % of their energy, of spikes in one coil or in all 15 % and more, down to two
+    coils. A single coil tells nothing, and no sample is strange there.
+    """
+    check_axes(lines=(lines, "coil line kx"), wild=(wild, "coil line kx"), acs=(acs, "coil ky kx"))
+    strange = torch.zeros_like(wild[0, :, 0])
+    line, sample = wild.any(0).nonzero().unbind(-1)
+    if len(line) == 0 or acs.shape[-1] < WINDOW or len(acs) == 1:
+        return strange
+    known = acs.unfold(-1, WINDOW, 1).permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
+    energies, directions = torch.linalg.eigh((known.mT @ known.conj()).to(torch.complex128) / len(known))
+    by_noise = ABOVE_NOISE * energies[: max(len(energies) // 4, 1)].mean()
+    is_empty = energies < by_noise.maximum(FILLED**2 * energies[-1])
+    first = (sample - WINDOW // 2).clamp(0, lines.shape[-1] - WINDOW)
+    windows = lines[:, line.unsqueeze(-1), first.unsqueeze(-1) + torch.arange(WINDOW, device=lines.device)]
+    windows = windows.movedim(0, 1).flatten(1)
+    beyond = sample_energy(windows @ directions[:, is_empty].to(lines.dtype).conj()).sum(-1)
+    strange[line[beyond > STRANGE * sample_energy(windows).sum(-1)]] = True
+    return strange
 
 
 def wild_lines(energy: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from kband_core.corruption import (
     receiver_offset,
     sample_energy,
     silent_lines,
+    strange_lines,
     wild_lines,
     wild_samples,
 )
@@ -84,7 +85,9 @@ class _Found:
             self._problems.append("receivers add a constant to all samples, which was taken off")
         energy, distance = sample_energy(lines), (rows - len(acquired) // 2).abs()
         self._judge_coils(rows, energy, acs)
-        broken = _broken(energy, distance)
+        if not self._alive.all():  # what a broken coil holds tells nothing of its lines
+            lines, energy, acs = (part * self._alive[:, None, None] for part in (lines, energy, acs))
+        broken = _broken(lines, energy, distance, acs)
         if broken.any():
             lines = self._mended(index, acquired, rows[broken], acs)
         if columns := interference(lines, distance / (len(acquired) / 2)):
@@ -144,8 +147,11 @@ def _calibration_rows(buffer: ReconBuffer, n_lines: int) -> slice:
     return slice(first, first + n_lines)
 
 
-def _broken(energy: Tensor, distance: Tensor) -> Tensor:
-    return silent_lines(energy) | wild_lines(energy) | wild_samples(energy, distance).any(-1).any(0)
+def _broken(lines: Tensor, energy: Tensor, distance: Tensor, acs: Tensor | None = None) -> Tensor:
+    """Which lines are broken; without `acs`, calibration lines are compared with those of them that have no spike."""
+    wild = wild_samples(energy, distance)
+    acs = lines[:, ~wild.any(-1).any(0)] if acs is None else acs
+    return silent_lines(energy) | wild_lines(energy) | strange_lines(lines, wild, acs)
 
 
 def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
@@ -153,7 +159,7 @@ def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
     mended, n_lines = acs.clone(), acs.shape[-2]
     distance = (torch.arange(n_lines, device=acs.device) - n_lines // 2).abs()
     for plane in mended.flatten(0, 1):
-        broken = _broken(sample_energy(plane), distance)
+        broken = _broken(plane, sample_energy(plane), distance)
         if broken.any():
             with suppress(ValueError):  # too few are left
                 plane[:] = mend_calibration(plane, broken)

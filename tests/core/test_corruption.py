@@ -9,10 +9,11 @@ from kband_core.corruption import (
     receiver_offset,
     sample_energy,
     silent_lines,
+    strange_lines,
     wild_lines,
     wild_samples,
 )
-from kband_core.fourier import resize
+from kband_core.fourier import resize, to_image, to_kspace
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 
 SHAPE = (96, 80)
@@ -67,6 +68,27 @@ def test_a_spike_between_two_samples_is_found(rng, step):
     lines = head(rng)[:, ::step]
     lines[2, 7] += 25 * torch.sinc(torch.arange(80) - 61.5)
     assert wild(lines, step)[2, 7].any()
+
+
+@pytest.mark.parametrize("n_coils", [2, 6])
+@pytest.mark.parametrize("period", [3, 5, 8])
+def test_tags_are_no_spikes(rng, n_coils, period):
+    """Stripes over the whole head: lines far from the centre as strong as those beside it, and as lonely."""
+    stripes = 0.75 + 0.25 * torch.sign(torch.sin(torch.pi * (torch.arange(96) + 0.5) / period))
+    kspace = to_kspace(to_image(head(rng, 1e6, n_coils=n_coils)) * stripes[:, None])
+    kspace = kspace + complex_noise(torch.eye(n_coils) * (0.8 / 40) ** 2, SHAPE, rng)
+    lines, acs = kspace[:, ::3], resize(kspace, [24], [-2])
+    assert not strange_lines(lines, wild(lines, 3), acs).any()
+
+
+@pytest.mark.parametrize("n_coils", [2, 6])
+@pytest.mark.parametrize("coils", [slice(1, 2), slice(None)])
+def test_a_spike_is_strange_to_coils(rng, n_coils, coils):
+    """In one, or in all, each with a phase of its own."""
+    kspace = head(rng, n_coils=n_coils)
+    lines, acs = kspace[:, ::3].clone(), resize(kspace, [24], [-2])
+    lines[coils, 10, 60] = lines.abs().max() * torch.exp(2j * torch.arange(n_coils)[coils] ** 2)
+    assert torch.nonzero(strange_lines(lines, wild(lines, 3), acs)).flatten().tolist() == [10]
 
 
 def test_the_end_of_a_partial_echo_is_no_spike(rng):
