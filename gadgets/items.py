@@ -150,9 +150,9 @@ class ReconBuffer:
         """
         if isinstance(self.sampling, Trajectory):
             raise ValueError("samples lie along a trajectory; only a grid has planes")
-        mask = self.sampling.mask[0, 0, 0]
-        plane = mask.any(0)
-        if not torch.equal(mask, mask.any((-2, -1), keepdim=True) & plane):
+        one = self.sampling[0, 0, 0]
+        plane = one.mask.any(0)
+        if not one.has_like_partitions():
             raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
         if (rows := self._acs_rows()) is not None:
             plane[rows] = True

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 FEWEST_ALONE = 3  # lines that tell a grid
+OUTSIDE = 0.75  # of the squared radius of the ellipse that touches the edges of k-space
 ON_GRID = 0.9  # of them are on it: among scans of random lines chance does so in one of a hundred
 
 
@@ -92,6 +93,16 @@ class Grid:
         )  # fmt: skip
         return next(on_grid, None)
 
+    def has_like_partitions(self) -> bool:
+        """Whether all partitions of `(kz, ky, kx)` that hold anything have the same samples, corners apart.
+
+        Scanners leave out what lies outside an ellipse in kz and ky; such corners stay empty, as in an image that they
+        fill with zeros.
+        """
+        wanted = self.mask.any((-2, -1), keepdim=True) & self.mask.any(0)
+        lacks = (wanted & ~self.mask).any(-1)
+        return not (lacks & ~corners_left_out(self.mask.any(-1))).any()
+
     def uniform_ends(self, who: str, acceleration: int) -> tuple[int, int]:
         """First and last line of the uniform grid: those lines modulo R that hold most acquired ones.
 
@@ -110,6 +121,26 @@ class Grid:
                 f"{who}: line {missing[0]} of the R={acceleration} grid is missing ({len(missing)} of {len(wanted)})"
             )
         return int(wanted[0]), int(wanted[-1])
+
+
+def corners_left_out(acquired: Tensor) -> Tensor:
+    """Tell which of the lines `acquired`, bool `(kz, ky)`, were left out in the corners of k-space, on purpose.
+
+    Scanners leave out what lies outside an ellipse in kz and ky, and round it each in its own way: all four corners are
+    empty, from their outermost line inwards, far from the centre, and on both sides of a partition that holds others. A
+    lost line has no such company, and neither has the part of a scan that was cut off.
+    """
+    n_partitions, n_lines = acquired.shape
+    kz, ky = (((torch.arange(n, device=acquired.device) - n // 2) / (n / 2)).square() for n in acquired.shape)
+    empty, left_out = ~acquired, torch.zeros_like(acquired)
+    if n_partitions == 1 or not empty[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        return left_out
+    for flips in ((), (0,), (1,), (0, 1)):  # from each corner inwards
+        from_corner = empty.flip(flips).to(torch.uint8)
+        left_out |= from_corner.cumprod(0).cumprod(1).bool().flip(flips)
+    mirrored, radius = empty.flip(1) | empty.flip(1).roll(1, 1), kz[:, None] + ky
+    mirrored[:, 0] = empty[:, -1]
+    return left_out & ((radius > 1) | (radius > OUTSIDE) & mirrored) & acquired.any(1, keepdim=True)
 
 
 @dataclass(frozen=True)

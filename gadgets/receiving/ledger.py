@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import torch
 
 from gadgets import flags
 from gadgets.encoding import Encoding
 from gadgets.items import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
+from kband_core.sampling import corners_left_out
 
+MOST_LOST = 0.25  # of the lines: more gaps, spread over k-space, were never to be filled
+FEWEST_GAPS = 3
 MOST_ODD = 0.1  # of an image's lines: more of them are a part of the scan with counters of its own, as a segment is
 
 
@@ -72,7 +76,11 @@ class Ledger:
         if expected is None:
             received = int(self._counts.sum())
             return LineCount(received, received + int(gaps.sum()) if gaps is not None and gaps.any() else None)
+        if self._is_undersampled_unannounced(expected):
+            return LineCount(int(self._counts.sum()), None)
         wanted = self._counts[self._encoding.partitions][:, expected]
+        corners = corners_left_out(torch.from_numpy(self._counts > 0)).numpy()
+        wanted = wanted[~corners[self._encoding.partitions][:, expected]]
         missing = np.zeros(self._counts.shape, bool) if gaps is None else gaps
         if self._encoding.is_embedded:
             missing = missing & ~expected
@@ -101,6 +109,17 @@ class Ledger:
         if not 0 < n_odd <= MOST_ODD * self.received:
             return None
         return f"{n_odd} of {self.received} lines came under other segment or user counters than the rest"
+
+    def _is_undersampled_unannounced(self, expected: np.ndarray) -> bool:
+        """Whether lines are left out all over k-space, though the header says R=1, in a scan that has not been cut off.
+
+        A cut is told by the mark on the last line, which has not come, where the scanner marks first ones.
+        """
+        rows = self._counts.any(0)[expected]
+        gaps = np.flatnonzero(np.diff(rows.astype(np.int8)) == -1)
+        is_cut_off = self._first_seen and not self._last_seen
+        is_thinned = rows.size and np.count_nonzero(~rows) > MOST_LOST * rows.size and len(gaps) >= FEWEST_GAPS
+        return bool(is_thinned) and self._encoding.acceleration[0] == 1 and not is_cut_off
 
     def _grid_rows(self) -> np.ndarray:
         """Rows that tell the R-fold grid: those of lines without a calibration flag, or all that came."""

@@ -14,6 +14,8 @@ from gadgets.recon.combined import combined, sum_of_squares
 from gadgets.recon.reconstruction import Map, Method, Reconstruction
 from kband_core.fourier import partitions_to_image, to_image
 
+MOST_LINES = 0.75  # of those announced: with fewer, lines were left out, whatever the header says
+
 
 @dataclass(frozen=True)
 class CoilCombination(Method):
@@ -51,16 +53,20 @@ class NoGain(Map):
 
 
 def is_unaccelerated(buffer: ReconBuffer) -> bool:
-    """Whether the header says that no line is left out: then no kernel can be fitted."""
-    return buffer.encoding.acceleration[0] == 1
+    """Whether the header says that no line is left out, and most are there: then no kernel can be fitted."""
+    return buffer.encoding.acceleration[0] == 1 and _share_of_lines(buffer) > MOST_LINES
 
 
 def has_all_lines(buffer: ReconBuffer) -> bool:
     """Whether a single image has as many lines as the encoding: fewer than rows with partial Fourier and padding."""
-    lines = buffer.plane_sampling.lines()
-    return int(lines.sum()) >= min(len(buffer.encoding.step1), len(lines))
+    return _share_of_lines(buffer) >= 1
 
 
 def has_all_samples(buffer: ReconBuffer) -> bool:
     """Whether a single image has every sample of its matrix, and maps: then SENSE is no more than their combination."""
     return buffer.csm is not None and buffer.plane_sampling.is_complete()
+
+
+def _share_of_lines(buffer: ReconBuffer) -> float:
+    lines = buffer.plane_sampling.lines()
+    return int(lines.sum()) / min(len(buffer.encoding.step1), len(lines))

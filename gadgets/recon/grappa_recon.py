@@ -9,16 +9,18 @@ from typing import ClassVar
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import is_unaccelerated
+from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa, KernelLines, KernelSamples, Regularisation
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
+from gadgets.recon.sense import Sense
 
 
 @dataclass
 class GrappaRecon(Gadget):
     """Fill the missing lines by GRAPPA and combine the coils, by maps where `CoilSensitivities` stands before it.
 
-    The kernel is calibrated at the `Calibration` item. Needs lines on an R-fold grid; at R=1 only the coils are
-    combined, and the image says so.
+    The kernel is calibrated at the `Calibration` item. It needs lines on an R-fold grid: others are reconstructed by
+    SENSE, and marked. At R=1 only the coils are combined, and the image says so.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -32,7 +34,8 @@ class GrappaRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        methods = [Grappa(self.kernel_lines, self.kernel_samples, self.regularisation)]
+        grappa = Grappa(self.kernel_lines, self.kernel_samples, self.regularisation)
+        methods = [grappa, CompletedByGrappa(Sense(), grappa)]
         return Reconstructor(
             "GrappaRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit
         ).process(items)

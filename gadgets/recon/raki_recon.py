@@ -10,17 +10,20 @@ from gadgets.gadget import Gadget, field
 from gadgets.images.quantitative import GFACTOR, SNR
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import is_unaccelerated
+from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa, KernelLines, KernelSamples, Regularisation
 from gadgets.recon.raki import Raki, Schedule, Seed, Slope, TimeBudget
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
+from gadgets.recon.sense import Sense
 
 
 @dataclass
 class RakiRecon(Gadget):
     """Fill the missing lines by RAKI and combine the coils, by maps where `CoilSensitivities` stands before it.
 
-    The fit starts at the `Calibration` item; one that exceeds its time budget hands over to GRAPPA, and the image is
-    marked. Needs lines on an R-fold grid; at R=1 only the coils are combined, and there is no g-factor.
+    The fit starts at the `Calibration` item; one that exceeds its time budget goes by the steps done so far, as the
+    meta says, or hands over to GRAPPA, and the image is marked. It needs lines on an R-fold grid: others are
+    reconstructed by SENSE, and marked. At R=1 only the coils are combined, and there is no g-factor.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -42,10 +45,9 @@ class RakiRecon(Gadget):
         """Emit the images of each buffer; their maps follow when many wait, or at the end, so that no image waits for a
         map. Raises `ScanError` at the end if maps could not be made.
         """
-        methods = [
-            Raki(self.schedule, self.slope, self.seed, self.time_budget),
-            Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation),
-        ]
+        raki = Raki(self.schedule, self.slope, self.seed, self.time_budget)
+        grappa = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
+        methods = [raki, grappa, CompletedByGrappa(Sense(), grappa)]
         quantities = [quantity for quantity, yes in ((GFACTOR, self.gfactor), (SNR, self.snr)) if yes]
         return Reconstructor(
             "RakiRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit, quantities

@@ -95,7 +95,8 @@ class Reconstructor:
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=_together(made.notes, self._judged(made, single), self._verdict.notes(single), _clipped(image)),
+                notes=_together(made.notes, _sampled(single), self._judged(made, single), self._verdict.notes(single),
+                                _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
@@ -135,6 +136,14 @@ class Reconstructor:
         reason = f"{self.who}: {'; '.join(failures)}"
         log.warning("%s; the image is made otherwise and marked", reason)
         return reason
+
+
+def _sampled(buffer: ReconBuffer) -> dict[str, str]:
+    """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
+    try:
+        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
+    except ValueError:  # of lines that differ from partition to partition there is no such figure
+        return {}
 
 
 def _clipped(image: Tensor) -> dict[str, str]:

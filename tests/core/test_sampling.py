@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from kband_core.sampling import Grid, Trajectory
+from kband_core.sampling import Grid, Trajectory, corners_left_out
 
 ROWS, COLUMNS = torch.arange(40)[:, None], torch.arange(30)
 DISC = ((ROWS - 20) / 20) ** 2 + ((COLUMNS - 15) / 15) ** 2 < 1
@@ -130,3 +130,23 @@ def test_leading_axes_are_batch():
     spokes = Trajectory(torch.linspace(-0.5, 0.5, 48).reshape(3, 2, 4, 2), torch.arange(24.0).reshape(3, 2, 4))
     assert spokes[1:2].shape == (1, 2, 4)
     assert torch.equal(spokes[1:2].density, spokes.density[1:2])
+
+
+@pytest.mark.parametrize("ends", ["by the centre", "symmetric"])
+def test_corners_of_either_ellipse_are_left_out(ends):
+    """Scanners count the radius from the central line, or from the middle between the first and the last."""
+    kz, ky = ((torch.arange(n) - (n // 2 if ends == "by the centre" else (n - 1) / 2)) / (n / 2) for n in (16, 24))
+    inside = kz[:, None] ** 2 + ky**2 <= 1
+    assert torch.equal(corners_left_out(inside), ~inside)
+
+
+@pytest.mark.parametrize("n_lines", [100, 300, 380])
+def test_a_box_that_was_cut_off_has_no_corners(n_lines):
+    """Its first corners came."""
+    acquired = torch.arange(16 * 24).view(16, 24) < n_lines
+    assert not corners_left_out(acquired).any()
+
+
+def test_a_plane_has_no_corners():
+    """Partial Fourier leaves out lines at one end of it, and that is for the header to tell."""
+    assert not corners_left_out(torch.arange(24)[None] > 6).any()
