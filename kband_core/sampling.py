@@ -130,7 +130,7 @@ def corners_left_out(acquired: Tensor) -> Tensor:
     empty, from their outermost line inwards, far from the centre, and on both sides of a partition that holds others. A
     lost line has no such company, and neither has the part of a scan that was cut off.
     """
-    n_partitions, n_lines = acquired.shape
+    n_partitions = len(acquired)
     kz, ky = (((torch.arange(n, device=acquired.device) - n // 2) / (n / 2)).square() for n in acquired.shape)
     empty, left_out = ~acquired, torch.zeros_like(acquired)
     if n_partitions == 1 or not empty[[0, 0, -1, -1], [0, -1, 0, -1]].all():
