@@ -35,8 +35,8 @@ class Ledger:
         self._first_seen = self._last_seen = False
         self._ends = np.zeros(counts.shape[1], bool)  # rows that the scanner marks as first or last
         average = encoding.counters["average"]
-        self._n_averages, self._last_average = encoding.n_averages, average.maximum if average else 0
-        self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * self._n_averages
+        self._announces_averages, self._last_average = average is not None, average.maximum if average else 0
+        self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * encoding.n_averages
         self._addresses: set[tuple[int, int, int]] = set()
         self._averages: set[int] = set()
         self._under: Counter[tuple[int, ...]] = Counter()  # lines by segment and user counters
@@ -44,11 +44,13 @@ class Ledger:
     def repeats(self, line: ismrmrd.Acquisition, place: Place) -> bool:
         """Whether a line comes more often than the announced averages allow.
 
-        Scanners that announce averages need not number them; where they do, each number comes once.
+        Scanners that announce averages need not number them; where they do, each number comes once. Where none are
+        announced, their numbers tell.
         """
-        if self._counts[place] >= self._n_averages:
-            return True
-        return len(self._averages) > 1 and (*place, line.idx.average) in self._addresses
+        came = (*place, line.idx.average) in self._addresses
+        if not self._announces_averages:
+            return came
+        return bool(self._counts[place] >= self._n_averages) or (len(self._averages) > 1 and came)
 
     def note(self, line: ismrmrd.Acquisition, place: Place, *, calibrates: bool) -> None:
         """Enter a line of the image, which `counts` holds already; `calibrates`: it is flagged for calibration."""
@@ -109,6 +111,11 @@ class Ledger:
         if not 0 < n_odd <= MOST_ODD * self.received:
             return None
         return f"{n_odd} of {self.received} lines came under other segment or user counters than the rest"
+
+    @property
+    def _n_averages(self) -> int:
+        """How often each line comes: as announced, else as often as the averages' numbers have told so far."""
+        return self._encoding.n_averages if self._announces_averages else max(len(self._averages), 1)
 
     def _is_undersampled_unannounced(self, expected: np.ndarray) -> bool:
         """Whether lines are left out all over k-space, though the header says R=1, in a scan that has not been cut off.

@@ -233,3 +233,14 @@ def test_partitions_are_transformed_to_z(minimal_scan, make_acquisition, noise):
     planes, _ = buffer.planes()
     np.testing.assert_allclose(planes.numpy(), np.einsum("zk,ckyx->zcyx", dft, data), atol=1e-5)
     assert buffer.acs.shape == (1, n_kz, N_COILS, 4, N_SAMPLES)
+
+
+def test_averages_that_no_header_announces_are_averaged(scan_of, make_acquisition, kspace):
+    """Each line comes twice in a row, numbered 0 and 3: the image waits for the second of the last one."""
+    lines = [
+        make_acquisition((1 + 2 * n) * kspace[:, row], kspace_encode_step_1=row, average=3 * n)
+        for row in range(N_LINES) for n in (0, 1)
+    ]  # fmt: skip
+    (buffer,) = images(scan_of(), lines)
+    torch.testing.assert_close(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(2 * kspace))
+    assert buffer.counts[0, 0, 0] == (2 * N_LINES, 2 * N_LINES)
