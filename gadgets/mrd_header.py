@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,26 @@ LARGEST_MATRIX = (8192, 4096, 2048)  # x, y, z: bounds what a header can make us
 LARGEST_COUNTER = 65535
 TRAJECTORIES = ("cartesian", "epi", "radial", "goldenangle", "spiral", "other")
 AXES = ("x", "y", "z")
+DECLARED = re.compile(r"""(\s*<\?xml\b[^>]*?)\s+encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+LONGEST_DECLARATION = 200
+
+
+def header_text(xml: bytes | str) -> str:
+    """Return a header as text, read by the encoding it declares, if it is one; the declaration no longer names it."""
+    if isinstance(xml, bytes):
+        declared = DECLARED.match(xml[:LONGEST_DECLARATION].decode("latin-1"))
+        xml = _decoded(xml, declared[2] if declared else "utf-8")
+    return DECLARED.sub(r"\1", xml.rstrip("\0"), count=1)
+
+
+def _decoded(xml: bytes, encoding: str) -> str:
+    try:
+        text = xml.decode(encoding)
+        if "<" in text:
+            return text
+    except (LookupError, ValueError):
+        pass
+    return xml.decode("utf-8", errors="replace")
 
 
 def read_encoding(index: int, encoding: Any) -> Encoding:

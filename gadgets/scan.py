@@ -14,7 +14,7 @@ from xsdata.exceptions import ParserError as XsdataError
 
 from gadgets.encoding import Encoding
 from gadgets.errors import PipelineError, ScanError
-from gadgets.mrd_header import number, read_encoding
+from gadgets.mrd_header import header_text, number, read_encoding
 
 NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver passes, where the header does not say
 NOT_A_HEADER = (defusedxml.ElementTree.ParseError, XsdataError, ValueError, TypeError, AttributeError, LookupError)
@@ -32,8 +32,7 @@ class Scan:
     @classmethod
     def from_xml(cls, xml: bytes | str) -> Scan:
         """Read an MRD header. Raises `PipelineError` if it is not one, or if a number is out of range."""
-        text = xml.decode("utf-8", errors="replace") if isinstance(xml, bytes) else xml
-        text = text.rstrip("\0")
+        text = header_text(xml)
         try:
             defusedxml.ElementTree.fromstring(text.encode(), forbid_dtd=True)
             with warnings.catch_warnings():  # of values of a wrong type, which it shows: the patient's birth date, too

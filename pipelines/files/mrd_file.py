@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from gadgets.mrd import ismrmrd
+from gadgets.mrd_header import header_text
 from pipelines.files.finished_file import FileProblem, finished_hdf5, writing
 from pipelines.files.image_group import ImageGroup, images_below
 
@@ -72,7 +73,7 @@ class RawFile:
         if not isinstance(found, h5py.Dataset) or not found.size:
             raise FileProblem(f"{self.path}: group '{self.group}' has no MRD header (xml)")
         xml = np.ravel(found[()])[0]
-        return xml.decode("utf-8", errors="replace").rstrip("\0") if isinstance(xml, bytes) else str(xml)
+        return header_text(xml if isinstance(xml, bytes) else str(xml))
 
     def _find_lines(self) -> h5py.Dataset:
         lines = self._file[self.group].get("data")

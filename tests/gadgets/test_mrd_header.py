@@ -11,6 +11,11 @@ from gadgets.items import ReconBuffer
 from gadgets.scan import Scan
 from tests.gadgets.streams import N_LINES, N_SAMPLES, buffer_of, images
 
+NAMED = (
+    "<measurementInformation><patientPosition>HFS</patientPosition><protocolName>Sch\u00e4del</protocolName>"
+    "</measurementInformation>"
+)
+
 
 def changed(scan, old, new):
     assert old in scan.xml
@@ -90,3 +95,12 @@ def test_other_numbers_of_samples_name_the_matrix(scan_of, make_acquisition):
     gadget = buffer_of(scan_of())
     with pytest.raises(Exception, match=f"{3 * N_SAMPLES} samples, {N_SAMPLES} expected of an encoded matrix of"):
         assert not [item for item in gadget.process(lines) if isinstance(item, ReconBuffer)]
+
+
+@pytest.mark.parametrize(("declared", "written"), [("ISO-8859-1", "latin-1"), ("UTF-16", "utf-8"), ("none", "utf-8")])
+def test_a_header_is_read_by_the_encoding_it_declares(minimal_scan, declared, written):
+    """Where that cannot be, it is UTF-8."""
+    xml = minimal_scan().xml.replace("<experimentalCond", NAMED + "<experimentalCond")
+    xml = '<?xml version="1.0" encoding="' + declared + '"?>' + xml[xml.index("?>") + 2 :]
+    scan = Scan.from_xml(xml.encode(written))
+    assert scan.header.measurementInformation.protocolName == "Sch\u00e4del"
