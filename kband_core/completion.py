@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from kband_core.coils import combine, merge_sets
 from kband_core.fourier import to_image, to_kspace
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
+FEW = 6  # combinations of coils, whose energy tells that of all
 NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 
@@ -47,7 +49,6 @@ def complete(
     fill_misses: Callable[[], float] = lambda: 0.0,
     noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
-    brightness: Tensor | None = None,
 ) -> Completed:
     """Complete an image of any method where it misses more of the acquired samples than noise.
 
@@ -60,19 +61,21 @@ def complete(
     that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
 
     Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it
-    so: the magnitude is the root sum of squares over coils as they came; `brightness` is `shading(csm, unmixing)`, if
-    that is known already. The phase is that of the maps' combination. `mask` `(..., ky, kx)` or `(..., ky, 1)`.
+    so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination.
+    `mask` `(..., ky, kx)` or `(..., ky, 1)`.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
-    energy, by_noise = _around(_missed(_coil_images(image, csm), kspace, mask)), _by_noise(noise, mask, csm.shape[-3])
+    few = _few_combinations(csm)
+    explained = _coil_images(image, _mixed(few, csm))
+    energy, by_noise = _around(_missed(explained, kspace, mask, few)), _by_noise(noise, mask, csm.shape[-3])
     kept, share = _beyond(energy, by_noise), _share(energy, by_noise, kspace)
     if fill is None or not kept.any():
-        return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing, brightness)
+        return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing)
     filled = fill()
     if missed := fill_misses():
         made = _around(_energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
         kept = _beyond(energy, by_noise + missed / NOISE * made)
-    return _joined(image, csm, kept, to_image(filled), share, unmixing, brightness)
+    return _joined(image, csm, kept, to_image(filled), share, unmixing)
 
 
 def combine_completed(
@@ -83,7 +86,6 @@ def combine_completed(
     *,
     noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
-    brightness: Tensor | None = None,
 ) -> Completed:
     """Combine coils by maps, completed in the same way by what maps do not explain.
 
@@ -95,33 +97,56 @@ def combine_completed(
     if mask.all():  # maps of unit length: what they leave has the energy that is left
         missed = _energy(coil_image) - _energy(image)
     else:
-        missed = _missed(_coil_images(image, csm) - coil_image, torch.zeros_like(kspace), mask)
+        few = _few_combinations(csm)
+        missed = _missed(_coil_images(image, _mixed(few, csm)) - _mixed(few, coil_image), None, mask, few)
     energy, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
     share = _share(energy, by_noise, kspace)
-    return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing, brightness)
+    return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing)
 
 
 def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
     """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`."""
-    return _energy(_as_they_came(csm[..., 0, :, :, :], unmixing)).sqrt()
+    return _energy(_mixed(unmixing, csm[..., 0, :, :, :])).sqrt()
 
 
 def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
     return (csm * image.unsqueeze(-3)).sum(-4)
 
 
-def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
-    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain."""
+def _few_combinations(csm: Tensor) -> Tensor | None:
+    """Combinations of the coils `(combination, coil)` that hold all their energy on average, whatever it is of.
+
+    Drawn once, orthogonal, six at most: in 7 × 7 pixels they tell it to within a tenth, and noise as well. None of
+    fewer coils.
+    """
+    n_coils = csm.shape[-3]
+    return _drawn(n_coils).to(csm.device) if n_coils > FEW else None
+
+
+@lru_cache(maxsize=64)
+def _drawn(n_coils: int) -> Tensor:
+    drawn = torch.randn(n_coils, FEW, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    return torch.linalg.qr(drawn)[0].mH.contiguous() * (n_coils / FEW) ** 0.5
+
+
+def _missed(explained: Tensor, kspace: Tensor | None, mask: Tensor, few: Tensor | None) -> Tensor:
+    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain, without y if that is None.
+
+    `explained` are S·x of `few` combinations of coils, if not all; `kspace` is y of all.
+    """
     if mask.shape[-1] > 1:
-        return _energy(to_image(mask.unsqueeze(-3) * (kspace - to_kspace(explained))))
+        measured = 0 if kspace is None else _mixed(few, kspace)
+        return _energy(to_image(mask.unsqueeze(-3) * (measured - to_kspace(explained))))
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
-    rows = mask.view(-1, mask.shape[-2]).any(0).nonzero().flatten()
+    rows = mask.reshape(-1, mask.shape[-2]).any(0).nonzero().flatten()
     from_centre, centre = rows - mask.shape[-2] // 2, mask.shape[-2] // 2
-    turns = from_centre * centre / mask.shape[-2]  # of images whose origin is at their edge
-    measured = to_image(kspace[..., rows, :], (-1,)).mT * torch.exp(-2j * torch.pi * turns)
     spectrum = torch.fft.fft(explained.mT.contiguous(), norm="ortho")
-    missed = torch.zeros_like(spectrum)
-    missed[..., from_centre] = mask[..., rows, :].unsqueeze(-3).mT * (measured - spectrum[..., from_centre])
+    found = -spectrum[..., from_centre]
+    if kspace is not None:
+        turns = from_centre * centre / mask.shape[-2]  # of images whose origin is at their edge
+        found += to_image(_mixed(few, kspace[..., rows, :]), (-1,)).mT * torch.exp(-2j * torch.pi * turns)
+    missed = spectrum.zero_()
+    missed[..., from_centre] = mask[..., rows, :].unsqueeze(-3).mT * found
     return _energy(torch.fft.ifft(missed, norm="ortho")).mT
 
 
@@ -149,28 +174,22 @@ def _share(energy: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
 
 
 def _joined(
-    image: Tensor,
-    csm: Tensor,
-    kept: Tensor,
-    without_maps: Tensor | None,
-    share: Tensor,
-    unmixing: Tensor | None,
-    brightness: Tensor | None,
+    image: Tensor, csm: Tensor, kept: Tensor, without_maps: Tensor | None, share: Tensor, unmixing: Tensor | None
 ) -> Completed:
     is_filled = bool(kept.any())
     if csm.shape[-4] == 1 and not is_filled:
-        brightness = shading(csm, unmixing) if brightness is None else brightness
-        return Completed(image.squeeze(-3) * brightness, share, is_filled)
+        return Completed(image.squeeze(-3) * shading(csm, unmixing), share, is_filled)
     coil_image = _coil_images(image, csm)
     if is_filled:
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
-    magnitude = _energy(_as_they_came(coil_image, unmixing)).sqrt()
+    magnitude = _energy(_mixed(unmixing, coil_image)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
     return Completed(torch.polar(magnitude, phase), share, is_filled, coil_image)
 
 
-def _as_they_came(coil_image: Tensor, unmixing: Tensor | None) -> Tensor:
-    return coil_image if unmixing is None else (unmixing @ coil_image.flatten(-2)).unflatten(-1, coil_image.shape[-2:])
+def _mixed(matrix: Tensor | None, coil_image: Tensor) -> Tensor:
+    """Coils combined to others by `matrix` `(..., other, coil)`, or as they are."""
+    return coil_image if matrix is None else (matrix @ coil_image.flatten(-2)).unflatten(-1, coil_image.shape[-2:])
 
 
 def _energy(coil_image: Tensor) -> Tensor:

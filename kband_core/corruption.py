@@ -62,11 +62,11 @@ def strange_lines(lines: Tensor, wild: Tensor, acs: Tensor) -> Tensor:
     """Tell which lines hold a `wild` sample that coils cannot have received from any object; bool `(line)`.
 
     Tags, grids and edges have samples as strong and as lonely as spikes, but coils see them as they see the centre of
-    k-space: windows of five samples of all coils lie in the directions that windows of `acs` `(coil, ky, kx)` fill. Of
-    heads with tags they miss at most 1 % of their energy, of spikes in one coil or in all 15 % and more, down to two
+    k-space: windows of five samples of all coils lie in the directions that windows of `acs` `(coil, ky, sample)` fill.
+    Of heads with tags they miss at most 1 % of their energy, of spikes in one coil or in all 15 % and more, down to two
     coils. A single coil tells nothing, and no sample is strange there.
     """
-    check_axes(lines=(lines, "coil line kx"), wild=(wild, "coil line kx"), acs=(acs, "coil ky kx"))
+    check_axes(lines=(lines, "coil line kx"), wild=(wild, "coil line kx"), acs=(acs, "coil ky sample"))
     strange = torch.zeros_like(wild[0, :, 0])
     line, sample = wild.any(0).nonzero().unbind(-1)
     if len(line) == 0 or acs.shape[-1] < WINDOW or len(acs) == 1:
@@ -115,18 +115,29 @@ def receiver_offset(kspace: Tensor) -> Tensor:
     `kspace` holds all lines, or those of a grid, one after the other. The constant is a bright point in the centre of
     the image; whether there is one is asked of outer k-space, where an object has edges only.
     """
-    outer = _distance(kspace, -2)[:, None].maximum(_distance(kspace, -1)) > OUTER
-    outer = kspace * outer
-    total = outer.sum((-2, -1))
-    n_pixels = outer[0].numel()
+    regions = [kspace[:, rows, columns] for rows, columns in _outer_regions(kspace)]
+    total, n_pixels = sum(part.sum((-2, -1)) for part in regions), kspace[0].numel()
     at_centre = sample_energy(total).sum() / n_pixels
-    if at_centre <= OFFSET**2 * sample_energy(outer).sum() / n_pixels:  # no brighter than the mean pixel
+    if at_centre <= OFFSET**2 * sum(sample_energy(part).sum() for part in regions) / n_pixels:  # the mean pixel's
         return torch.zeros_like(total)
+    outer = torch.zeros_like(kspace)
+    for rows, columns in _outer_regions(kspace):
+        outer[:, rows, columns] = kspace[:, rows, columns]
     image = sample_energy(to_image(outer)).sum(-3)
     image[image.shape[-2] // 2, image.shape[-1] // 2] = 0
     if at_centre <= OFFSET**2 * image.max():
         return torch.zeros_like(total)
     return total / (outer != 0).any(-3).sum()
+
+
+def _outer_regions(kspace: Tensor) -> list[tuple[slice, slice]]:
+    """Rows and columns of outer k-space: those before and behind its inner half, and the ends of those within."""
+    (above, below), (left, right) = (
+        (n // 2 - int(OUTER * n / 2), n // 2 + int(OUTER * n / 2) + 1) for n in kspace.shape[-2:]
+    )
+    within = slice(above, below)
+    return [(slice(0, above), slice(None)), (slice(below, None), slice(None)),
+            (within, slice(0, left)), (within, slice(right, None))]  # fmt: skip
 
 
 def interference(lines: Tensor, distance: Tensor) -> list[int]:
@@ -157,9 +168,3 @@ def _neighbours(energy: Tensor, where: Tensor, n_lines: int, n_samples: int) -> 
 def _median(sizes: Tensor) -> Tensor:
     """Median of those that are not zero, along the last axis."""
     return sizes.masked_fill(sizes == 0, torch.nan).nanmedian(-1).values
-
-
-def _distance(kspace: Tensor, dim: int) -> Tensor:
-    """Distance from the centre, 1 at the ends of the axis."""
-    length = kspace.shape[dim]
-    return (torch.arange(length, device=kspace.device) - length // 2).abs() / (length / 2)

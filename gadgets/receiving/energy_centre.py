@@ -17,11 +17,19 @@ def rows_off_centre(lines: KSpaceLines) -> int:
     A line that was never acquired has no strength: a header that puts the centre where nothing came is wrong, too.
     """
     n_rows, reach = lines.counts.shape[1], lines.encoding.acceleration[0]
-    strength = np.zeros(n_rows)
-    for row in np.flatnonzero(lines.counts.any(0)):
-        samples = np.abs(lines.kspace[:, :, row]).reshape(len(lines.kspace), -1)
-        strength[row] = np.median(np.partition(samples, -NTH, axis=-1)[:, -NTH])
+    strength, rows, echo = np.zeros(n_rows), np.flatnonzero(lines.counts.any(0)), _around_the_echo(lines)
+    if rows.size == 0:
+        return 0
+    samples = np.abs(lines.kspace[:, :, rows, echo]).swapaxes(1, 2).reshape(len(lines.kspace), len(rows), -1)
+    nth = min(NTH, samples.shape[-1])
+    strength[rows] = np.median(np.partition(samples, -nth, axis=-1)[..., -nth], axis=0)
     centre, strongest = n_rows // 2, int(strength.argmax())
     off = strongest - centre
     at_centre = strength[max(centre - reach, 0) : centre + reach + 1].max()
     return off if abs(off) > FARTHEST * n_rows and strength[strongest] > STRONGER * at_centre else 0
+
+
+def _around_the_echo(lines: KSpaceLines) -> slice:
+    """The middle quarter of the readout, where the echo stands."""
+    n_samples = lines.kspace.shape[-1]
+    return slice(max(n_samples // 2 - max(n_samples // 8, NTH), 0), n_samples // 2 + max(n_samples // 8, NTH))
