@@ -22,7 +22,7 @@ from pipelines.hosts.session import Patience, Session
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS_SECONDS = 2.0
+LAST_WORDS_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,13 @@ class Server:
         for thread in unfinished:
             running[thread][0].abandon()
         self._pool.stop()
-        end = time.monotonic() + LAST_WORDS_SECONDS
-        for thread in unfinished:
-            thread.join(max(end - time.monotonic(), 0))
         self._pool.kill()
+        for last in (False, True):
+            end = time.monotonic() + LAST_WORDS_SECONDS
+            for thread in unfinished:
+                if last and thread.is_alive():
+                    running[thread][0].hang_up()
+                thread.join(max(end - time.monotonic(), 0))
         return not unfinished
 
     def _admit(self, connection: socket.socket, peer: Any) -> None:
@@ -131,7 +134,7 @@ class Server:
         thread = threading.Thread(target=self._run, args=(session, scan_id), daemon=True, name="scan")
         with self._lock:
             if self._stopping.is_set():
-                session.abandon()
+                connection.close()
                 return
             self._sessions[thread] = session, backlog
             if not is_busy:
