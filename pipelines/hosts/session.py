@@ -56,6 +56,8 @@ class Session:
         self._relay: Relay | None = None
         self._failing = threading.Lock()
         self._is_given_up = self._is_heard_out = False
+        self._warned: set[Id] = set()
+        self._takes_images = True
         self._coils: int | None = None
         self._delivery = Delivery(scan_id, self._voice, announce, self._begin)
         self._problem: str | None = None
@@ -132,6 +134,7 @@ class Session:
         self._voice.dialect = Dialect(looks_like_parent(config), self._voice.dialect.nul)
         try:
             request = Request(config)
+            self._takes_images = self._voice.dialect.is_parent or request.takes_images
             self._pipeline = request.name or "sent as text"
         except PipelineError as error:
             self._fail("request", str(error))
@@ -158,7 +161,7 @@ class Session:
         """Wait for data, which parameters may precede, then give the scan to a worker."""
         first = self._backlog.get()
         while first is not None and first.id == Id.TEXT:
-            request.override(text_of(first))
+            self._warn(Id.TEXT, request.override(text_of(first)))
             self._pipeline = request.name or self._pipeline
             first = self._backlog.get()
         config, is_parent = request.xml(), self._voice.dialect.is_parent
@@ -197,9 +200,19 @@ class Session:
             if message.id in UNEXPECTED:
                 self._fail("peer", f"{UNEXPECTED[message.id]} came in the middle of the scan")
                 self._give_up()
-            self._backlog.put(message)
+            if message.id in (Id.IMAGE, Id.IMAGE_ARRAY) and not self._takes_images:
+                self._warn(Id.IMAGE, "an image came from the client and is ignored: the pipeline begins with lines")
+            else:
+                self._backlog.put(message)
         self._announce(Arrived(self._scan_id, message))
         self._backlog.end()
+
+    def _warn(self, number: Id, sentence: str | None) -> None:
+        """Say what is passed over, once for each kind of message, to the client and the log."""
+        if sentence is not None and number not in self._warned:
+            self._warned.add(number)
+            log.warning("%s", sentence)
+            self._voice.remark("WARNING", sentence)
 
     def _fail(self, kind: str, sentence: str) -> None:
         """Remember the first thing that went wrong. A client hears it at once, Gadgetron after its CLOSE."""

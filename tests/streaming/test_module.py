@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import socket
-import struct
 import threading
-import time
 
 import ismrmrd
 import numpy as np
@@ -15,13 +13,11 @@ from gadgets.errors import ScanError
 from gadgets.items import Aside
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from pipelines.hosts.module import read_start, reconstruct
-from pipelines.protocol import wire
-from pipelines.protocol.framing import Gone, Id, Message, WireError
+from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import text_of
 from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
-from tests.streaming.serving import line_bytes
 
 LINES, BUFFERS = (stock.inner_configuration(name) for name in ("sense", "sense_buffered"))
 IMAGES = "<configuration><gadget><classname>AutoScaleGadget</classname></gadget></configuration>"
@@ -164,54 +160,6 @@ def test_what_gadgets_say_aside_is_only_logged(monkeypatch, scan, caplog):
     with caplog.at_level(logging.INFO):
         assert answers(LINES, scan[0], LINE) == []
     assert "measure line 3" in caplog.text
-
-
-GARBAGE = by_hand.random_complex(40, 7).tobytes()  # what stands behind a line that is shorter than its header says
-
-
-@pytest.mark.parametrize("rest", [GARBAGE, by_hand.config_file("x") + GARBAGE, b"", LINE[:500]])
-@pytest.mark.parametrize("close", [True, False])
-def test_first_problem_is_said_whatever_follows(scan, rest, close):
-    """A stock gadget may shift the stream of a scan that was refused at its beginning; or the parent ends in it."""
-    received = []
-    with contextlib.suppress(Gone):
-        answers(LINES, scan[0].replace("cartesian", "spiral"), LINE, rest, close=close, received=received)
-    (message,) = received
-    assert message.id == Id.ERROR
-    assert "has the trajectory spiral" in text_of(message)
-
-
-def test_stream_that_makes_no_sense_is_told(scan):
-    """Even if nothing was wrong before it."""
-    (message,) = answers(LINES, scan[0], LINE, struct.pack("<H", 1050), GARBAGE)
-    assert text_of(message).startswith("message number 1050 is unknown")
-
-
-def test_parent_that_sends_on_is_waited_for(monkeypatch, scan):
-    """An ERROR before its CLOSE would break it, wherever that CLOSE is in a stream that cannot be read."""
-    monkeypatch.setattr(wire, "QUIET_SECONDS", 0.2)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.settimeout(20)
-        module = threading.Thread(target=reconstruct, args=(Wire(ours), LINES, scan[0]), daemon=True)
-        theirs.sendall(LINE + struct.pack("<H", 1050) + GARBAGE)
-        module.start()
-        for _ in range(3):
-            time.sleep(0.3)
-            theirs.sendall(GARBAGE)
-        assert module.is_alive()
-        theirs.sendall(by_hand.CLOSE)
-        assert Wire(theirs).read().id == Id.ERROR
-        module.join(20)
-
-
-def test_scan_cut_short_is_told(scan):
-    """The client's stream ends in mid-scan, Gadgetron sends CLOSE: the images are marked, and a sentence says so."""
-    header, lines, _ = scan
-    sent = [line_bytes(line) for line in stock.prepared(header, lines)]
-    *images, message = answers(LINES, header, *sent[: len(sent) * 3 // 4])
-    assert {image.id for image in images} == {Id.IMAGE_ARRAY}
-    assert "images are incomplete (SENSE; INCOMPLETE " in text_of(message)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 100, 342, len(LINE) - 1])
