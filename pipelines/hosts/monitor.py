@@ -35,9 +35,11 @@ class Monitor:
             ("queue_bytes", "Bytes that wait for a worker"),
             ("scans_waiting", "Scans that wait for a worker"),
             ("workers_idle", "Warm workers without a scan"),
+            ("scans_not_kept", "Scans of which nothing or not all was written to the disk"),
+            ("keeping_problem", "1 if the last scan was not kept whole, else 0; /ready says why"),
         ):
             gauge = Gauge(f"kband_{name}", text, registry=self.registry)
-            gauge.set_function(lambda name=name: self._state()[name])
+            gauge.set_function(lambda name=name: self._number(name))
 
     def __call__(self, event: Event) -> None:
         """Take into account what a session announces."""
@@ -54,6 +56,10 @@ class Monitor:
                     self._scans.labels(event.pipeline).inc()
                 if event.verdict.latency is not None:
                     self._latency.observe(event.verdict.latency)
+
+    def _number(self, name: str) -> float:
+        value = self._state()[name]
+        return value if isinstance(value, int) else float(value is not None)
 
     def answer(self, question: str) -> str:
         """Answer a query that came over the MRD port: the server's state as JSON, whatever was asked."""
