@@ -48,7 +48,7 @@ def serve(**options: Any) -> None:
     )  # fmt: skip
     archive = None if options["no_save"] else _archive(options)
     try:
-        server = Server(settings, *([Journals(archive.begin)] if archive else []))
+        server = Server(settings, *([Journals(archive.begin, lambda: archive.problem)] if archive else []))
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error}") from error

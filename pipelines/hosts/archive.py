@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import logging
 import os
 import queue
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import write_raw
 from pipelines.files.mrd_stream import StreamFile
-from pipelines.hosts.journal import TIME_FORMAT, Journal, write_verdict
+from pipelines.hosts.journal import Journal, write_verdict
+from pipelines.hosts.kept_files import OURS, STEM, entries, lock, lock_if_there
+from pipelines.hosts.retention import UNBOUNDED, Retention, tidy
 
 log = logging.getLogger(__name__)
 
-STEM = r"\d{8}T\d{9}Z_[A-Za-z0-9_-]{1,64}"
-OURS = re.compile(rf"{STEM}\.(?:mrd|h5|json|damaged)")
 BEGUN = re.compile(rf"\.{STEM}\.mrd\.begun")
+UNFINISHED = re.compile(rf"\.({STEM})\.(?:h5|json)\.\d+\.unfinished")
 SECONDS_TO_BEGIN = 60.0  # between making a file and locking it: microseconds
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How much a folder of journals may hold, and for how long; None is no bound."""
-
-    max_bytes: int | None = None
-    max_age_s: float | None = None
+NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+FAILURES = FileProblem, OSError, RuntimeError, ValueError
 
 
 class Archive:
     """Makes the journals in `folder` into HDF5 files, one by one, in a thread of its own: first those of dead servers.
 
-    The journals are those that `begin` began, and any whose `hand_over` is `add`.
+    The journals are those that `begin` began, and any whose `hand_over` is `add`. `problem`: why the last one did not
+    become such a file, or None.
     """
 
-    def __init__(self, folder: Path | str, retention: Retention = Retention(), *, anonymise: bool = True) -> None:
+    def __init__(self, folder: Path | str, retention: Retention = UNBOUNDED, *, anonymise: bool = True) -> None:
         self.folder, self.retention, self.anonymise = Path(folder), retention, anonymise
+        self.problem: str | None = None
         self._ended: queue.SimpleQueue[tuple[Path, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="archive")
         self._thread.start()
@@ -72,7 +68,7 @@ class Archive:
         while (ended := self._ended.get()) is not None:
             path, descriptor = ended
             with _surviving(path):
-                convert(path)
+                self.problem = _try_to_convert(path)
             os.close(descriptor)
             with _surviving(self.folder):
                 tidy(self.folder, self.retention)
@@ -100,73 +96,55 @@ def convert(path: Path) -> None:
 
 
 def recover(folder: Path | str) -> list[Path]:
-    """Convert every journal that a dead server left; return the new files. Journals of living processes stay."""
+    """Convert every journal that a dead server left; return the new files. Journals of living processes stay.
+
+    So do those that find no room on the disk; what cannot be converted is kept under another name, and not tried again.
+    """
     recovered: list[Path] = []
-    for path in sorted(_entries(Path(folder))):
+    for path in sorted(entries(Path(folder))):
         with _surviving(path):
             if BEGUN.fullmatch(path.name):
-                _remove_begun(path)
+                _remove_old(path, path)
+            elif left_over := UNFINISHED.fullmatch(path.name):
+                _remove_old(path, path.with_name(f"{left_over[1]}.mrd"))
             elif OURS.fullmatch(path.name) and path.suffix == ".mrd":
                 recovered += _recover_one(path)
     return recovered
 
 
-def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = None) -> list[Path]:
-    """Delete the oldest finished scans until the folder keeps to `retention`; return what was deleted.
-
-    Scans that are being written or converted, and files that are not ours, stay.
-    """
-    now = now or datetime.now(timezone.utc)
-    scans: dict[str, list[Path]] = {}
-    for path in sorted(_entries(Path(folder))):
-        if OURS.fullmatch(path.name) and _begun(path.stem) is not None:
-            scans.setdefault(path.stem, []).append(path)
-    sizes = {stem: sum(_size(path) for path in paths) for stem, paths in scans.items()}
-    total, deleted = sum(sizes.values()), []
-    for stem in sorted(scans):  # the name begins with the time
-        is_old = retention.max_age_s is not None and now - _begun(stem) > timedelta(seconds=retention.max_age_s)
-        is_too_much = retention.max_bytes is not None and total > retention.max_bytes
-        if not (is_old or is_too_much) or (Path(folder) / f"{stem}.mrd").exists():
-            continue
-        for path in scans[stem]:
-            path.unlink(missing_ok=True)
-            deleted.append(path)
-        total -= sizes[stem]
-        log.info("%s: deleted, %s", scans[stem][0].with_suffix(""), "too old" if is_old else "the folder is full")
-    return deleted
+def _try_to_convert(path: Path) -> str | None:
+    """Convert a journal, or set it aside; return what went wrong, in one sentence that names no file."""
+    try:
+        if shutil.disk_usage(path.parent).free < path.stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        convert(path)
+    except FAILURES as error:
+        reason = next((text for text in NO_ROOM if text in str(error)), None)
+        if reason is not None:
+            log.warning("%s: left as it is (%s); the next server tries again", path, reason)
+            return f"a scan could not be made an HDF5 file ({reason})"
+        log.warning("%s: left as it is, as %s (%s)", path, path.with_suffix(".damaged").name, error)
+        path.rename(path.with_suffix(".damaged"))
+        return "a scan could not be made an HDF5 file (damaged)"
+    return None
 
 
 def _recover_one(path: Path) -> list[Path]:
-    with _lock(path) as is_ours:
+    with lock(path) as is_ours:
         if not is_ours:
             return []
         for left_over in path.parent.glob(f".{path.stem}.*.unfinished"):
             left_over.unlink()
-        _complete_verdict(path)
-        convert(path)
-        return [path.with_suffix(".h5")]
+        with _surviving(path):
+            _complete_verdict(path)
+        return [path.with_suffix(".h5")] if _try_to_convert(path) is None else []
 
 
-def _remove_begun(path: Path) -> None:
-    """Remove a file that never got its header, once nobody can be about to lock it."""
-    with _lock(path) as is_ours:
+def _remove_old(path: Path, lock: Path) -> None:
+    """Remove what a dead server began; `lock` is what a living one would hold, or be about to."""
+    with lock_if_there(lock) as is_ours:
         if is_ours and time.time() - path.stat().st_mtime > SECONDS_TO_BEGIN:
             path.unlink()
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Lock a file; False if a living process holds it, or has removed it meanwhile."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = os.fstat(descriptor).st_nlink > 0
-        except BlockingIOError:
-            is_ours = False
-        yield is_ours
-    finally:
-        os.close(descriptor)
 
 
 def _complete_verdict(path: Path) -> None:
@@ -191,24 +169,5 @@ def _surviving(path: Path) -> Iterator[None]:
     """Let what fails for one file do no harm to the others."""
     try:
         yield
-    except (FileProblem, OSError, RuntimeError, ValueError) as error:
+    except FAILURES as error:
         log.warning("%s: left as it is (%s)", path, error)
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _begun(stem: str) -> datetime | None:
-    try:
-        second = datetime.strptime(stem[:15], TIME_FORMAT).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    return second + timedelta(milliseconds=int(stem[15:18]))

@@ -79,7 +79,7 @@ class ImageSent:
 
 @dataclass(frozen=True)
 class Failed:
-    """The first thing that went wrong. `kind`: peer, request, busy, reconstruction, internal."""
+    """The first thing that went wrong. `kind`: peer, request, busy, reconstruction, stopped, internal."""
 
     scan_id: str
     kind: str

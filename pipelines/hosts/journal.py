@@ -141,20 +141,37 @@ class Journal:
 
 
 class Journals:
-    """The journals of the scans that run, written as these announce what comes. `begin` starts one."""
+    """The journals of the scans that run, written as these announce what comes. `begin` starts one.
 
-    def __init__(self, begin: Callable[..., Journal]) -> None:
-        self._begin = begin
+    `problem`: why the last scan is not kept whole, or None; `n_not_kept`: of how many that was so. `later` says
+    why the last journal could not be made a file, or None.
+    """
+
+    def __init__(self, begin: Callable[..., Journal], later: Callable[[], str | None] = lambda: None) -> None:
+        self._begin, self._later = begin, later
         self._open: dict[str, Journal] = {}
+        self._problem: str | None = None
+        self.n_not_kept = 0
+
+    @property
+    def problem(self) -> str | None:
+        """What an operator should know, in one sentence that names no scan."""
+        return self._problem or self._later()
 
     def __call__(self, event: Event) -> None:
         """Begin, write or end the journal of the event's scan; one that never had a header has none."""
         if isinstance(event, Opened):
-            self._open[event.scan_id] = self._begin(event.scan_id, event.header_xml, pipeline=event.pipeline)
+            journal = self._begin(event.scan_id, event.header_xml, pipeline=event.pipeline)
+            self._open[event.scan_id] = journal
+            self._problem = journal.problem or self._problem
         elif isinstance(event, Arrived):
-            self._open[event.scan_id].append(event.message)
+            journal = self._open[event.scan_id]
+            journal.append(event.message)
+            self._problem = journal.problem or self._problem
         elif isinstance(event, Ended) and (journal := self._open.pop(event.scan_id, None)):
             journal.end(event.summary())
+            self._problem = journal.problem
+            self.n_not_kept += journal.problem is not None
 
 
 def write_verdict(path: Path, verdict: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from gadgets.errors import PipelineError, ScanError
@@ -16,7 +17,7 @@ from pipelines.chain.run import run
 from pipelines.chain.side_road import Hear, log_aside
 from pipelines.chain.verdict import Verdict
 from pipelines.hosts.events import Facts
-from pipelines.protocol.framing import Id, Message, WireError
+from pipelines.protocol.framing import Gone, Id, Message, WireError
 from pipelines.protocol.messages import (
     decode_image,
     decode_line,
@@ -48,31 +49,41 @@ def reconstruct(
 
     Parents of Gadgetron 4.7 hear an ERROR only after they have sent CLOSE, and break when it comes earlier. So the
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
-    Texts are illegal from a module, so nothing that gadgets say aside is sent: `hear` gets it. `began` is called when
-    header and chain have been read, `still_waiting` now and then while the scan waits for its turn on a GPU. Raises
-    `WireError` if the parent is gone; whatever else fails is a gadget's, and said.
+    Of several problems the first is said; a stream that cannot be read on is one. Texts are illegal from a module, so
+    nothing that gadgets say aside is sent: `hear` gets it. `began` is called when header and chain have been read,
+    `still_waiting` now and then while the scan waits for its turn on a GPU. Raises `Gone` if the parent is.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
-    verdict = Verdict()
+    incomplete = _Incomplete()
     problem = None
     try:
-        scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
-        began(Facts.of(scan, pipeline))
-        items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
-        for item in run(pipeline, scan, items, verdict, hear=hear, still_waiting=still_waiting):
-            wire.send(_encode(item))
-    except (PipelineError, ScanError) as error:
-        problem = str(error)
-    except WireError:
+        try:
+            scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+            began(Facts.of(scan, pipeline))
+            items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
+            for item in run(pipeline, scan, items, Verdict(), hear=hear, still_waiting=still_waiting):
+                wire.send(_encode(item))
+                incomplete.count(item)
+            problem = incomplete.sentence()
+        except (PipelineError, ScanError) as error:
+            problem = str(error)
+        except WireError:
+            raise
+        except Exception as error:
+            log.exception("a gadget failed")
+            problem = f"internal error, {type(error).__name__}: {error}"
+        for _ in messages:  # by the thread that reads already: two readers would tear messages apart
+            pass
+    except Gone:
+        if problem is not None:
+            with suppress(WireError):  # it may have closed one way only
+                _say(problem, wire)
         raise
-    except Exception as error:
-        log.exception("a gadget failed")
-        problem = f"internal error, {type(error).__name__}: {error}"
-    for _ in messages:  # by the thread that reads already: two readers would tear messages apart
-        pass
+    except WireError as error:  # the stream makes no sense any more, but the parent is there
+        problem = problem or str(error)
+        wire.drain()
     if problem is not None:
-        log.error("%s", problem)
-        wire.send(text_message(Id.ERROR, problem))
+        _say(problem, wire)
     return problem
 
 
@@ -85,6 +96,33 @@ def read_start(wire: Wire) -> tuple[str, str]:
             raise WireError(f"message {message.id} came, {int(wanted)} was expected first")
         texts.append(text_of(message))
     return texts[0], texts[1]
+
+
+class _Incomplete:
+    """Counts the image arrays that lack lines: a parent hears of them in no other way than by an ERROR."""
+
+    def __init__(self) -> None:
+        self._n_images = self._n_incomplete = 0
+        self._first: str | None = None
+
+    def count(self, item: Any) -> None:
+        """Take what leaves the chain into account."""
+        for meta in item.meta.flat if isinstance(item, ImageArray) else ():
+            self._n_images += 1
+            if meta.get("kband_complete") == "no":
+                self._n_incomplete += 1
+                self._first = self._first or meta.get("ImageComments")
+
+    def sentence(self) -> str | None:
+        """Say how many, and what the first says of itself; None if none lacks anything."""
+        if not self._n_incomplete:
+            return None
+        return f"{self._n_incomplete} of {self._n_images} images are incomplete ({self._first})"
+
+
+def _say(problem: str, wire: Wire) -> None:
+    log.error("%s", problem)
+    wire.send(text_message(Id.ERROR, problem))
 
 
 def _until_close(wire: Wire) -> Iterator[Message]:

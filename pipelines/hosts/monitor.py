@@ -6,11 +6,11 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
 from pipelines.hosts.events import Arrived, Ended, Event, Failed, ImageSent
+from pipelines.hosts.side_by_side import side_by_side
 from pipelines.protocol.framing import Id
 
 LATENCY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -35,9 +35,11 @@ class Monitor:
             ("queue_bytes", "Bytes that wait for a worker"),
             ("scans_waiting", "Scans that wait for a worker"),
             ("workers_idle", "Warm workers without a scan"),
+            ("scans_not_kept", "Scans of which nothing or not all was written to the disk"),
+            ("keeping_problem", "1 if the last scan was not kept whole, else 0; /ready says why"),
         ):
             gauge = Gauge(f"kband_{name}", text, registry=self.registry)
-            gauge.set_function(lambda name=name: self._state()[name])
+            gauge.set_function(lambda name=name: self._number(name))
 
     def __call__(self, event: Event) -> None:
         """Take into account what a session announces."""
@@ -55,13 +57,17 @@ class Monitor:
                 if event.verdict.latency is not None:
                     self._latency.observe(event.verdict.latency)
 
+    def _number(self, name: str) -> float:
+        value = self._state()[name]
+        return value if isinstance(value, int) else float(value is not None)
+
     def answer(self, question: str) -> str:
         """Answer a query that came over the MRD port: the server's state as JSON, whatever was asked."""
         return json.dumps({"question": question, **self._state()})
 
     def serve(self, address: str, port: int) -> Any:
         """Answer HTTP in a thread until `.shutdown()` of the returned server."""
-        server = make_server(address, port, self._application, handler_class=_Quiet)
+        server = side_by_side(address, port, self._application)
         threading.Thread(target=server.serve_forever, daemon=True, name="monitor").start()
         return server
 
@@ -75,10 +81,3 @@ class Monitor:
         is_well = path == "/health" or state["ready"]
         start_response("200 OK" if is_well else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps(state).encode() + b"\n"]
-
-
-class _Quiet(WSGIRequestHandler):
-    timeout = 10.0  # seconds: requests are answered one by one, and a silent one would hold up the others
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: probes come every few seconds."""

@@ -15,6 +15,7 @@ import structlog
 
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.events import Ended, Event, Events, Subscriber
+from pipelines.hosts.journal import Journals
 from pipelines.hosts.monitor import Monitor
 from pipelines.hosts.pool import MODULE, Pool
 from pipelines.hosts.scan_log import log_scan
@@ -22,7 +23,7 @@ from pipelines.hosts.session import Patience, Session
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS_SECONDS = 2.0
+LAST_WORDS_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Server:
         self._stopping = threading.Event()
         self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes, module=settings.worker_module)
         self.monitor = Monitor(self.state)
+        self._journals = [each for each in subscribers if isinstance(each, Journals)]
         self._events = Events(log_scan, self.monitor, self._notice, *subscribers)
 
     @property
@@ -73,6 +75,8 @@ class Server:
             "scans_running": len(backlogs),
             "scans_waiting": self._pool.n_waiting,
             "queue_bytes": sum(backlog.n_bytes for backlog in backlogs),
+            "scans_not_kept": sum(journals.n_not_kept for journals in self._journals),
+            "keeping_problem": next((journals.problem for journals in self._journals if journals.problem), None),
         }
 
     def serve_forever(self) -> None:
@@ -107,10 +111,13 @@ class Server:
         for thread in unfinished:
             running[thread][0].abandon()
         self._pool.stop()
-        end = time.monotonic() + LAST_WORDS_SECONDS
-        for thread in unfinished:
-            thread.join(max(end - time.monotonic(), 0))
         self._pool.kill()
+        for last in (False, True):
+            end = time.monotonic() + LAST_WORDS_SECONDS
+            for thread in unfinished:
+                if last and thread.is_alive():
+                    running[thread][0].hang_up()
+                thread.join(max(end - time.monotonic(), 0))
         return not unfinished
 
     def _admit(self, connection: socket.socket, peer: Any) -> None:
@@ -131,7 +138,7 @@ class Server:
         thread = threading.Thread(target=self._run, args=(session, scan_id), daemon=True, name="scan")
         with self._lock:
             if self._stopping.is_set():
-                session.abandon()
+                connection.close()
                 return
             self._sessions[thread] = session, backlog
             if not is_busy:

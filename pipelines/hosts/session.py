@@ -8,22 +8,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
 from gadgets.errors import PipelineError
-from gadgets.items import Aside
-from gadgets.mrd import ismrmrd
-from pipelines.chain.verdict import Verdict
 from pipelines.hosts.backlog import Backlog
-from pipelines.hosts.events import Arrived, Began, Ended, Event, Facts, Failed, ImageSent, Opened, Told
+from pipelines.hosts.delivery import Delivery
+from pipelines.hosts.events import Arrived, Began, Ended, Event, Facts, Failed, Opened
+from pipelines.hosts.patience import Patience
 from pipelines.hosts.pool import Pool
 from pipelines.hosts.relay import Relay
-from pipelines.hosts.worker_protocol import heard
 from pipelines.protocol.dialect import Dialect
 from pipelines.protocol.framing import Id, Message, WireError
 from pipelines.protocol.messages import decode_line, text_of
+from pipelines.protocol.punctuality import AT_ANY_TIME, Deadline
 from pipelines.protocol.request import Request, looks_like_parent
 from pipelines.protocol.voice import Voice
 from pipelines.protocol.wire import Wire
@@ -33,15 +31,6 @@ log = logging.getLogger(__name__)
 LONGEST_SENTENCE = 1000  # characters
 UNEXPECTED = {Id.CONFIG_FILE: "a configuration", Id.CONFIG_TEXT: "a configuration", Id.HEADER: "a header",
               Id.ERROR: "an error"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds a session waits: for the peer's next byte, for a free worker, for a worker that should compute."""
-
-    peer: float = 600.0
-    worker: float = 300.0
-    computation: float = 120.0
 
 
 class Session:
@@ -59,7 +48,7 @@ class Session:
     ) -> None:  # fmt: skip
         connection.settimeout(patience.peer)
         self._scan_id, self._peer, self._pipeline = scan_id, peer, ""
-        self._wire = Wire(connection)
+        self._wire = Wire(connection, pace=patience.pace)
         self._voice = Voice(self._wire)
         self._pool, self._patience, self._backlog = pool, patience, backlog
         self._announce, self._answer, self._refusal = announce, answer, refusal
@@ -67,10 +56,12 @@ class Session:
         self._relay: Relay | None = None
         self._failing = threading.Lock()
         self._is_given_up = self._is_heard_out = False
-        self._last_line: float | None = None
+        self._warned: set[Id] = set()
+        self._takes_images = True
         self._coils: int | None = None
-        self._verdict, self._images = Verdict(), []
+        self._delivery = Delivery(scan_id, self._voice, announce, self._begin)
         self._problem: str | None = None
+        self._unsaid: tuple[str, str] | None = None
 
     def run(self) -> None:
         """Serve the connection; whatever goes wrong is announced, and raises nothing."""
@@ -78,11 +69,21 @@ class Session:
         self._backlog.drop()
         if self._reader.ident is not None:
             self._reader.join()
-        self._announce(Ended(self._scan_id, self._pipeline, self._problem, self._verdict, self._images))
+        if self._unsaid is not None:
+            self._say(*self._unsaid)
+        self._announce(Ended(self._scan_id, self._pipeline, self._problem,
+                             self._delivery.verdict, self._delivery.images))  # fmt: skip
         self._voice.close(self._problem, is_heard_out=self._is_heard_out)
 
     def abandon(self) -> None:
-        """End at once, as at a server that must stop: the peer sees its connection close."""
+        """Stop, as at a server that must. The peer hears it while the session's own thread ends."""
+        sentence = self._remember("the server was stopped before the scan had ended")
+        self._unsaid = sentence and ("stopped", sentence)
+        self._give_up()
+        self._wire.stop()
+
+    def hang_up(self) -> None:
+        """End without a word, where a peer takes none: it sees its connection close."""
         with suppress(OSError):  # it has gone already
             self._wire.socket.shutdown(socket.SHUT_RDWR)
 
@@ -122,7 +123,9 @@ class Session:
 
     def _start(self) -> tuple[Request | None, str | None]:
         """Read configuration and header; without a header there is no scan, only a question."""
-        config = self._read_control()
+        seconds = self._patience.start
+        by = Deadline(time.monotonic() + seconds, f"configuration and header took longer than {seconds:g} s")
+        config = self._read_control(by)
         if config.id == Id.CLOSE:
             return None, None
         if config.id not in (Id.CONFIG_FILE, Id.CONFIG_TEXT):
@@ -131,10 +134,11 @@ class Session:
         self._voice.dialect = Dialect(looks_like_parent(config), self._voice.dialect.nul)
         try:
             request = Request(config)
+            self._takes_images = self._voice.dialect.is_parent or request.takes_images
             self._pipeline = request.name or "sent as text"
         except PipelineError as error:
             self._fail("request", str(error))
-        while (header := self._read_control()).id == Id.TEXT:
+        while (header := self._read_control(by)).id == Id.TEXT:
             pass
         if header.id == Id.CLOSE:
             return request, None
@@ -142,10 +146,10 @@ class Session:
             raise WireError(f"message {header.id} came, a header (3) was expected")
         return request, text_of(header)
 
-    def _read_control(self) -> Message:
+    def _read_control(self, by: Deadline = AT_ANY_TIME) -> Message:
         """Read on to what is not a query; queries are answered in every state."""
         while True:
-            message = self._wire.read()
+            message = self._wire.read(by)
             self._is_heard_out = message.id == Id.CLOSE
             self._voice.dialect = self._voice.dialect.heard(message)
             if message.id != Id.QUERY:
@@ -157,7 +161,7 @@ class Session:
         """Wait for data, which parameters may precede, then give the scan to a worker."""
         first = self._backlog.get()
         while first is not None and first.id == Id.TEXT:
-            request.override(text_of(first))
+            self._warn(Id.TEXT, request.override(text_of(first)))
             self._pipeline = request.name or self._pipeline
             first = self._backlog.get()
         config, is_parent = request.xml(), self._voice.dialect.is_parent
@@ -167,50 +171,21 @@ class Session:
             return
         try:
             self._voice.remark("INFO", f"scan {self._scan_id}: {self._pipeline}")
-            self._relay = Relay(worker, self._backlog, self._deliver, seconds=self._patience.computation,
+            self._relay = Relay(worker, self._backlog, self._delivery, seconds=self._patience.computation,
                                 give_back=is_parent)  # fmt: skip
             if self._is_given_up:  # while we waited for the worker
                 self._relay.abandon()
             problem = self._relay.run(self._scan_id, config, header, first)
         finally:
             self._pool.give_back(worker)
-        if problem is None and not is_parent and self._verdict.n_images == 0:
-            problem = self._verdict.flaw
+        if problem is None and not is_parent and self._delivery.verdict.n_images == 0:
+            problem = self._delivery.verdict.flaw
         if problem is not None:
             self._fail("reconstruction", problem)
 
-    def _deliver(self, message: Message) -> None:
-        """Hand the worker's message to the peer, if it is one that the peer can read; hear its texts."""
-        if message.id == Id.TEXT:
-            self._hear(heard(message))
-        if not self._voice.dialect.takes(message.id):
-            return
-        self._voice.send(message)
-        if message.id in (Id.IMAGE, Id.IMAGE_ARRAY):
-            is_flawed = message.id == Id.IMAGE and self._count(message)
-            self._verdict.n_images += message.id == Id.IMAGE_ARRAY
-            if self._last_line is not None:
-                self._verdict.latency = time.monotonic() - self._last_line
-            self._announce(ImageSent(self._scan_id, is_flawed))
-
-    def _hear(self, said: Aside | Facts | None) -> None:
-        if isinstance(said, Aside):
-            self._announce(Told(self._scan_id, said))
-            self._voice.aside(said)
-        elif said is not None:
-            dialect = self._voice.dialect.name
-            self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, said))
-
-    def _count(self, message: Message) -> bool:
-        """Take an image into account; whether something is wrong with it."""
-        attributes = bytes(message.parts[2]).rstrip(b"\0").decode(errors="replace")
-        image = ismrmrd.Image(bytes(message.parts[0]), attributes)
-        is_flawed = self._verdict.count(image)
-        wanted = ("kband_method", "kband_lines", "kband_complete", "kband_fallback", "kband_nmse_estimate")
-        self._images.append({"slice": image.slice, **{name: image.meta.get(name) for name in wanted}})
-        if is_flawed:
-            self._voice.remark("WARNING", f"slice {image.slice}: {image.meta.get('ImageComments')}")
-        return is_flawed
+    def _begin(self, facts: Facts) -> None:
+        dialect = self._voice.dialect.name
+        self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, facts))
 
     def _read_peer(self) -> None:
         """Read to the peer's CLOSE, and announce what comes."""
@@ -218,22 +193,40 @@ class Session:
         while (message := self._read_control()).id != Id.CLOSE:
             self._announce(Arrived(self._scan_id, message))
             if message.id in (Id.ACQUISITION, Id.RECON_DATA):
-                self._last_line = time.monotonic()
+                self._delivery.last_line = time.monotonic()
             if message.id == Id.ACQUISITION:
-                self._verdict.n_lines += 1
+                self._delivery.verdict.n_lines += 1
                 self._coils = self._coils or decode_line(message).active_channels
             if message.id in UNEXPECTED:
                 self._fail("peer", f"{UNEXPECTED[message.id]} came in the middle of the scan")
                 self._give_up()
-            self._backlog.put(message)
+            if message.id in (Id.IMAGE, Id.IMAGE_ARRAY) and not self._takes_images:
+                self._warn(Id.IMAGE, "an image came from the client and is ignored: the pipeline begins with lines")
+            else:
+                self._backlog.put(message)
         self._announce(Arrived(self._scan_id, message))
         self._backlog.end()
 
+    def _warn(self, number: Id, sentence: str | None) -> None:
+        """Say what is passed over, once for each kind of message, to the client and the log."""
+        if sentence is not None and number not in self._warned:
+            self._warned.add(number)
+            log.warning("%s", sentence)
+            self._voice.remark("WARNING", sentence)
+
     def _fail(self, kind: str, sentence: str) -> None:
         """Remember the first thing that went wrong. A client hears it at once, Gadgetron after its CLOSE."""
+        if (first := self._remember(sentence)) is not None:
+            self._say(kind, first)
+
+    def _remember(self, sentence: str) -> str | None:
+        """Return the sentence as it will be said, if it is the first."""
         with self._failing:
             if self._problem is not None:
-                return
-            self._problem = sentence = " ".join(sentence.split())[:LONGEST_SENTENCE]
+                return None
+            self._problem = " ".join(sentence.split())[:LONGEST_SENTENCE]
+            return self._problem
+
+    def _say(self, kind: str, sentence: str) -> None:
         self._announce(Failed(self._scan_id, kind, sentence))
         self._voice.remark("ERROR", sentence)

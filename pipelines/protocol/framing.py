@@ -72,6 +72,10 @@ class WireError(ConnectionError):
     """The peer broke the protocol, or the connection broke: this session cannot go on."""
 
 
+class Gone(WireError):
+    """The peer has closed, or the connection broke: nobody is there."""
+
+
 class Unsupported(WireError):
     """What came keeps to the protocol, but is not read here."""
 

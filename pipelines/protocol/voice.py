@@ -16,6 +16,7 @@ from pipelines.protocol.wire import Wire
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0
+DRAIN_SECONDS = 60.0  # of a stream that cannot be read
 
 
 class PeerGone(ConnectionError):
@@ -68,7 +69,7 @@ class Voice:
         try:
             if problem is not None and self.dialect.is_parent:
                 if not is_heard_out:
-                    self._drain()
+                    self._wire.drain(DRAIN_SECONDS)  # an ERROR before its CLOSE would break the parent
                 self.send(text_message(Id.ERROR, problem))
             self.send(CLOSE)
             self._linger()
@@ -76,15 +77,6 @@ class Voice:
             log.info("no last words: %s", error)
         finally:
             self._wire.close()
-
-    def _drain(self) -> None:
-        """Wait for a parent's end of a stream that cannot be read: an ERROR before it would break the parent."""
-        self._wire.socket.settimeout(LINGER_SECONDS)
-        try:
-            while self._wire.socket.recv(1 << 16):
-                pass
-        except TimeoutError:
-            return  # it says nothing more
 
     def _linger(self) -> None:
         """Let the peer read our CLOSE: a socket that is closed with unread data resets the connection."""

@@ -40,7 +40,7 @@ class Journal:
     """What was kept of one scan, and its verdict once it has ended."""
 
     def __init__(self, scan_id: str, header: str) -> None:
-        self.scan_id, self.header = scan_id, header
+        self.scan_id, self.header, self.problem = scan_id, header, None
         self.numbers: list[int] = []
         self.verdict: dict[str, Any] | None = None
 

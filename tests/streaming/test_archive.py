@@ -1,5 +1,6 @@
 """Ended journals become HDF5 files; dead ones too, living ones not; the folder stays within its bounds."""
 
+import fcntl
 import json
 import os
 import time
@@ -118,8 +119,10 @@ def test_one_damaged_journal_does_not_stop_the_others(tmp_path, caplog):
         killed(journal)
     damaged.path.write_bytes(b"\3\0")
     assert recover(tmp_path) == [good.path.with_suffix(".h5")]
-    assert damaged.path.exists()
+    assert damaged.path.with_suffix(".damaged").exists()
     assert f"{damaged.path}: left as it is" in caplog.text
+    assert recover(tmp_path) == []
+    assert caplog.text.count("left as it is, as ") == 1  # it is not tried for ever
 
 
 @pytest.mark.parametrize(("behind", "left"), [(b"\0" * 99, ".damaged"), (b"\xf0\3\0", None), (b"\xf0", None)])
@@ -164,7 +167,9 @@ def folder(tmp_path):
         "20269931T070000250Z_a.h5",
     ):
         (tmp_path / name).write_bytes(bytes(5000))
-    return tmp_path
+    with next(tmp_path.glob("*.mrd")).open() as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        yield tmp_path
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,15 @@ LINE = by_hand.acquisition(by_hand.random_complex(4, 64))
 WAVEFORM = by_hand.waveform(np.arange(8).reshape(1, 8))
 
 
-def answers(config: str, header: str, *messages: bytes, close: bool = True) -> list[Message]:
+def answers(
+    config: str, header: str, *messages: bytes, close: bool = True, received: list[Message] | None = None
+) -> list[Message]:
     """What `reconstruct` sends to a parent that sends these messages; the parent hangs up in the end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(20)
         theirs.settimeout(20)
-        received: list[Message] = []
+        received = [] if received is None else received
 
         def send() -> None:
             theirs.sendall(b"".join(messages) + by_hand.CLOSE * close)

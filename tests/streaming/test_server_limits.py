@@ -108,6 +108,32 @@ def test_stop_finishes_the_running_scan():
         assert_same_images(peer.images(), tiny_images())
 
 
+def test_stop_tells_who_must_wait_no_longer():
+    """Whether its scan runs, has hardly begun, or waits for a worker; what was kept does not blame the peer."""
+    sentence = "the server was stopped before the scan had ended"
+    with serving(n_workers=1) as served, served.connect() as runs, served.connect() as waits, served.connect() as new:
+        runs.send(*BEGIN, *LINES[:9]).wait_for(Id.TEXT)
+        waits.send(*BEGIN, *LINES, by_hand.CLOSE)
+        new.send(SENSE)
+        wait_until(lambda: served.server.state()["scans_waiting"] == 1 and served.server.state()["scans_running"] == 3)
+        assert not served.server.stop(0)
+        assert [peer.sentence() for peer in (runs, waits, new)] == [sentence] * 3
+        assert {journal.verdict["problem"] for journal in served.journals} == {sentence}
+
+
+def test_stop_lets_a_parent_end_first():
+    """An ERROR before its CLOSE would break Gadgetron."""
+    with serving(n_workers=1) as served, served.connect() as parent:
+        parent.send(INNER, BEGIN[1], *LINES[:9])
+        wait_until(lambda: served.journals and served.journals[-1].n_lines == 9)
+        stopping = threading.Thread(target=served.server.stop, args=(0,))
+        stopping.start()
+        parent.send(*LINES[9:], by_hand.CLOSE)
+        assert parent.sentence() == "the server was stopped before the scan had ended"
+        assert parent.numbers()[-2:] == [Id.ERROR, Id.CLOSE]
+        stopping.join(LONG)
+
+
 def test_sigterm_finishes_the_running_scan():
     """What a service manager sends to `kband serve`; the system may hand it to any of its threads."""
     command = [sys.executable, "-c", KBAND, "serve", "--port", "0", "--monitor-port", "0", "--workers", "1"]

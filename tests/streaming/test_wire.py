@@ -13,7 +13,7 @@ from gadgetron.types.image_array import read_image_array
 
 from gadgets.errors import ScanError
 from gadgets.items import ImageArray
-from pipelines.protocol.framing import Id, WireError
+from pipelines.protocol.framing import Gone, Id, WireError
 from pipelines.protocol.messages import (
     decode_image,
     decode_line,
@@ -69,7 +69,7 @@ def test_large_message_comes_back_through_a_small_socket():
 def test_peer_that_does_not_take_a_message():
     """One that is gone is told from one that is slow: nobody else can tell whose error it was."""
     large = text_message(Id.TEXT, b"x" * (1 << 22))
-    for is_gone, error in ((True, WireError), (False, TimeoutError)):
+    for is_gone, error in ((True, Gone), (False, TimeoutError)):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.settimeout(0.1)

@@ -1,0 +1,40 @@
+"""Files of kept scans: what they are called, and who holds them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+STEM = r"\d{8}T\d{9}Z_[A-Za-z0-9_-]{1,64}"
+OURS = re.compile(rf"{STEM}\.(?:mrd|h5|json|damaged)")
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Lock a file; False if a living process holds it, or has removed it meanwhile."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.fstat(descriptor).st_nlink > 0
+        except BlockingIOError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def lock_if_there(path: Path) -> Iterator[bool]:
+    """Lock a file; True as well if there is none, so that nobody holds it."""
+    with lock(path) if path.exists() else nullcontext(True) as is_ours:
+        yield is_ours
+
+
+def entries(folder: Path) -> list[Path]:
+    """All that lies in a folder, if there is one."""
+    return list(folder.iterdir()) if folder.is_dir() else []
