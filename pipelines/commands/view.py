@@ -23,7 +23,8 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
     from pipelines.files.finished_file import FileProblem, finished_file
-    from pipelines.files.mrd_file import RawFile, read_images
+    from pipelines.files.mrd_file import read_images
+    from pipelines.files.mrd_stream import open_raw
     from pipelines.pictures.montage import beside_references, montage  # matplotlib is slow to import
 
     output = output or images.with_suffix(".png")
@@ -34,7 +35,7 @@ def view(images: Path, output: Path | None, reference: Path | None) -> None:
         if reference is None:
             figure = montage(shown, images.name)
         else:
-            with RawFile(reference) as scan:
+            with open_raw(reference) as scan:
                 references = scan.reference()
             if not references:
                 raise click.ClickException(f"{reference}: no reference images; only simulated scans have them")
