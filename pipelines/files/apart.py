@@ -59,7 +59,7 @@ def _read_and_send(read: Callable[[Path | str], Iterator[Any]], path: Path | str
     except FileProblem as problem:
         theirs.send(((), str(problem)))
     except Exception as error:  # noqa: BLE001 - a damaged file has h5py raise errors of every kind
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         theirs.send(((), f"{path}: cannot be read ({reason}); the file is damaged"))
 
 
