@@ -20,11 +20,11 @@ demo: $(INSTALLED)
 	mkdir -p demo
 	$(BIN)/kband simulate -o demo/scan.h5 --overwrite
 	$(BIN)/kband replay demo/scan.h5 -p sense -o demo/images.h5 --overwrite
-	$(BIN)/kband view demo/images.h5 --reference demo/scan.h5 -o demo/images.png
+	$(BIN)/kband view demo/images.h5 --reference demo/scan.h5 -o demo/images.png --overwrite
 	$(BIN)/kband replay demo/scan.h5 -p grappa -o demo/images_grappa.h5 --overwrite
-	$(BIN)/kband view demo/images_grappa.h5 --reference demo/scan.h5 -o demo/images_grappa.png
+	$(BIN)/kband view demo/images_grappa.h5 --reference demo/scan.h5 -o demo/images_grappa.png --overwrite
 	$(BIN)/kband replay demo/scan.h5 -p kband -o demo/images_kband.h5 --overwrite
-	$(BIN)/kband view demo/images_kband.h5 --reference demo/scan.h5 -o demo/images_kband.png
+	$(BIN)/kband view demo/images_kband.h5 --reference demo/scan.h5 -o demo/images_kband.png --overwrite
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -101,8 +101,9 @@ def calibration_whitening(acs: Tensor) -> Tensor:
     Where noise is white already, as far as that can be told, and where its covariance cannot be told, from too few
     samples, coils are scaled alike; so they are where there is no noise, as in simulations: to that of rounding.
 
-    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex64.
+    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex64. Raises `ValueError` for other axes.
     """
+    check_axes(acs=(acs, "z coil ky kx"))
     as_it_is = torch.eye(acs.shape[-3], dtype=acs.dtype, device=acs.device)
     least = ROUNDING * float(acs.abs().max())
     try:

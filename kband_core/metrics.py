@@ -73,18 +73,18 @@ def authors_psnr(image: Tensor, reference: Tensor) -> Tensor:
 def authors_ssim(image: Tensor, reference: Tensor) -> Tensor:
     """Return the SSIM of 8-bit magnitudes, each scaled by its own maximum, in 7 × 7 tiles side by side.
 
-    So the published k-band code has it: an error of scale does not count.
+    So the published k-band code has it: an error of scale does not count, pixels are cut off to whole numbers, and
+    variances are those of the tile, not of what it is a sample of.
     """
     check_axes(image=(image, "... y x"), reference=(reference, "... y x"))
-    p, t = ((255 * array.abs() / array.abs().amax((-2, -1), keepdim=True)).round() for array in (image, reference))
-    return _similarity(p, t, torch.tensor(255.0, device=t.device), stride=7)
+    p, t = ((255 * (array.abs() / array.abs().amax((-2, -1), keepdim=True))).floor() for array in (image, reference))
+    return _similarity(p, t, torch.tensor(255.0, device=t.device), stride=7, sample=1)
 
 
-def _similarity(x: Tensor, r: Tensor, value_range: Tensor, *, stride: int) -> Tensor:
+def _similarity(x: Tensor, r: Tensor, value_range: Tensor, *, stride: int, sample: float = 49 / 48) -> Tensor:
     # float32 would lose the variance of a bright, flat region to cancellation
     x, r = torch.broadcast_tensors(x.double(), r.double())
     mean_x, mean_r, mean_xx, mean_rr, mean_xr = (_window_mean(a, stride) for a in (x, r, x * x, r * r, x * r))
-    sample = 49 / 48
     variance_x, variance_r = sample * (mean_xx - mean_x**2), sample * (mean_rr - mean_r**2)
     covariance = sample * (mean_xr - mean_x * mean_r)
     c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kband_core.plain_yaml import read_yaml
+
 Sampling = Literal["lines", "samples"]
 
 TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
@@ -117,12 +119,12 @@ def read_card(path: Path) -> Card:
     """Read a card, whose file bears the model's name. Raises `ValueError` if it is none, or that of another model."""
     name = path.stem
     try:
-        card = Card.model_validate(yaml.safe_load(path.read_bytes()))
+        card = Card.model_validate(read_yaml(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise ValueError(f"model '{name}': {path.name} is no model card; {where}: {first['msg'].lower()}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"model '{name}': {path.name} cannot be read ({' '.join(str(error).split())})") from error
     if card.name != name:
         raise ValueError(f"model '{name}': {path.name} is the card of '{card.name}'")

@@ -38,10 +38,12 @@ def read_weights(card: Card, path: Path) -> nn.Module:
         weights = safetensors.torch.load(data)
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{who}: {path.name} is damaged ({' '.join(str(error).split())})") from error
+    with torch.device("meta"):  # no memory before the weights are known to be as many
+        expected = _built(card, who)
+    _compare(who, expected, weights)
+    if n_parameters(expected) != card.parameters:
+        raise ValueError(f"{who}: {n_parameters(expected)} parameters, but its card says {card.parameters}")
     module = _built(card, who)
-    _compare(who, module, weights)
-    if n_parameters(module) != card.parameters:
-        raise ValueError(f"{who}: {n_parameters(module)} parameters, but its card says {card.parameters}")
     module.load_state_dict(weights)
     return module.eval().requires_grad_(False)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
+import os
 from typing import Any
 
 import click
@@ -16,11 +18,15 @@ COMMANDS = {
     "replay": "reconstruct raw files through a pipeline",
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "view": "draw the images of an MRD file as PNG",
+    "list": "name pipelines, recipes and models that are there",
     "check": "find what is wrong with a pipeline's XML",
     "train": "train a network by a recipe",
     "evaluate": "compare a trained network with its peers on raw files",
     "doctor": "tell versions, device, pipelines, and what is amiss",
 }
+
+QUIET = "kband.quiet"
+FILES = {"list": "list_all"}  # where a command cannot be called as Python calls something else
 
 
 class _Lazy(click.Group):
@@ -31,8 +37,10 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return None
+            alike = difflib.get_close_matches(name, COMMANDS, n=1)
+            ctx.fail(f"no command '{name}'" + (f"; did you mean {alike[0]}?" if alike else ""))
         sleep_while_waiting()
+        name = FILES.get(name, name)
         return getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -48,10 +56,20 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _without_progress(ctx: click.Context, _: click.Parameter, is_quiet: bool) -> None:
+    """Note it; before a command is imported, and tqdm with it, which reads the environment then."""
+    if is_quiet:
+        ctx.meta[QUIET] = True
+        os.environ["TQDM_DISABLE"] = "1"
+
+
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="kband", message="%(package)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what the gadgets tell, not only warnings.")
-def main(verbose: bool) -> None:
+@click.option("-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_without_progress,
+              help="No progress and no warnings: results and errors alone.")  # fmt: skip
+@click.pass_context
+def main(ctx: click.Context, verbose: bool) -> None:
     """MRI reconstruction in the scanner's own chain: simulate, replay, look, check."""
-    level = logging.INFO if verbose else logging.WARNING
+    level = logging.INFO if verbose else logging.ERROR if ctx.meta.get(QUIET) else logging.WARNING
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level)

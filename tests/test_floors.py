@@ -17,6 +17,7 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     "kband_core/patterns.py": {"sigpy"},  # Poisson-disc masks, in training only
     "kband_core/model_card.py": {"pydantic", "yaml"},
+    "kband_core/plain_yaml.py": {"yaml"},
     "kband_core/model_weights.py": {"safetensors"},  # the one place where weights are read and written
     "kband_core/training/recipe.py": {"pydantic", "yaml"},
     "kband_core/training/dataset.py": {"h5py"},

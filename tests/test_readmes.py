@@ -64,6 +64,13 @@ def test_commands_run_as_written(readme, tmp_path):
     assert code == 0, output
 
 
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_command_hides_in_a_sentence(readme):
+    """What stands in a block runs, behind what stands before it; a command within a line of prose would not."""
+    prose = re.sub(r"^```.*?^```$", "", readme.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(r"`[^`]*kband (?:simulate|prepare|replay|view|train|evaluate) [^`]*\.h5[^`]*`", prose)
+
+
 def test_gadget_table_is_current():
     """`kband doctor --gadgets` prints the table."""
     readme = ROOT / "gadgets" / "README.md"

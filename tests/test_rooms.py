@@ -26,6 +26,7 @@ ORDER = (
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},
+    {"pipelines.replay"},
     {"pipelines.commands"},
     {"pipelines.cli"},
 )

@@ -15,6 +15,9 @@ from kband_core.networks.blocks import Multiscale, ResNet, relative_level
 from kband_core.networks.consistency import agree
 from kband_core.operators import EncodingOperator
 
+RANGES = {"unrolls": (1, 64), "blocks": (1, 64), "channels": (1, 1024), "kernel": (1, 31), "wide": (1, 1024),
+          "cg_iterations": (1, 200), "weight": (1e-9, 100.0)}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -42,11 +45,9 @@ class Settings:
     remembers: bool = False
 
     def __post_init__(self) -> None:
-        if self.unrolls < 1 or self.cg_iterations < 1 or self.weight <= 0:
-            raise ValueError(
-                f"modl: {self.unrolls} unrolls of {self.cg_iterations} CG iterations at weight {self.weight:g}; all "
-                "must be positive"
-            )
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"modl: {name} is {getattr(self, name)}, {least:g} to {most:g} expected")
         if self.start not in ("sense", "adjoint"):
             raise ValueError(f"modl: no start '{self.start}'; starts are sense, adjoint")
         if self.denoiser not in ("resnet", "multiscale"):

@@ -20,6 +20,8 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int = 32, scales: int = 4, bf16: bool = False) -> None:
         super().__init__()
+        if not (1 <= channels <= 256 and 1 <= scales <= 8):
+            raise ValueError(f"unet: {channels} channels on {scales} scales, 1 to 256 on 1 to 8 expected")
         self.bf16 = bf16
         widths = [channels * 2**scale for scale in range(scales + 1)]
         self.down = nn.ModuleList(_twice(a, b) for a, b in zip([2, *widths[:-1]], widths, strict=True))

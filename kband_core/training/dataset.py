@@ -97,7 +97,8 @@ class PlaneWriter:
         """Add one plane."""
         group = self._file["planes"].create_group(f"{self._n:06d}")
         for name in ("kspace", "csm", "mask"):
-            group[name] = getattr(plane, name).cpu().numpy()
+            values = getattr(plane, name).cpu().numpy()
+            group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)  # a checksum
         group.attrs.update({name: getattr(plane, name) for name in TEXTS}, slice=plane.slice)
         if plane.angle is not None:
             group.attrs.update({name: getattr(plane, name) for name in BAND})
@@ -126,6 +127,8 @@ class PlaneFile(Sequence[Plane]):
         for name in names:
             with self._reading(f"plane {name}"):
                 group = self._file["planes"][name]
+                if any(found.file.filename != self._file.filename for found in (group, *group.values())):
+                    raise ValueError("it lies in another file, and none is read")
                 lacks_maps, is_old = "csm" not in group, "angle" in group.attrs and BAND[0] not in group.attrs
                 if not (lacks_maps or is_old):
                     self.subjects.append(str(group.attrs["subject"]))
@@ -202,6 +205,8 @@ def _tensor(group: h5py.Group, name: str) -> Tensor:
 
 def _array(group: h5py.Group, name: str) -> h5py.Dataset:
     array, (kind, n_axes) = group[name], ARRAYS[name]
+    if array.is_virtual or array.external:
+        raise ValueError(f"{name} lies in another file, and none is read")
     if array.dtype != kind or array.ndim != n_axes:
         raise ValueError(f"{name} is {array.dtype} of {array.ndim} axes, {np.dtype(kind)} of {n_axes} expected")
     return array

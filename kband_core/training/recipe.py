@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from kband_core import networks
+from kband_core.plain_yaml import read_yaml
 from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervised, Supervision, build_supervision
 
@@ -18,7 +19,9 @@ SHIPPED = Path(__file__).parent / "recipes"
 MOST_SHOWN = 3  # mistakes in one sentence
 
 Whole = Annotated[int, Field(ge=1)]
-Between = tuple[Whole, Whole]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Coils = Annotated[int, Field(ge=1, le=256)]
+Number = Annotated[int, Field(ge=1, le=65536)]
 Factor = Annotated[float, Field(ge=1)]
 
 
@@ -84,10 +87,10 @@ class ProceduralRecipe(_Section):
     of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
     """
 
-    matrix: Between = (96, 160)
-    coils: Between = (4, 16)
+    matrix: tuple[Side, Side] = (96, 160)
+    coils: tuple[Coils, Coils] = (4, 16)
     objects: Objects = "textured"
-    n_scans: Annotated[int, Field(ge=2)] | None = None
+    n_scans: Annotated[int, Field(ge=2, le=65536)] | None = None
     uses: Whole = 1
 
 
@@ -111,7 +114,7 @@ class OptimiserRecipe(_Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     steps: Whole | None = None
     epochs: Whole | None = None
-    batch: Whole = 1
+    batch: Number = 1
     schedule: Literal["onecycle", "step", "constant"] = "onecycle"
     drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5,)
     clip: Annotated[float, Field(ge=0)] = 1.0
@@ -128,15 +131,15 @@ class ValidationRecipe(_Section):
     """Validate after `every` so many steps on `planes` planes."""
 
     every: Whole = 1000
-    planes: Whole = 16
+    planes: Number = 16
 
 
 class LimitsRecipe(_Section):
     """Where the model may be used, as far as that differs from what it was trained on."""
 
     acceleration: tuple[Factor, Factor] | None = None
-    matrix: Between | None = None
-    acs_lines: Whole | None = None
+    matrix: tuple[Side, Side] | None = None
+    acs_lines: Side | None = None
 
 
 class Recipe(_Section):
@@ -182,9 +185,9 @@ def read_recipe(recipe: Path | str) -> Recipe:
             raise ValueError(f"recipe: no file and no shipped recipe '{recipe}'; shipped are {', '.join(shipped)}")
         path = shipped[str(recipe)]
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe {path.name}: not YAML ({' '.join(str(error).split())})") from error
+        content = read_yaml(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"recipe {path.name}: {error}") from error
     return parse_recipe(content, path.name)
 
 

@@ -59,7 +59,8 @@ def train(
 
     The weights written are the moving average at its best validation, by PSNR. Every example is a function of seed,
     step and place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it.
-    `fold` is (number, of so many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`.
+    Resumed with other steps than before, it goes on along the schedule of the new number. `fold` is (number, of so
+    many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`.
     """
     with processes(device) as own, listening() as told:
         training = _Training(recipe, folder, fold, own)
@@ -86,6 +87,8 @@ class _Training:
         self.state = State(network, MovingAverage(network, optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
         content = recipe.model_dump(mode="json", include=set(SAMES))
+        for length in ("steps", "epochs"):  # a training that ended too early may go on
+            del content["optimiser"][length]
         if self.material.digest:  # a file may be moved, or be another one under the same name
             content["data"]["planes"] = self.material.digest
         self.identity = json.dumps([content, fold], sort_keys=True)
@@ -102,6 +105,8 @@ class _Training:
             self.state.restore(content)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ValueError(f"{self.checkpoint}: the checkpoint is damaged; start without resuming") from error
+        if self.state.step > self.n_steps:
+            raise ValueError(f"{self.checkpoint}: {self.state.step} steps are done, but {self.n_steps} wanted")
 
     def run(self, n_workers: int, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
         state, recipe = self.state, self.recipe

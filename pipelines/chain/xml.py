@@ -12,7 +12,7 @@ from defusedxml.common import DefusedXmlException
 from gadgets.errors import PipelineError
 from pipelines.chain.chain import Chain, External, Form, Node, resolve
 
-LARGEST_XML = 1_000_000  # bytes; the largest that Gadgetron ships has 30,000
+LARGEST_XML, DEEPEST, MOST_NODES = 1_000_000, 20, 500  # bytes; the largest that Gadgetron ships has 30,000
 BRANCHES = ("parallel", "distributed", "parallelprocess", "puredistributed", "purestream", "branch", "merge")
 IGNORED = {"version 2": (), "legacy": ("reader", "writer"), "bare": ("version",)}
 
@@ -52,11 +52,17 @@ def _parse(text: bytes) -> Any:
     if len(text) > LARGEST_XML:
         raise PipelineError(f"pipeline XML has {len(text):,} bytes, at most {LARGEST_XML:,} are accepted")
     try:
-        return defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
+        root = defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
         raise PipelineError("pipeline XML: document types and entities are not accepted") from error
     except (defusedxml.ElementTree.ParseError, ValueError, LookupError) as error:
         raise PipelineError(f"pipeline XML: {error}") from error
+    level, depth = [root], 0
+    while level:
+        level, depth = [child for element in level for child in element], depth + 1
+        if depth > DEEPEST:
+            raise PipelineError(f"pipeline XML is nested more than {DEEPEST} deep")
+    return root
 
 
 @dataclass
@@ -70,6 +76,8 @@ class _Found:
 
     def chain(self, parent: Any) -> Chain:
         self._line(parent, IGNORED[self.form], is_external=self.form == "bare")
+        if len(self.nodes) > MOST_NODES:
+            raise PipelineError(f"pipeline XML has {len(self.nodes):,} gadgets, at most {MOST_NODES} are accepted")
         return Chain(self.form, tuple(self.nodes), tuple(self.externals), remarks=tuple(self.remarks))
 
     def _line(self, parent: Any, ignored: tuple[str, ...], is_external: bool) -> None:

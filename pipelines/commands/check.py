@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from gadgets.errors import PipelineError
-from pipelines.chain.lint import Finding, lint
-from pipelines.chain.pipeline import load_xml
+if TYPE_CHECKING:
+    from pipelines.chain.lint import Finding
 
 
 @click.command()
@@ -28,6 +29,10 @@ def check(pipelines: tuple[str, ...]) -> None:
 
 
 def _findings(pipeline: str) -> list[Finding]:
+    from gadgets.errors import PipelineError
+    from pipelines.chain.lint import Finding, lint
+    from pipelines.chain.pipeline import load_xml
+
     try:
         return lint(load_xml(pipeline))
     except PipelineError as problem:

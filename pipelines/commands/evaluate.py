@@ -49,8 +49,14 @@ def evaluate(
     from kband_core.training.undersampling import Undersampling
     from pipelines.evaluation.evaluation import evaluate as judge
     from pipelines.evaluation.evaluation import image_of
-    from pipelines.files.finished_file import FileProblem
+    from pipelines.files.finished_file import FileProblem, refuse_other_format
 
+    try:  # before minutes of work
+        for path, suffix in ((output, ".csv"), (picture, ".png")):
+            if path is not None:
+                refuse_other_format(path, suffix)
+    except FileProblem as problem:
+        raise click.ClickException(str(problem)) from problem
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
     found: list[Judged] = []
     n_failed = 0

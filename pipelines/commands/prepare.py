@@ -33,11 +33,12 @@ def prepare(
     """
     from gadgets.errors import PipelineError, ScanError
     from kband_core.training.dataset import PlaneFile, PlaneWriter
-    from pipelines.files.finished_file import FileProblem, refuse_existing
+    from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
 
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     n_failed, made = 0, _Made()
     try:
+        refuse_other_format(output, *HDF5)
         refuse_existing(output, overwrite, inputs=inputs)
         with PlaneWriter(output) as writer:
             for path in inputs:

@@ -1,36 +1,12 @@
-"""`kband replay`: raw files in, images out; reconstructed here, or by a server."""
+"""`kband replay`: raw files in, images out."""
 
 from __future__ import annotations
 
 import re
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
-
-from gadgets.errors import PipelineError, ScanError
-from gadgets.mrd import ismrmrd
-from gadgets.scan import Scan
-from pipelines.chain.chain import Chain, with_properties
-from pipelines.chain.pace import paced, repetition_ms
-from pipelines.chain.pipeline import Pipeline, ending_problem, load_xml
-from pipelines.chain.pump import READ_AHEAD, pump
-from pipelines.chain.run import run
-from pipelines.chain.verdict import Verdict
-from pipelines.chain.xml import read_chain
-from pipelines.files.finished_file import FileProblem, refuse_existing
-from pipelines.files.image_sink import image_sink
-from pipelines.files.mrd_stream import UpToDamage, open_raw
-from pipelines.hosts.client import Client, Target
-from pipelines.pictures.comparison import compare
-
-Pace = Callable[..., Iterator[Any]]
-Road = Callable[[UpToDamage, Verdict], Iterator[Any]]
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
@@ -52,7 +28,7 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
 @click.option("--pipeline", "-p", default="sense", help="Name of an installed pipeline, or an XML file.")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Image file, or folder.")
+@click.option("--output", "-o", required=True, help="Image file (.h5), or folder: one that exists, or ends in /.")
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 @click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",
               help="Set a property of the pipeline. With --to, only --dialect fire can tell the server.")  # fmt: skip
@@ -62,10 +38,7 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
-def replay(
-    inputs: tuple[Path, ...], pipeline: str, output: Path, overwrite: bool, parameters: dict[str, str], pace: str,
-    address: tuple[str, int] | None, dialect: Any, deadline: float,
-) -> None:  # fmt: skip
+def replay(**options: Any) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
@@ -73,114 +46,7 @@ def replay(
     Exits with 1 if any scan failed, lacks lines or images, or got a fallback image; what could be made is written all
     the same.
     """
-    as_due = _at_scanner_pace if pace == "scanner" else _at_once
-    try:
-        if address is None:
-            road = partial(_here, _overridden(read_chain(load_xml(pipeline)), parameters), as_due)
-        else:
-            is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
-            xml = load_xml(pipeline) if is_file else None
-            road = partial(_there, Target(*address, pipeline, xml, dialect, parameters, deadline), as_due)
-    except PipelineError as problem:
-        raise click.ClickException(str(problem)) from problem
-    targets = _targets(inputs, Path(pipeline).stem, output)
-    n_failed = 0
-    for path, target in zip(inputs, targets, strict=True):
-        if problem := _replay_one(path, road, target, overwrite, inputs):
-            click.echo(f"Error: {path}: {problem}", err=True)
-            n_failed += 1
-    if n_failed:
+    from pipelines.replay import replay_all  # torch is slow to import
+
+    if replay_all(**options):
         raise SystemExit(1)
-
-
-def _targets(inputs: tuple[Path, ...], pipeline: str, output: Path) -> list[Path]:
-    """Name the image file of each raw file: `output`, or one of its own in that folder, which is made."""
-    to_folder = len(inputs) > 1 or output.is_dir()
-    targets: dict[Path, Path] = {}
-    for path in inputs:
-        target = output / f"{path.stem}_{pipeline}.h5" if to_folder else output
-        if target in targets:
-            raise click.ClickException(f"{targets[target]} and {path} would both become {target}; replay them apart")
-        targets[target] = path
-    try:
-        if to_folder:
-            output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.ClickException(f"{output}: no folder can be made ({error.strerror})") from error
-    return list(targets)
-
-
-def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: tuple[Path, ...]) -> str | None:
-    """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed."""
-    verdict, started = Verdict(), time.perf_counter()
-    try:
-        refuse_existing(target, overwrite, inputs=inputs)
-        with open_raw(path) as raw:
-            lines, problem = UpToDamage(raw), None
-            reference, to_compare = raw.reference(), []
-            with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
-                try:
-                    for image in road(lines, verdict):
-                        sink.append(image)
-                        to_compare += [image] if reference else []
-                except (PipelineError, ScanError) as error:
-                    problem = str(error)
-            problem = lines.damage or problem
-    except FileProblem as error:
-        return str(error).removeprefix(f"{path}: ")
-    if verdict.n_images:
-        seconds = time.perf_counter() - started
-        n_images = f"{verdict.n_images} image{'s' * (verdict.n_images != 1)}"
-        click.echo(f"{path}: {verdict.n_lines} lines, {n_images} in {seconds:.2f} s, "
-                   f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
-        for image in sorted(to_compare, key=lambda image: image.image_series_index):
-            for other in reference:
-                if other.slice == image.slice and image.image_type == other.image_type:
-                    click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
-    return problem.removeprefix(f"{path}: ") if problem else verdict.flaw
-
-
-def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
-    try:
-        return f"slice {image.slice}: {compare(image, reference)[2]} against"
-    except ValueError as error:  # some pipelines interpolate, or crop
-        return f"{error}, so it is not compared with"
-
-
-def _here(chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
-    """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
-    lines = pump(as_due(raw), READ_AHEAD)
-    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: _show(f"{aside.level:<8}{aside.sentence}")
-    return run(Pipeline.from_chain(chain), scan, _progress(lines, raw), verdict, hear=hear)
-
-
-def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
-    """Let a server reconstruct, and show what it says."""
-    client = Client(target, hear=_show)
-    lines = as_due(raw, sleep=client.closed.wait)
-    return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
-
-
-def _show(text: str) -> None:
-    """Write a line on the screen, above the progress bar."""
-    tqdm.write(text, file=sys.stderr)
-
-
-def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
-    return iter(raw)
-
-
-def _at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
-    return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
-
-
-def _progress(lines: Iterator[Any], raw: UpToDamage, *, delay: float = 0.5) -> Iterator[Any]:
-    return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
-
-
-def _overridden(chain: Chain, parameters: Mapping[str, str]) -> Chain:
-    """Set properties of a chain. Raises `PipelineError` if there is no such thing, or if no image comes of it."""
-    chain = with_properties(chain, parameters)
-    if problem := ending_problem(type(Pipeline.from_chain(chain).gadgets[-1])):
-        raise PipelineError(f"{problem}, but an image file holds only images")
-    return chain

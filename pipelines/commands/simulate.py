@@ -51,12 +51,13 @@ def simulate(output: Path, overwrite: bool, **options: Any) -> None:
     between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
     --reference.
     """
-    from pipelines.files.finished_file import FileProblem, refuse_existing
+    from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
     from pipelines.simulation.simulated_protocol import Protocol
     from pipelines.simulation.simulated_scan import simulate_scan
 
     try:
+        refuse_other_format(output, *HDF5)
         refuse_existing(output, overwrite)
         header_xml, acquisitions, reference = simulate_scan(Protocol(**options), progress=True)
         write_raw(output, header_xml, acquisitions, reference=reference, overwrite=overwrite)

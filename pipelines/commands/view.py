@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -13,28 +14,34 @@ import click
               help="The picture; IMAGES.png beside the file if not given.")
 @click.option("--reference", type=click.Path(path_type=Path), metavar="SCAN.h5",
               help="A simulated scan: show its reference images and five-fold differences below the images.")
-def view(images: Path, output: Path | None, reference: Path | None) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists; else that is asked on a terminal.")
+def view(images: Path, output: Path | None, reference: Path | None, overwrite: bool) -> None:
     """Draw the images of an MRD file into a PNG.
 
-    Each panel is windowed by the image's own WindowCenter and WindowWidth, or else from its smallest value to its
-    99.5th percentile. Letters name the patient's sides, the bar is in mm, and what is wrong with an image is red.
-    At most 64 panels are drawn.
+    Images are in the order of slices, series by series. Each panel is windowed by the image's own WindowCenter and
+    WindowWidth, or else from the smallest value of its series, all slices together, to their 99.5th percentile.
+    Letters name the patient's sides, the bar is in mm, and what is wrong with an image is red. At most 64 panels are
+    drawn.
 
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
-    from pipelines.files.finished_file import FileProblem, finished_file
-    from pipelines.files.mrd_file import RawFile, read_images
+    from pipelines.files.finished_file import FileProblem, finished_file, refuse_existing
+    from pipelines.files.mrd_file import read_images
+    from pipelines.files.mrd_stream import open_raw
     from pipelines.pictures.montage import beside_references, montage  # matplotlib is slow to import
 
     output = output or images.with_suffix(".png")
     if output.suffix.lower() != ".png":
         raise click.ClickException(f"{output}: the picture is a PNG; give it a name that ends in .png")
+    if output.exists() and not overwrite and sys.stdin.isatty():
+        overwrite = click.confirm(f"{output} exists; replace it?", abort=True)
     try:
+        refuse_existing(output, overwrite, inputs=[images])
         shown = read_images(images)
         if reference is None:
             figure = montage(shown, images.name)
         else:
-            with RawFile(reference) as scan:
+            with open_raw(reference) as scan:
                 references = scan.reference()
             if not references:
                 raise click.ClickException(f"{reference}: no reference images; only simulated scans have them")

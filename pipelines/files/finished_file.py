@@ -11,6 +11,10 @@ import h5py
 
 from kband_core.finished_file import finished
 
+FORMATS = {".h5", ".hdf5", ".mrd", ".dat", ".dcm", ".ima", ".nii", ".gz", ".mat", ".npy", ".npz", ".png", ".jpg",
+           ".jpeg", ".tif", ".tiff", ".svg", ".pdf", ".csv", ".txt", ".json", ".xml", ".yaml", ".zip"}  # fmt: skip
+HDF5 = (".h5", ".hdf5")
+
 
 class FileProblem(Exception):
     """A file cannot be read or written; the text is one sentence that names it."""
@@ -24,6 +28,13 @@ def refuse_existing(path: Path | str, overwrite: bool, *, inputs: Iterable[Path]
         raise FileProblem(f"{path}: is a file to be read, and would be lost; give the result another name")
     if not overwrite:
         raise FileProblem(f"{path}: exists already; give another name, or allow to overwrite it")
+
+
+def refuse_other_format(path: Path | str, *own: str) -> None:
+    """Raise `FileProblem` if the name of a file to be written ends like a format that it will not be in."""
+    suffix = Path(path).suffix.lower()
+    if suffix in FORMATS - set(own):
+        raise FileProblem(f"{path}: what is written is no {suffix} file; give it a name that ends in {own[0]}")
 
 
 @contextmanager

@@ -43,9 +43,11 @@ class ImageGroup:
             n_others = sum(other == series for other, _, _ in self._variables)
             suffix = f"_{n_others}" if n_others else ""
             variable = self._group.create_group(f"image_{series}{suffix}")
-            variable.create_dataset("header", (0,), ismrmrd.hdf5.image_header_dtype, maxshape=(None,))
-            variable.create_dataset("attributes", (0,), h5py.special_dtype(vlen=bytes), maxshape=(None,))
-            variable.create_dataset("data", (0, *shape), stored, maxshape=(None, *shape), chunks=(1, *shape))
+            kind_of_header, text = ismrmrd.hdf5.image_header_dtype, h5py.special_dtype(vlen=bytes)
+            variable.create_dataset("header", (0,), kind_of_header, maxshape=(None,), fletcher32=True)
+            variable.create_dataset("attributes", (0,), text, maxshape=(None,))  # of texts HDF5 makes no checksums
+            variable.create_dataset("data", (0, *shape), stored, maxshape=(None, *shape), chunks=(1, *shape),
+                                    fletcher32=True)
             self._variables[kind] = variable
         return self._variables[kind]
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from gadgets.mrd import ismrmrd
 from gadgets.mrd_header import header_text
+from pipelines.files.apart import apart
 from pipelines.files.finished_file import FileProblem, finished_hdf5, writing
 from pipelines.files.image_group import ImageGroup, images_below
+from pipelines.files.own_content import require_own_content
 
 hdf5 = ismrmrd.hdf5
 
@@ -57,7 +59,7 @@ class RawFile:
         """Return the images a simulated scan was made from; empty for scans of a real patient."""
         if not isinstance(self._file.get(REFERENCE_GROUP), h5py.Group):
             return []
-        return _read_images(self.path, self._file[REFERENCE_GROUP])
+        return list(_read_images(self.path, self._file[REFERENCE_GROUP]))
 
     def _find_group(self) -> str:
         if "dataset" in self._file:
@@ -147,7 +149,7 @@ def write_raw(
 
 
 def _write_blocks(group: h5py.Group, name: str, dtype: np.dtype, rows: Iterator[tuple]) -> None:
-    dataset = group.create_dataset(name, (0,), maxshape=(None,), dtype=dtype, chunks=True)
+    dataset = group.create_dataset(name, (0,), maxshape=(None,), dtype=dtype, chunks=True, fletcher32=True)
     while block := list(itertools.islice(rows, LINES_PER_BLOCK)):
         dataset.resize(dataset.size + len(block), axis=0)
         dataset[-len(block) :] = np.array(block, dtype)
@@ -186,30 +188,36 @@ def read_images(path: Path | str) -> list[ismrmrd.Image]:
 
     The reference images of a simulated scan do not count: they are `RawFile.reference`.
     """
+    return list(apart(_images_of, path))
+
+
+def _images_of(path: Path | str) -> Iterator[ismrmrd.Image]:
     with _open(path) as file:
         groups = [item for name, item in file.items() if name != REFERENCE_GROUP and isinstance(item, h5py.Group)]
-        images = [image for group in groups for image in _read_images(path, group)]
-        if images:
-            return images
-        if any("data" in group for group in groups):
+        images = itertools.chain.from_iterable(_read_images(path, group) for group in groups)
+        if (first := next(images, None)) is not None:
+            yield first
+            yield from images
+        elif any("data" in group for group in groups):
             raise FileProblem(f"{path}: raw lines, no images; reconstruct them first with kband replay")
-        raise FileProblem(f"{path}: no images; groups are {_listed(file)}")
+        else:
+            raise FileProblem(f"{path}: no images; groups are {_listed(file)}")
 
 
 def _write_header(group: h5py.Group, xml: str) -> None:
     group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))[0] = xml.encode()
 
 
-def _read_images(path: Path | str, group: h5py.Group) -> list[ismrmrd.Image]:
+def _read_images(path: Path | str, group: h5py.Group) -> Iterator[ismrmrd.Image]:
     try:
-        return list(images_below(group))
+        yield from images_below(group)
     except ValueError as error:
         raise FileProblem(f"{path}: {error}; the file is damaged") from error
 
 
 def _open(path: Path | str) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise FileProblem(f"{path}: no such file") from error
@@ -219,6 +227,12 @@ def _open(path: Path | str) -> h5py.File:
         if "signature not found" in str(error):
             raise FileProblem(f"{path}: not an HDF5 file, so not an MRD file") from error
         raise FileProblem(f"{path}: cannot be opened ({os.strerror(error.errno) if error.errno else error})") from error
+    try:
+        require_own_content(path, file)
+    except FileProblem:
+        file.close()
+        raise
+    return file
 
 
 def _listed(names: Iterable[str]) -> str:

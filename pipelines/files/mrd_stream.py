@@ -11,7 +11,7 @@ import numpy as np
 
 from gadgets.mrd import ismrmrd
 from pipelines.files.finished_file import FileProblem
-from pipelines.files.mrd_file import RawFile
+from pipelines.files.raw_apart import RawApart
 from pipelines.protocol.framing import ID_BYTES, Id, Message, Source, Unsupported, WireError
 from pipelines.protocol.layouts import LONGEST_HEADER, body, read_message
 from pipelines.protocol.messages import decode_line, text_of
@@ -23,7 +23,7 @@ READ = (*FIRST_MESSAGES, Id.TEXT, Id.ACQUISITION, Id.WAVEFORM, Id.CLOSE)
 
 
 class StreamFile:
-    """An MRD stream of raw lines, read like a `RawFile`: `header_xml`, `len()`, iteration over its acquisitions.
+    """An MRD stream of raw lines, read like a `RawApart`: `header_xml`, `len()`, iteration over its acquisitions.
 
     A stream may end anywhere. Its whole messages are read; what follows them is ignored, with one warning.
     `is_closed` tells whether the stream ends as the scanner ends a scan, `is_damaged` whether something other than a
@@ -123,7 +123,7 @@ class StreamFile:
         return bytearray()
 
 
-Raw = RawFile | StreamFile
+Raw = RawApart | StreamFile
 
 
 class UpToDamage:
@@ -150,6 +150,6 @@ def open_raw(path: Path | str) -> Raw:
         with open(path, "rb") as file:
             first = file.read(ID_BYTES)
     except OSError:
-        first = b""  # `RawFile` says what is wrong
+        first = b""  # `RawApart` says what is wrong
     is_stream = len(first) == ID_BYTES and int.from_bytes(first, "little") in FIRST_MESSAGES
-    return StreamFile(path) if is_stream else RawFile(path)
+    return StreamFile(path) if is_stream else RawApart(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +26,21 @@ class Panel:
     cmap: str = "gray"
 
 
-def image_panel(image: ismrmrd.Image) -> Panel:
-    """Window and label one image; complex images are shown as magnitude, phase and quantities on maps of their own."""
+def common_window(images: Sequence[ismrmrd.Image]) -> tuple[float, float]:
+    """The window of images that are compared by eye: their smallest value to their 99.5th percentile."""
+    return _percentiles(np.concatenate([shown_pixels(image).ravel() for image in images]))
+
+
+def image_panel(image: ismrmrd.Image, common: tuple[float, float] | None = None) -> Panel:
+    """Window and label one image; complex images are shown as magnitude, phase and quantities on maps of their own.
+
+    `common` is the window of its series, for an image whose meta gives none.
+    """
     pixels, part = shown_pixels(image), part_shown(image)
     is_phase, quantity = image.image_type == ismrmrd.IMTYPE_PHASE, _meta(image, "kband_quantity")
     if quantity:
         return _quantity_panel(image, quantity, pixels, part)
-    window, how = _phase_window(pixels) if is_phase else _window(image, pixels)
+    window, how = _phase_window(pixels) if is_phase else _window(image, pixels, common)
     label = (_counters(image, part), (f"{_method(image)} · window {how}", QUIET), *_verdict(image, pixels))
     return Panel(pixels, window, label, image.getHead(), "twilight" if is_phase else "gray")
 
@@ -70,11 +79,13 @@ def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[P
     )
 
 
-def _window(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[float, float], str]:
+def _window(
+    image: ismrmrd.Image, pixels: np.ndarray, common: tuple[float, float] | None
+) -> tuple[tuple[float, float], str]:
     try:
         centre, width = float(image.meta["WindowCenter"]), float(image.meta["WindowWidth"])
     except (KeyError, TypeError, ValueError):
-        return _percentiles(pixels), "0–99.5\u00a0%"
+        return (common, "0–99.5\u00a0% of the series") if common else (_percentiles(pixels), "0–99.5\u00a0%")
     return (centre - width / 2, centre + width / 2), f"centre {centre:g}, width {width:g} (meta)"
 
 

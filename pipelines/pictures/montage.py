@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from gadgets.mrd import ismrmrd
-from pipelines.pictures.image_panel import RED, TEXT, Panel, comparison_panels, image_panel
+from pipelines.pictures.image_panel import RED, TEXT, Panel, common_window, comparison_panels, image_panel
 
 MOST_PANELS = 64
 COMPARED_ABREAST = 6
@@ -35,9 +35,13 @@ def edge_letters(read_dir: Sequence[float], phase_dir: Sequence[float]) -> dict[
 
 
 def montage(images: Sequence[ismrmrd.Image], title: str) -> Figure:
-    """Draw one panel per image; of more than 64 images, 64 evenly chosen."""
-    chosen, title = _choose(images, MOST_PANELS, title)
-    panels = [image_panel(image) for image in chosen]
+    """Draw one panel per image, slices in order; of more than 64 images, 64 evenly chosen."""
+    chosen, title = _choose(sorted(images, key=_place), MOST_PANELS, title)
+    series: dict[tuple[int, ...], list[ismrmrd.Image]] = {}
+    for image in chosen:
+        series.setdefault(_kind(image), []).append(image)
+    windows = {each: common_window(of_series) for each, of_series in series.items()}
+    panels = [image_panel(image, windows[_kind(image)]) for image in chosen]
     n_columns = int(np.ceil(np.sqrt(len(panels))))
     return draw(_rows(panels, n_columns), title)
 
@@ -50,13 +54,23 @@ def beside_references(images: Sequence[ismrmrd.Image], references: Sequence[ismr
     """
     images = [image for image in images if not image.meta.get("kband_quantity")]
     of_slice = {reference.slice: reference for reference in references}
-    chosen, title = _choose(images, MOST_PANELS // 3, title)
+    chosen, title = _choose(sorted(images, key=_place), MOST_PANELS // 3, title)
     for image in chosen:
         if image.slice not in of_slice:
             raise ValueError(f"slice {image.slice} has no reference; slices with one are {sorted(of_slice)}")
     columns = [comparison_panels(image, of_slice[image.slice]) for image in chosen]
     rows = [panels for block in _rows(columns, COMPARED_ABREAST) for panels in zip(*block, strict=True)]
     return draw(rows, title)
+
+
+def _place(image: ismrmrd.Image) -> tuple[int, ...]:
+    """Where an image stands among others: series, type, repetition, contrast; then slice."""
+    return image.image_series_index, image.image_type, image.repetition, image.contrast, image.slice
+
+
+def _kind(image: ismrmrd.Image) -> tuple[int, ...]:
+    """What images have in common that are compared by eye: series, type and contrast."""
+    return image.image_series_index, image.image_type, image.contrast
 
 
 def _letters(direction: np.ndarray) -> str:

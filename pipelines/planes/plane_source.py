@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 from tqdm import tqdm
 
 from gadgets.errors import PipelineError
@@ -18,8 +17,7 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
-from pipelines.files.mrd_file import RawFile
-from pipelines.files.mrd_stream import StreamFile, open_raw
+from pipelines.files.mrd_stream import Raw, open_raw
 from pipelines.planes.layouts import is_dataset, open_volume
 from pipelines.planes.volume_planes import volume_planes
 
@@ -45,16 +43,15 @@ def open_planes(path: Path, *, middle: int | None = None) -> Iterator[PlaneSourc
     Raises `FileProblem` and `PipelineError`; iterating over the planes also raises `ScanError`.
     """
     if is_dataset(path):
-        with h5py.File(path, "r") as file:
-            volume = open_volume(path, file)
-            slices = tqdm(_middle(volume.n_slices, middle), desc=path.name, unit="slice", delay=0.5)
-            yield PlaneSource(volume_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol)
+        volume = open_volume(path)
+        slices = tqdm(_middle(volume.n_slices, middle), desc=path.name, unit="slice", delay=0.5)
+        yield PlaneSource(volume_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol)
     else:
         with open_raw(path) as raw:
             yield _of_scan(path, raw, Scan.from_xml(raw.header_xml), middle)
 
 
-def _of_scan(path: Path, raw: RawFile | StreamFile, scan: Scan, middle: int | None) -> PlaneSource:
+def _of_scan(path: Path, raw: Raw, scan: Scan, middle: int | None) -> PlaneSource:
     """Send a raw file through the gadgets that serve the scanner."""
     lines = tqdm(pump(raw, READ_AHEAD), total=len(raw), desc=path.name, unit="line", delay=0.5)
     planes = run(Pipeline.from_xml(installed_xml("prepare")), scan, lines, Verdict())

@@ -158,3 +158,10 @@ def test_partitions_tell_together(rng):
     acs, truth = calibration(covariance, 0.03, rng)
     more = torch.cat([acs, calibration(covariance, 0.03, rng)[0]])
     assert spread_after(calibration_whitening(more), truth) < 1.9
+
+
+def test_calibration_lines_of_other_axes_are_refused(rng):
+    """Without the axis z lines were taken for coils, and what came back, unsaid, was a matrix that whitens nothing."""
+    acs = torch.randn(4, 24, 32, dtype=torch.complex64, generator=rng)
+    with pytest.raises(ValueError, match=r"acs has shape \(4, 24, 32\), but its axes are 'z coil ky kx'"):
+        calibration_whitening(acs)

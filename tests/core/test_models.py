@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import resource
 import struct
 
 import pytest
@@ -233,3 +234,16 @@ def test_unknown_fields_are_not_saved(tmp_path):
     """A misspelt limit would be no limit."""
     with pytest.raises(ValueError, match="limit"):
         save_model(tmp_path, {**FIELDS, "name": "x", "limit": {}}, build("modl", **CONFIG))
+
+
+def test_no_memory_is_taken_for_weights_that_are_not_there(folder):
+    """A card of one page may announce more than a machine has; the file of weights cannot."""
+    change_card(folder, network={"name": "modl", "config": {**CONFIG, "channels": 1024, "blocks": 64}})
+    begun = tracked_memory()
+    assert "the weights are of another architecture" in refusal()
+    assert tracked_memory() - begun < 500_000  # kB; the network would be 7 GB
+
+
+def tracked_memory() -> int:
+    """The most memory this process has had so far, kB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -222,7 +222,10 @@ def test_nothing_is_invented_where_there_are_no_maps(rng):
     ("modl", {"remembers": True}, "modl: remembers needs multiscale denoisers, one for each unroll"),
     ("modl", {"denoiser": "bm3d"}, "modl: no denoiser 'bm3d'; denoisers are resnet, multiscale"),
     ("modl", {"start": "zero"}, "modl: no start 'zero'; starts are sense, adjoint"),
-    ("modl", {"unrolls": 0}, "modl: 0 unrolls of 10 CG iterations"),
+    ("modl", {"unrolls": 0}, "modl: unrolls is 0, 1 to 64 expected"),
+    ("modl", {"unrolls": 10**9}, "modl: unrolls is 1000000000, 1 to 64 expected"),
+    ("modl", {"weight": float("nan")}, "modl: weight is nan, 1e-09 to 100 expected"),
+    ("unet", {"scales": 10**9}, "unet: 32 channels on 1000000000 scales, 1 to 256 on 1 to 8 expected"),
     ("modl", {"blocks": 1}, "resnet: 1 blocks, at least 2 needed"),
     ("modl", {"kernel": 4}, "resnet: kernel of 4 pixels, an odd number needed"),
 ])  # fmt: skip

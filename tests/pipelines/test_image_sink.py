@@ -30,7 +30,7 @@ class Notebook:
 def test_replay_needs_nothing_else_of_a_sink(monkeypatch, raw, tmp_path):
     """It counts and compares the images as they come, and reads nothing back."""
     sink = Notebook()
-    monkeypatch.setattr("pipelines.commands.replay.image_sink", lambda *_, **__: sink)
+    monkeypatch.setattr("pipelines.replay.image_sink", lambda *_, **__: sink)
     result = kband("replay", raw, "-o", tmp_path / "images.h5")
     assert result.exit_code == 0, result.output
     assert result.output.count("against the reference") == 2

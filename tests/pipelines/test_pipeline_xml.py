@@ -177,3 +177,18 @@ def test_a_chain_is_written_as_it_is_read(name):
     assert [(node.classname, node.properties) for node in again.nodes] == [
         (node.classname, node.properties) for node in chain.nodes
     ]
+
+
+@pytest.mark.parametrize("tag", ["external", "property"])
+def test_depth_is_bounded(tag):
+    """3,000 nested nodes would end the reader with a traceback."""
+    opened, closed = ("<external><configuration>", "</configuration></external>") if tag == "external" else (
+        f"<{tag}>", f"</{tag}>"
+    )  # fmt: skip
+    assert refusal(stream(3000 * opened + 3000 * closed)) == "pipeline XML is nested more than 20 deep"
+
+
+def test_the_number_of_gadgets_is_bounded():
+    """Each may hold maps of its own."""
+    gadgets = 501 * "<gadget><classname>CoilWhitening</classname></gadget>"
+    assert refusal(stream(gadgets)) == "pipeline XML has 501 gadgets, at most 500 are accepted"

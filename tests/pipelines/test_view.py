@@ -198,3 +198,24 @@ def test_command_fails_in_one_sentence(tmp_path):
     wrong = CliRunner().invoke(view, [str(images), "-o", str(images)])
     sentence = f"Error: {images}: the picture is a PNG; give it a name that ends in .png\n"
     assert (wrong.exit_code, wrong.output) == (1, sentence)
+
+
+def test_slices_stand_in_order_and_share_a_window():
+    """A slice of air beside one of brain must not look as bright; one that a meta windows keeps its own."""
+    images = [image(np.full((16, 24), 100.0 - 10 * n, np.float32), slice=n) for n in (2, 0, 1)]
+    drawn = montage(images, "")
+    assert [axes.images[0].get_array().max() for axes in drawn.axes] == [100, 90, 80]
+    assert {axes.images[0].get_clim() for axes in drawn.axes} == {(80, 100)}
+
+
+def test_a_picture_is_not_replaced_unasked(tmp_path):
+    """It may be the one that was annotated; where nobody can be asked, --overwrite says so."""
+    with ImageFile(tmp_path / "images.h5", "<ismrmrdHeader/>") as file:
+        file.append(image())
+    arguments = [str(tmp_path / "images.h5")]
+    (tmp_path / "images.png").write_text("mine")
+    again = CliRunner().invoke(view, arguments)
+    assert again.exit_code == 1
+    assert "images.png: exists already" in again.output
+    assert (tmp_path / "images.png").read_text() == "mine"
+    assert CliRunner().invoke(view, [*arguments, "--overwrite"]).exit_code == 0

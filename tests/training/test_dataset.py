@@ -205,3 +205,27 @@ def test_one_subject_cannot_be_split():
         fold_subjects(SUBJECTS, seed=0, fold=0, n_folds=7)
     with pytest.raises(ValueError, match="fold 3 of 3; 0 to 2 expected"):
         fold_subjects(SUBJECTS, seed=0, fold=3, n_folds=3)
+
+
+def test_flipped_samples_are_noticed(path):
+    """A bit that a disk has lost would be trained on."""
+    write(path, plane())
+    samples = plane().kspace.numpy().tobytes()
+    whole = path.read_bytes()
+    assert whole.count(samples) == 1
+    path.write_bytes(whole.replace(samples, samples[:-1] + bytes([samples[-1] ^ 1])))
+    with pytest.raises(ValueError, match="plane 000000 cannot be read"):
+        PlaneFile(path)[0]
+
+
+def test_planes_of_other_files_are_not_read(path, tmp_path):
+    """Whoever sends a file must not choose which other files of the reader are read."""
+    other = tmp_path / "other.h5"
+    write(path, plane())
+    path.rename(other)
+    path.write_bytes(other.read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["planes/000000/csm"]
+        file["planes/000000/csm"] = h5py.ExternalLink(str(other), "planes/000000/csm")
+    with pytest.raises(ValueError, match="it lies in another file, and none is read"):
+        PlaneFile(path)

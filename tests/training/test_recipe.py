@@ -1,5 +1,7 @@
 """Recipes: those that ship can be followed, and a typing error is named."""
 
+import re
+
 import pytest
 import yaml
 
@@ -86,3 +88,23 @@ def test_one_cycle_rises_and_falls():
 def test_the_staircase_drops_tenfold():
     """At half of the steps, as in the paper: epoch 5 of 10."""
     assert [staircase(step, 10, [0.5]) for step in (0, 4, 5, 9)] == [1, 1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(("section", "change", "sentence"), [
+    ("network", {"unrolls": 10**9}, "unrolls is 1000000000, 1 to 64 expected"),
+    ("data", {"procedural": {"matrix": [96, 10**9]}}, "data.procedural.matrix: input should be less than or equal to"),
+    ("data", {"procedural": {"n_scans": 10**9}}, "data.procedural.n_scans: input should be less than"),
+    ("optimiser", {"batch": 10**9}, "optimiser.batch: input should be less than or equal to 65536"),
+])  # fmt: skip
+def test_numbers_are_bounded(section, change, sentence):
+    """A slip of the keyboard must not take all memory of a machine that others share."""
+    content = {**TINY, section: {**TINY.get(section, {}), **change}}
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        parse_recipe(content, "a.yaml")
+
+
+def test_depth_is_bounded(tmp_path):
+    """Nested too deep, the parser itself would break off with a traceback."""
+    (tmp_path / "a.yaml").write_text("[" * 3000)
+    with pytest.raises(ValueError, match=r"recipe a.yaml: it is nested more than 20 deep"):
+        read_recipe(tmp_path / "a.yaml")

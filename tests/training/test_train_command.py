@@ -65,6 +65,16 @@ def test_a_training_is_not_overwritten(tmp_path, recipe):
     assert "the checkpoint is of another recipe, other planes, another fold or an earlier version" in other.output
 
 
+def test_a_training_goes_on_with_more_steps(tmp_path, recipe):
+    """Whoever sees that three steps were too few does not begin again; of fewer than are done there is no way back."""
+    call = ("train", recipe, "-o", tmp_path / "models", "--workers", 0, "--device", "cpu", "--steps")
+    kband(*call, 2)
+    assert "3 of 3 steps" in kband(*call, 3, "--resume").output
+    told = kband(*call, 1, "--resume")
+    assert told.exit_code == 1
+    assert told.output == f"Error: {tmp_path / 'models' / 'tiny.checkpoint'}: 3 steps are done, but 1 wanted\n"
+
+
 def test_a_training_without_a_model_fails(tmp_path, recipe):
     """Whoever calls it from a script must not go on as if there were one."""
     call = ("train", recipe, "-o", tmp_path / "models", "--steps", 1, "--workers", 0, "--device", "cpu")

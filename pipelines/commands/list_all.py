@@ -1,0 +1,31 @@
+"""`kband list`: what there is to name on the command line."""
+
+from __future__ import annotations
+
+import textwrap
+
+import click
+
+
+@click.command("list")
+def list_all() -> None:
+    """Name the pipelines, recipes and models that are there, each with one line of what it is.
+
+    Models are those of the folders in KBAND_MODELS and those that ship.
+    """
+    from kband_core.models import available_models, load_card
+    from kband_core.training.recipe import SHIPPED, read_recipe
+    from pipelines.chain.pipeline import installed_pipelines
+
+    recipes = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    described = {"pipelines": [(name, "") for name in installed_pipelines()],
+                 "recipes": [(name, read_recipe(name).description) for name in recipes], "models": []}  # fmt: skip
+    for name, path in available_models().items():
+        try:
+            described["models"].append((name, f"{load_card(name).label} ({path.parent})"))
+        except ValueError as problem:
+            described["models"].append((name, str(problem)))
+    for kind, found in described.items():
+        click.echo(f"{kind}:")
+        for name, text in found:
+            click.echo(f"  {name:<18}{textwrap.shorten(text, 100, placeholder=' …')}".rstrip())
