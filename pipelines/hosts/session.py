@@ -139,7 +139,7 @@ class Session:
         except PipelineError as error:
             self._fail("request", str(error))
         while (header := self._read_control(by)).id == Id.TEXT:
-            pass
+            self._warn(Id.TEXT, "a text came before the header; nothing is taken from it")
         if header.id == Id.CLOSE:
             return request, None
         if header.id != Id.HEADER:

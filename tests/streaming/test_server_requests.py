@@ -48,6 +48,15 @@ def test_text_that_is_no_parameters_is_told_once(served, text):
     assert_same_images(peer.images(), tiny_images())
 
 
+def test_parameters_before_the_header_are_told(served):
+    """They belong behind it, and must not pass for defaults either."""
+    with served.connect() as peer:
+        text = by_hand.text(5, b'{"SenseRecon.n_iterations": "3"}')
+        peer.send(SENSE, text, by_hand.text(3, HEADER), *LINES, by_hand.CLOSE).hear_out()
+    assert warnings(peer) == ["a text came before the header; nothing is taken from it"]
+    assert_same_images(peer.images(), tiny_images())
+
+
 def test_image_from_a_client_is_not_its_result(served):
     """It is neither sent back nor counted, wherever it comes; one sentence says so."""
     before = served.server.monitor.registry.get_sample_value("kband_images_total")
