@@ -29,6 +29,8 @@ from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
 
+LONG_WAIT = 1.0  # s for an image
+
 Pace = Callable[..., Iterator[Any]]
 Road = Callable[[UpToDamage, Verdict], Iterator[Any]]
 
@@ -86,7 +88,7 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
             reference, to_compare = raw.reference(), []
             with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
                 try:
-                    for image in tqdm(road(lines, verdict), desc="images", unit="image", delay=2, leave=False):
+                    for image in _counted(road(lines, verdict)):
                         sink.append(image)
                         to_compare += [image] if reference else []
                 except (PipelineError, ScanError) as error:
@@ -142,6 +144,22 @@ def _at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
 
 def _progress(lines: Iterator[Any], raw: UpToDamage, *, delay: float = 0.5) -> Iterator[Any]:
     return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
+
+
+def _counted(images: Iterator[Any]) -> Iterator[Any]:
+    """Show how many images there are, as soon as one is waited for: maps of g take longer than all lines."""
+    bar, waiting_since = None, time.perf_counter()
+    try:
+        for n_images, image in enumerate(images, 1):
+            if bar is None and n_images > 1 and time.perf_counter() - waiting_since > LONG_WAIT:
+                bar = tqdm(desc="images", unit="image", initial=n_images - 1, leave=False)
+            if bar is not None:
+                bar.update()
+            yield image
+            waiting_since = time.perf_counter()
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _overridden(chain: Chain, parameters: Mapping[str, str]) -> Chain:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gadgets.scan import Scan
+from pipelines import replay
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -226,3 +227,12 @@ def test_noise_is_whitened_to_one(tmp_path):
     sd = buffer.kspace.real.std(dim=(-2, -1)).flatten()
     # The noise scan has 16 × 128 samples a coil: its SD is known to 1/√(4·2048) = 1.1 %, the image's to 0.8 %.
     assert (sd - 1).abs().max() < 0.06
+
+
+def test_images_are_counted_where_they_are_waited_for(monkeypatch, capsys):
+    """Maps of g take longer than all lines; of images that come at once no bar is shown."""
+    assert list(replay._counted(iter("abc"))) == ["a", "b", "c"]
+    assert "image" not in capsys.readouterr().err
+    monkeypatch.setattr(replay, "LONG_WAIT", 0)
+    assert list(replay._counted(iter("abc"))) == ["a", "b", "c"]
+    assert "images: 1image" in capsys.readouterr().err
