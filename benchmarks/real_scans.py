@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import click
+import h5py
 import ismrmrd
 from measure import data_option, print_conditions, print_table
 
@@ -28,7 +29,7 @@ from pipelines.pictures.montage import montage
 def main(data: Path, pipeline: str, output: Path) -> None:
     """Exit with 1 if a Cartesian file fails, or if another one is not refused."""
     logging.basicConfig(level=logging.ERROR)
-    paths = sorted(data.glob("*.h5"))
+    paths = [path for path in sorted(data.glob("*.h5")) if _may_hold_lines(path)]
     if not paths:
         raise click.ClickException(f"{data}: no raw files (*.h5)")
     try:
@@ -48,6 +49,15 @@ def main(data: Path, pipeline: str, output: Path) -> None:
         click.echo(f"{output}: {len(images)} images of {len(paths)} files")
     if failed:
         raise click.ClickException(f"{len(failed)} of {len(paths)} files failed: {', '.join(failed)}")
+
+
+def _may_hold_lines(path: Path) -> bool:
+    """Whether it is no HDF5 file of something else, such as images, which has no group of lines."""
+    try:
+        with h5py.File(path) as file:
+            return any(isinstance(item, h5py.Group) for item in file.values())
+    except OSError:  # a damaged one is told
+        return True
 
 
 def _replayed(path: Path, xml: str) -> tuple[tuple[str, ...], list[ismrmrd.Image], bool]:
