@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from gadgets.items import ReconBuffer
-from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
+from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share, lines_jump
 from kband_core.mending import mend_calibration
 
 
 def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
     """Return calibration lines `(z, coil, ky, kx)` of which none fits to no other: the same ones where all fit.
 
-    Their maps `csm` `(z, set, coil, y, x)` tell that they contradict one another. Noise must have SD 1.
+    Their maps `csm` `(z, set, coil, y, x)` tell that they contradict one another, or a line far stronger than the one
+    beside it does. Noise must have SD 1.
     """
-    if doubled_share(csm[0]) <= DOUBLED:
+    if doubled_share(csm[0]) <= DOUBLED and not lines_jump(acs):
         return acs
     broken = torch.zeros(acs.shape[-2], dtype=torch.bool, device=acs.device)
     broken[contradicting_lines(acs[0])] = True

@@ -7,7 +7,8 @@ from gadgets.coils.coil_whitening import CoilWhitening
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.sense_recon import SenseRecon
-from tests.gadgets.heads import reconstruct
+from tests.gadgets.heads import reconstruct, root_sum_of_squares
+from tests.laws import nmse
 
 CHAIN = AcquisitionBuffer, CoilWhitening, CoilSensitivities
 
@@ -49,3 +50,14 @@ def test_one_coil_cannot_unfold(head_scan, lines_of, head, noise):
     kspace = (head + 0.01 * noise(*head.shape))[:1]
     meta = meta_of(head_scan(acceleration=2), lines_of(2, kspace=kspace), SenseRecon)
     assert meta["kband_consistency"] == "1 coils cannot unfold R=2"
+
+
+@pytest.mark.parametrize("factor", [-1, 0.1, 10])
+def test_a_centre_line_of_another_gain_is_made_again(head_scan, lines_of, head, noise, factor):
+    """It holds most of the energy, and outshines all that could contradict it."""
+    kspace = head + 0.01 * noise(*head.shape)
+    kspace[:, 32] *= factor
+    (array,) = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=kspace), *(gadget() for gadget in CHAIN),
+                           SenseRecon())  # fmt: skip
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.02
+    assert "1 lines fit to no others and were made again, first 32" in array.meta[0, 0, 0]["ImageComments"]
