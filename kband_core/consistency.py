@@ -23,7 +23,6 @@ MOST_EMPTY = 24  # of them, the emptiest, are looked at: they tell as much as al
 EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
 INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
 DOUBLED = 0.15  # of pixels need two coil vectors here and half a field of view away: real scans reach 0.001
-JUMP = 50.0  # times the energy of the line beside it, in calibration lines: real scans reach 26
 OUTLIER = 10.0  # times noise, that windows of a calibration line hold where all others are empty
 OUTLIER_SHARE = 0.1  # and of their own energy: strong lines pass the first limit, by 1 % of it, noise the second
 
@@ -152,16 +151,6 @@ def doubled_share(csm: Tensor) -> float:
         return 0.0
     second = (csm[..., 1, :, :, :] != 0).any(-3)
     return float((second & second.roll(second.shape[-2] // 2, -2)).float().mean())
-
-
-def lines_jump(acs: Tensor) -> bool:
-    """Whether a calibration line `(..., coil, ky, kx)` is so much stronger than one beside it that its gain is wrong.
-
-    Such a line outshines the others, so that nothing is doubled by it: `contradicting_lines` tells which it is.
-    """
-    energy = acs.abs().square().sum((-3, -1))
-    weaker, stronger = (function(energy[..., 1:], energy[..., :-1]) for function in (torch.minimum, torch.maximum))
-    return bool((stronger > JUMP * weaker).any())
 
 
 def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.grappa import calibrate_grappa
 
+JUMP = 50.0  # times the energy of a calibration line beside it: real scans reach 26
+PREDICTED = 10.0  # times what other lines predict of it: a central line has as much, to within 1 %
+
 
 def mend_lines(kspace: Tensor, broken: Tensor, spacing: int, acs: Tensor) -> Tensor:
     """Replace the `broken` lines, bool `(ky,)`, of `kspace` `(coil, ky, kx)` by what lines beside them predict.
@@ -36,6 +39,21 @@ def mend_calibration(acs: Tensor, broken: Tensor) -> Tensor:
     Those of the longest block without a broken line calibrate. Raises `ValueError` if that has fewer than three lines.
     """
     return mend_lines(acs, broken, 1, acs[:, _longest(~broken)])
+
+
+def amplified_lines(acs: Tensor) -> list[int]:
+    """List the calibration lines `(coil, ky, kx)` of another gain, which outshine all that could contradict them.
+
+    Such a line has fifty times the energy of those beside it, and ten times what these predict of it; the centre of
+    an object has less than either. Raises `ValueError` if the other lines are too few to predict one.
+    """
+    energy = acs.abs().square().sum((0, 2))
+    beside = torch.nn.functional.pad(energy, (1, 1))
+    candidates = energy > JUMP * beside[:-2].maximum(beside[2:])
+    if not candidates.any():
+        return []
+    predicted = mend_calibration(acs, candidates).abs().square().sum((0, 2))
+    return (candidates & (energy > PREDICTED * predicted)).nonzero().flatten().tolist()
 
 
 def _longest(sound: Tensor) -> slice:

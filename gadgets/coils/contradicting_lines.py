@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from gadgets.items import ReconBuffer
-from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share, lines_jump
-from kband_core.mending import mend_calibration
+from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
+from kband_core.mending import amplified_lines, mend_calibration
 
 
 def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
@@ -18,10 +19,11 @@ def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
     Their maps `csm` `(z, set, coil, y, x)` tell that they contradict one another, or a line far stronger than the one
     beside it does. Noise must have SD 1.
     """
-    if doubled_share(csm[0]) <= DOUBLED and not lines_jump(acs):
-        return acs
     broken = torch.zeros(acs.shape[-2], dtype=torch.bool, device=acs.device)
-    broken[contradicting_lines(acs[0])] = True
+    if doubled_share(csm[0]) > DOUBLED:
+        broken[contradicting_lines(acs[0])] = True
+    with suppress(ValueError):  # too few lines to tell
+        broken[amplified_lines(acs[0])] = True
     return torch.stack([mend_calibration(plane, broken) for plane in acs]) if broken.any() else acs
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kband_core.fourier import resize
-from kband_core.mending import mend_calibration, mend_lines
+from kband_core.mending import amplified_lines, mend_calibration, mend_lines
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from tests.laws import nmse
 
@@ -54,3 +54,11 @@ def test_too_few_sound_lines_are_refused(rng):
     """Every other one broken: no two are neighbours."""
     with pytest.raises(ValueError, match="1 calibration lines of 80 samples, 3 of 5 needed"):
         mend_calibration(resize(head(rng), [24], [-2]), torch.arange(24) % 2 == 0)
+
+
+def test_an_amplified_centre_is_found(rng):
+    """Ten times as strong, it is a hundred times what the lines beside it predict, in energy."""
+    acs = resize(head(rng), [24], [-2])
+    assert amplified_lines(acs) == []
+    acs[:, 12] *= 10
+    assert amplified_lines(acs) == [12]
