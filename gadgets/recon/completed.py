@@ -13,6 +13,7 @@ from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
 from kband_core.completion import Completed, complete
 from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
 
+MOST = 0.5  # of the measured energy: an image of which more is filled in is no longer one of its method
 TOLD = 0.01  # of the measured energy: clean real scans reach 0.003
 
 
@@ -21,7 +22,8 @@ class CompletedByGrappa(Method):
     """The image of `method`, which goes by maps, completed by GRAPPA where it misses what was measured.
 
     Where lines lie on no grid, nothing can fill them, and the image stays. With `gives_way_to_better` it is completed
-    only where GRAPPA, by what it misses of the calibration lines, is nearer to the data.
+    only where GRAPPA, by what it misses of the calibration lines, is nearer to the data. Raises `ValueError` if most of
+    the image would be GRAPPA's.
     """
 
     method: Method
@@ -52,6 +54,8 @@ class CompletedByGrappa(Method):
             made.sets, csm, kspace, sampling.mask,
             fill=kernel and fill, fill_misses=misses, noise=noise, unmixing=unmixing_of(buffer),
         )  # fmt: skip
+        if done.is_filled and float(done.share.mean()) > MOST:
+            raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
         return told(done, csm, buffer, notes={**made.notes, **_said(done)})
 
     def _kernel(self, buffer: ReconBuffer) -> GrappaKernel | None:
@@ -65,8 +69,12 @@ class CompletedByGrappa(Method):
 
 def _said(done: Completed) -> dict[str, str]:
     """What the comment says of an image that misses much of what was measured: a label names one method only."""
-    share = float(done.share.mean())
-    if share < TOLD:
+    if float(done.share.mean()) < TOLD:
         return {}
     completed = ", completed by GRAPPA" if done.is_filled else ""
-    return {"ImageComments": f"misses {share:.0%} of the measured energy{completed}"}
+    return {"ImageComments": f"misses {_share_of(done)} of the measured energy{completed}"}
+
+
+def _share_of(done: Completed) -> str:
+    share = float(done.share.mean())
+    return f"{share:.0%}" if share < 1 else "all"

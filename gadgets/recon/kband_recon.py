@@ -30,7 +30,7 @@ class KBandRecon(Gadget):
     suffice, partitions are reconstructed one by one, then on the CPU.
 
     Where the image misses acquired lines by more than noise, and GRAPPA misses less, coils whose lines it has filled
-    take its place.
+    take its place; where that is most of it, the next method makes the image, and it is marked.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -67,6 +67,7 @@ class KBandRecon(Gadget):
         methods = [
             CompletedByGrappa(Network(self._card, self.outside_card), peer, gives_way_to_better=True),
             CompletedByGrappa(Sense(self.sense_regularisation, self.sense_n_iterations), peer),
+            peer,
         ]
         return Reconstructor(
             "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit

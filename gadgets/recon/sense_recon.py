@@ -20,7 +20,8 @@ class SenseRecon(Gadget):
     """Reconstruct each buffer by CG-SENSE with the maps it carries, any line pattern, one or two sets of maps.
 
     Where no sample was left out, only the coils are combined, and the image says so. Where the image misses acquired
-    lines by more than noise, coils whose lines GRAPPA has filled take its place.
+    lines by more than noise, coils whose lines GRAPPA has filled take its place; where most of it would be theirs, the
+    image is one of GRAPPA, marked.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -33,7 +34,8 @@ class SenseRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
-        methods = [CompletedByGrappa(Sense(self.regularisation, self.n_iterations), Grappa())]
+        grappa = Grappa()
+        methods = [CompletedByGrappa(Sense(self.regularisation, self.n_iterations), grappa), grappa]
         return Reconstructor(
             "SenseRecon", methods, has_all_samples, self.on_failure, self.deadline, self.limit
         ).process(items)

@@ -183,3 +183,22 @@ def test_three_dimensional_scan_becomes_a_volume(minimal_scan, make_acquisition,
     assert list(array.headers[0, 0, 0].matrix_size) == [N, N, n_z]
     for z, head in enumerate(heads):
         assert nmse(array.data[0, 0, 0, 0, z].abs(), root_sum_of_squares(head.numpy())) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("rows", "method", "said"),
+    [
+        (range(28, 36), "SENSE", "SENSE; misses 1% of the measured energy, completed by GRAPPA"),
+        (range(29, 35), "GRAPPA", "FALLBACK GRAPPA: SenseRecon: SENSE misses 67% of the measured energy"),
+    ],
+)
+def test_what_completes_an_image_is_said(head_scan, lines_of, head, noise, rows, method, said):
+    """Maps of eight lines miss a part of the head, which GRAPPA's coils show; those of six miss most of it, and an image
+    that is GRAPPA's bears its name.
+    """
+    lines = lines_of(2, acs=rows, kspace=head + 0.003 * noise(*head.shape))
+    (array,) = reconstruct(head_scan(acceleration=2), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
+    meta = array.meta[0, 0, 0]
+    assert meta["kband_method"] == method
+    assert said in meta["ImageComments"]
+    assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.02
