@@ -193,9 +193,7 @@ def test_three_dimensional_scan_becomes_a_volume(minimal_scan, make_acquisition,
     ],
 )
 def test_what_completes_an_image_is_said(head_scan, lines_of, head, noise, rows, method, said):
-    """Maps of eight lines miss a part of the head, which GRAPPA's coils show; those of six miss most of it, and an image
-    that is GRAPPA's bears its name.
-    """
+    """Maps of eight lines miss a part of the head, which GRAPPA's coils show; those of six miss most of it."""
     lines = lines_of(2, acs=rows, kspace=head + 0.003 * noise(*head.shape))
     (array,) = reconstruct(head_scan(acceleration=2), lines, AcquisitionBuffer(), CoilSensitivities(), SenseRecon())
     meta = array.meta[0, 0, 0]
