@@ -48,6 +48,11 @@ class Encoding:
         return self.calibration_mode in ("embedded", "interleaved")
 
     @property
+    def calibrates_apart(self) -> bool:
+        """Whether calibration lines are no part of the image."""
+        return self.calibration_mode in ("separate", "external")
+
+    @property
     def is_interleaved(self) -> bool:
         """Whether repetitions calibrate one another, their grids shifting by a line from one to the next."""
         return self.acceleration[0] > 1 and self.calibration_mode == "interleaved"

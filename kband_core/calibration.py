@@ -12,6 +12,7 @@ from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
 from kband_core.noise_windows import strongest_noise
+from kband_core.sampling import runs
 
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
 KERNEL = 6  # samples across a window
@@ -44,8 +45,7 @@ def find_acs(mask: Tensor) -> slice:
 
     If the centre was not acquired it is the longest block, and empty if nothing was. mask `(ky,)` bool.
     """
-    end = torch.zeros(1, dtype=torch.int8, device=mask.device)
-    blocks = torch.cat((end, mask.to(torch.int8), end)).diff().nonzero().view(-1, 2).tolist()
+    blocks = runs(mask)
     if not blocks:
         return slice(0, 0)
     centre = len(mask) // 2

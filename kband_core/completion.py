@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.coils import combine, merge_sets
+from kband_core.coils import coil_images, combine, compress, merge_sets, sample_energy
 from kband_core.fourier import to_image, to_kspace
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
@@ -66,7 +66,7 @@ def complete(
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
     few = _few_combinations(csm)
-    explained = _coil_images(image, _mixed(few, csm))
+    explained = coil_images(image, _mixed(few, csm))
     energy, by_noise = _around(_missed(explained, kspace, mask, few)), _by_noise(noise, mask, csm.shape[-3])
     kept, share = _beyond(energy, by_noise), _share(energy, by_noise, kspace)
     if fill is None or not kept.any():
@@ -98,7 +98,7 @@ def combine_completed(
         missed = _energy(coil_image) - _energy(image)
     else:
         few = _few_combinations(csm)
-        missed = _missed(_coil_images(image, _mixed(few, csm)) - _mixed(few, coil_image), None, mask, few)
+        missed = _missed(coil_images(image, _mixed(few, csm)) - _mixed(few, coil_image), None, mask, few)
     energy, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
     share = _share(energy, by_noise, kspace)
     return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing)
@@ -107,10 +107,6 @@ def combine_completed(
 def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
     """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`."""
     return _energy(_mixed(unmixing, csm[..., 0, :, :, :])).sqrt()
-
-
-def _coil_images(image: Tensor, csm: Tensor) -> Tensor:
-    return (csm * image.unsqueeze(-3)).sum(-4)
 
 
 def _few_combinations(csm: Tensor) -> Tensor | None:
@@ -179,7 +175,7 @@ def _joined(
     is_filled = bool(kept.any())
     if csm.shape[-4] == 1 and not is_filled:
         return Completed(image.squeeze(-3) * shading(csm, unmixing), share, is_filled)
-    coil_image = _coil_images(image, csm)
+    coil_image = coil_images(image, csm)
     if is_filled:
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
     magnitude = _energy(_mixed(unmixing, coil_image)).sqrt()
@@ -189,9 +185,9 @@ def _joined(
 
 def _mixed(matrix: Tensor | None, coil_image: Tensor) -> Tensor:
     """Coils combined to others by `matrix` `(..., other, coil)`, or as they are."""
-    return coil_image if matrix is None else (matrix @ coil_image.flatten(-2)).unflatten(-1, coil_image.shape[-2:])
+    return coil_image if matrix is None else compress(coil_image, matrix)
 
 
 def _energy(coil_image: Tensor) -> Tensor:
-    """Sum of squares over coils `(..., coil, y, x)`, of a real view: faster than the norm of complex numbers."""
-    return torch.view_as_real(coil_image.resolve_conj()).square().sum(-4).sum(-1)
+    """Sum of squares over coils `(..., coil, y, x)`."""
+    return sample_energy(coil_image).sum(-3)

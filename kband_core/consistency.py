@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.noise_windows import EDGE
 
 LINES, SAMPLES = 2, 5  # of a window; lines as far apart as those of the image
 ROWS = 12  # of windows in calibration lines: from fewer, empty directions of other lines cannot be told
-EDGE = 1.3  # times the strongest direction of pure noise: above it there is signal
 MOST_EMPTY = 24  # of them, the emptiest, are looked at: they tell as much as all
 EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
 INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
@@ -78,7 +78,7 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
     rows = windows.flatten(0, 1)
     gram = (rows.mT @ rows.conj()).to(torch.complex128) / len(rows)
     energies, directions = torch.linalg.eigh(gram)
-    is_empty = energies < EDGE * (1 + (rows.shape[1] / len(rows)) ** 0.5) ** 2
+    is_empty = energies < _strongest_noise(rows.shape[1], len(rows))
     if is_empty.double().mean() < EMPTY:
         raise ValueError(
             f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of {len(acs)} coils are free "
@@ -131,7 +131,7 @@ def contradicting_lines(acs: Tensor) -> list[int]:
     for row in range(n_rows):
         others = [n for n in range(n_rows) if abs(n - row) >= LINES]
         energies, directions = torch.linalg.eigh(grams[others].mean(0))
-        empty = directions[:, energies < EDGE * (1 + (n_directions / len(others) / n_columns) ** 0.5) ** 2]
+        empty = directions[:, energies < _strongest_noise(n_directions, len(others) * n_columns)]
         noise, energy = empty.shape[-1], float(grams[row].diagonal().sum().real)
         there = float(torch.einsum("pd,pq,qd->", empty.conj(), grams[row], empty).real)
         stands_out.append(there > OUTLIER * noise and there - noise > OUTLIER_SHARE * energy)
@@ -162,6 +162,11 @@ def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Ten
     acquired = lines.cumsum(0) - 1
     there = sum(of_line[acquired[first + n * law.acceleration], :, n] for n in range(LINES))
     return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
+
+
+def _strongest_noise(n_directions: int, n_windows: int) -> float:
+    """Energy of noise of SD 1 in its strongest direction (Marchenko and Pastur), with a margin: above it is signal."""
+    return EDGE * (1 + (n_directions / n_windows) ** 0.5) ** 2
 
 
 def _windows(kspace: Tensor, first: Tensor, acceleration: int) -> Tensor:

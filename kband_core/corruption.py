@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.coils import sample_energy
 from kband_core.fourier import to_image
 
 NEAR = 8  # lines from the centre, in which neighbouring lines differ so much that a sample is compared with its own
@@ -33,12 +34,6 @@ LAST_LINES = 0.6  # of k-space along ky: beyond, an object's columns are alike
 MOST_LAST = 16  # of them, the furthest: they tell as much as all
 COLUMNS = 15  # in whose median one is compared
 INTERFERENCE = 10.0  # times that: real scans reach 3
-
-
-def sample_energy(kspace: Tensor) -> Tensor:
-    """Squared magnitude of every sample, in a fifth of the time of complex numbers' own."""
-    parts = torch.view_as_real(kspace.resolve_conj())
-    return parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1])
 
 
 def wild_samples(energy: Tensor, distance: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.coils import sample_energy
 from kband_core.fourier import resize, to_image
 from kband_core.noise_windows import CENTRAL
 from kband_core.scaling import plane_scale
@@ -31,7 +32,7 @@ def unmapped_share(acs: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
     check_axes(acs=(acs, "... coil ky kx"), csm=(csm, "... set coil y x"))
     central = resize(acs, [min(CENTRAL, acs.shape[-2]), min(2 * CENTRAL, acs.shape[-1])])
     grid = [min(2 * n, side) for n, side in zip(central.shape[-2:], csm.shape[-2:], strict=True)]
-    image = torch.view_as_real(to_image(resize(central, grid))).square().sum((-4, -1))
+    image = sample_energy(to_image(resize(central, grid))).sum(-3)
     n_measured = (central != 0).sum((-3, -2, -1), keepdim=True).squeeze(-3)
     image = image - noise[..., None, None].square() * n_measured / (grid[0] * grid[1])
     mapped = csm.any(-3).any(-3).to(image.dtype).reshape(-1, 1, *csm.shape[-2:])

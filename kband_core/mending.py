@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.coils import sample_energy
 from kband_core.grappa import calibrate_grappa
+from kband_core.sampling import runs
 
 JUMP = 50.0  # times the energy of a calibration line beside it: real scans reach 26
 PREDICTED = 10.0  # times what other lines predict of it: a central line has as much, to within 1 %
@@ -47,17 +49,15 @@ def amplified_lines(acs: Tensor) -> list[int]:
     Such a line has fifty times the energy of those beside it, and ten times what these predict of it; the centre of
     an object has less than either. Raises `ValueError` if the other lines are too few to predict one.
     """
-    energy = acs.abs().square().sum((0, 2))
+    energy = sample_energy(acs).sum((0, 2))
     beside = torch.nn.functional.pad(energy, (1, 1))
     candidates = energy > JUMP * beside[:-2].maximum(beside[2:])
     if not candidates.any():
         return []
-    predicted = mend_calibration(acs, candidates).abs().square().sum((0, 2))
+    predicted = sample_energy(mend_calibration(acs, candidates)).sum((0, 2))
     return (candidates & (energy > PREDICTED * predicted)).nonzero().flatten().tolist()
 
 
 def _longest(sound: Tensor) -> slice:
     """The longest run of sound lines, wherever it lies."""
-    end = sound.new_zeros(1)
-    blocks = torch.cat((end, sound, end)).to(torch.int8).diff().nonzero().view(-1, 2).tolist()
-    return slice(*max(blocks, key=lambda block: block[1] - block[0], default=(0, 0)))
+    return slice(*max(runs(sound), key=lambda block: block[1] - block[0], default=(0, 0)))

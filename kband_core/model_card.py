@@ -32,7 +32,7 @@ class Network(_Part):
 
 
 class Limits(_Part):
-    """What a model has seen in training; coils and contrast are free.
+    """What a model has seen in training; contrast is free.
 
     `acceleration`: all lines over acquired lines, from, to; `matrix`: the smallest and largest side; `acs_lines`: the
     fewest adjacent lines in the centre of k-space. Of a card that lacks them the others are not judged: `spacing`, the

@@ -123,6 +123,12 @@ class Grid:
         return int(wanted[0]), int(wanted[-1])
 
 
+def runs(mask: Tensor) -> list[list[int]]:
+    """First and last + 1 of every run of True in `mask`, bool `(ky,)`."""
+    end = torch.zeros(1, dtype=torch.int8, device=mask.device)
+    return torch.cat((end, mask.to(torch.int8), end)).diff().nonzero().view(-1, 2).tolist()
+
+
 def corners_left_out(acquired: Tensor) -> Tensor:
     """Tell which of the lines `acquired`, bool `(kz, ky)`, were left out in the corners of k-space, on purpose.
 

@@ -15,11 +15,11 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, LineCount, ReconBuffer
+from kband_core.coils import sample_energy
 from kband_core.corruption import (
     broken_coils,
     interference,
     receiver_offset,
-    sample_energy,
     silent_lines,
     strange_lines,
     wild_lines,
@@ -141,7 +141,7 @@ class _Found:
 
 def _calibration_rows(buffer: ReconBuffer, n_lines: int) -> slice:
     """Rows of the image that calibrate it, if any do."""
-    if buffer.encoding.calibration_mode in ("separate", "external"):
+    if buffer.encoding.calibrates_apart:
         return slice(0, 0)
     first = buffer.kspace.shape[-2] // 2 - n_lines // 2 if buffer.acs_row is None else buffer.acs_row
     return slice(first, first + n_lines)

@@ -11,7 +11,7 @@ from torch import Tensor
 from gadgets.items import ReconBuffer
 from gadgets.recon.reconstruction import Map, Reconstruction
 from kband_core.coil_noise import ROUNDING
-from kband_core.coils import root_sum_of_squares
+from kband_core.coils import compress, root_sum_of_squares
 from kband_core.completion import Completed, combine_completed, shading
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
@@ -37,7 +37,7 @@ def combined(
 def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
     """Root sum of squares of coil images `(z, coil, y, x)`, over the coils as they came; complex `(z, y, x)`."""
     if buffer.unmixing is not None:
-        coil_image = torch.einsum("cv,zvyx->zcyx", buffer.unmixing[0], coil_image)
+        coil_image = compress(coil_image, buffer.unmixing[0])
     return root_sum_of_squares(coil_image).to(buffer.kspace.dtype)
 
 

@@ -53,7 +53,7 @@ class Grappa(Method):
         acceleration = encoding.acceleration[0]
         n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
         kernel = (n_lines, self.kernel_samples)
-        windows = "equal" if encoding.calibration_mode in ("separate", "external") else "balanced"
+        windows = "equal" if encoding.calibrates_apart else "balanced"
         fitted = calibrate_grappa(
             acs, acceleration, kernel=kernel, regularisation=self.regularisation, windows=windows
         )

@@ -96,6 +96,6 @@ def _told(network: RakiNetwork) -> dict[str, str]:
 
 def _weighting(encoding: Encoding) -> dict[str, Any]:
     """Where calibration lines are in the image, the centre is measured: then the fit may care for the other lines."""
-    if encoding.calibration_mode in ("separate", "external"):
+    if encoding.calibrates_apart:
         return {}
     return {"windows": "balanced", "regularisation": 1e-2}

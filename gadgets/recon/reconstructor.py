@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 FAILURES = (ValueError, ArithmeticError, ScanError, MemoryError, RuntimeError)  # torch's are RuntimeErrors
 OnFailure = Annotated[
-    Literal["fallback", "raise"], field(description="fallback: a zero-filled image, marked; raise: end the scan")
+    Literal["fallback", "raise"],
+    field(description="fallback: another image, zero-filled at last, marked; raise: end the scan"),
 ]
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
 

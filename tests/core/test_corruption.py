@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from kband_core.coils import sample_energy
 from kband_core.corruption import (
     broken_coils,
     interference,
     receiver_offset,
-    sample_energy,
     silent_lines,
     strange_lines,
     wild_lines,

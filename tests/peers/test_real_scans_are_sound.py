@@ -9,13 +9,12 @@ from gadgets.scan import Scan
 from gadgets.stock import AsymmetricEchoAdjustRO, NoiseAdjust, RemoveROOversampling
 from kband_core.calibration import coil_maps
 from kband_core.coil_noise import calibration_whitening
-from kband_core.coils import compress, compression_matrix
+from kband_core.coils import compress, compression_matrix, sample_energy
 from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share, learn_windows, misfit
 from kband_core.corruption import (
     broken_coils,
     interference,
     receiver_offset,
-    sample_energy,
     silent_lines,
     wild_lines,
     wild_samples,

@@ -95,29 +95,34 @@ def test_large_message_has_time_by_its_size():
             late.join()
 
 
+@contextlib.contextmanager
+def monitor_of(served):
+    """The port at which the server's monitor listens."""
+    http = served.server.monitor.serve("localhost", 0)
+    try:
+        yield http.server_port
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
 def test_monitor_answers_beside_dripping_askers(served, monkeypatch):
     """An orchestrator that gets no answer would end a healthy server; more than are heard at once make room."""
     monkeypatch.setattr(side_by_side, "MOST_QUESTIONS", 3)
-    http = served.server.monitor.serve("localhost", 0)
-    with contextlib.ExitStack() as stack:
+    with monitor_of(served) as port, contextlib.ExitStack() as stack:
         for _ in range(5):
-            asker = stack.enter_context(socket.create_connection(("localhost", http.server_port)))
+            asker = stack.enter_context(socket.create_connection(("localhost", port)))
             stack.enter_context(dripping(asker, b"GET /health HTTP/1.1\r\n" + b"X: y\r\n" * 1000))
         for path in ("health", "ready", "metrics"):
-            with urllib.request.urlopen(f"http://localhost:{http.server_port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://localhost:{port}/{path}", timeout=5) as answer:
                 assert answer.status == 200
-    http.shutdown()
-    http.server_close()
 
 
 def test_question_has_a_deadline(served, monkeypatch):
     """However it is asked."""
     monkeypatch.setattr(side_by_side, "ANSWER_SECONDS", 0.5)
-    http = served.server.monitor.serve("localhost", 0)
-    with contextlib.ExitStack() as stack:
-        asker = stack.enter_context(socket.create_connection(("localhost", http.server_port), timeout=LONG))
+    with monitor_of(served) as port, contextlib.ExitStack() as stack:
+        asker = stack.enter_context(socket.create_connection(("localhost", port), timeout=LONG))
         stack.enter_context(dripping(asker, b"GET /health HTTP/1.1\r\n" + b"X: y\r\n" * 1000))
         with contextlib.suppress(ConnectionError):
             assert asker.recv(1) == b""
-    http.shutdown()
-    http.server_close()
