@@ -8,7 +8,8 @@ import torch
 from gadgets.coils.coil_compression import CoilCompression
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
-from gadgets.items import Bucket
+from gadgets.images.image_header import image_meta
+from gadgets.items import Bucket, LineCount
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon.grappa_recon import GrappaRecon
@@ -200,3 +201,11 @@ def test_what_completes_an_image_is_said(head_scan, lines_of, head, noise, rows,
     assert meta["kband_method"] == method
     assert said in meta["ImageComments"]
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.02
+
+
+def test_notes_stand_in_the_meta_in_their_order():
+    """The same in every process: a client compares what a server sent with what was made elsewhere."""
+    notes = {f"kband_{letter}": letter for letter in "qzxaykm"}
+    count = LineCount(8, 8)
+    meta = image_meta(ismrmrd.ImageHeader(), method="SENSE", fallback=None, count=count, problems=(), notes=notes)
+    assert [key for key in meta if key in notes] == list(notes)
