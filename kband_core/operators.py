@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -13,6 +15,9 @@ from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine
 from kband_core.fourier import to_image, to_kspace
 from kband_core.sampling import Grid, Trajectory
+from kband_core.threads import side_by_side
+
+IN_CACHE = 1 << 21  # bytes of coil images that a core transforms without fetching them anew from main memory
 
 
 class EncodingOperator(Protocol):
@@ -60,6 +65,7 @@ class GridOperator:
         check_axes(csm=(csm, "... set coil ky kx"), mask=(sampling.mask, wanted))
         self.sampling, self.csm = sampling, csm
         self._mask = sampling.mask.unsqueeze(-3)  # the same for every coil
+        self._n_threads = torch.get_num_threads()
 
     def forward(self, image: Tensor) -> Tensor:
         """A: `(..., set, y, x)` → `(..., coil, ky, kx)`."""
@@ -67,35 +73,84 @@ class GridOperator:
 
     def adjoint(self, kspace: Tensor) -> Tensor:
         """Aᴴ: `(..., coil, ky, kx)` → `(..., set, y, x)`."""
-        return combine(to_image(self._mask * kspace), self.csm)
+        if not self._by_lines:
+            return combine(to_image(self._mask * kspace), self.csm)
+        n_lines, acquired = kspace.shape[-2], self.sampling.lines().nonzero().flatten()
+        lines = to_image(self._mask[..., acquired, :] * kspace[..., acquired, :], (-1,)).movedim(-1, -3)  # x coil ky
+        k = acquired - n_lines // 2
+        lines = lines * torch.exp(-2j * torch.pi * (k * (n_lines // 2) / n_lines))  # y = 0 is at N//2 then
+
+        def of_part(part: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+            lines, (_, csm_conj) = part
+            kspace = lines.new_zeros(*lines.shape[:-1], n_lines)
+            kspace[..., k] = lines
+            return (torch.fft.ifft(kspace, norm="ortho").unsqueeze(-4) * csm_conj).sum(-2)
+
+        return torch.cat(self._of_parts(of_part, lines.split(self._widths, dim=-3)), dim=-2).mT
 
     def normal(self, image: Tensor) -> Tensor:
-        """AᴴA. FᴴMF is a circular convolution, which commutes with shifts: none but the mask's is needed."""
-        lines, dims, csm, csm_conj, mask = self._for_normal
-        if lines:
-            image = image.mT.contiguous()
-        coil_image = csm * image.unsqueeze(-3)
+        """AᴴA. FᴴMF is a circular convolution, which commutes with shifts: none but the mask's is needed.
+
+        Of whole lines nothing changes along kx: columns are apart, and a transform along the last axis reads its memory
+        in order. Else coils are.
+        """
+        if not self._by_lines:
+            return sum(self._of_parts(self._normal_of_part, [image.unsqueeze(-3)] * len(self._parts)))
+        columns = image.mT.contiguous().unsqueeze(-2).split(self._widths, dim=-3)
+        return torch.cat(self._of_parts(self._normal_of_part, columns), dim=-2).mT
+
+    def _of_parts(self, compute: Callable[[tuple], Tensor], arrays: Sequence[Tensor]) -> list[Tensor]:
+        """Compute of each array with its maps, side by side; but in turn where derivatives are recorded."""
+        parts = list(zip(arrays, self._parts, strict=True))
+        if torch.is_grad_enabled() and (arrays[0].requires_grad or self.csm.requires_grad):
+            return [compute(part) for part in parts]
+        return side_by_side(compute, parts, self._n_threads)
+
+    def _normal_of_part(self, part: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+        image, (csm, csm_conj) = part
+        dims, coils = ((-1,), -2) if self._by_lines else ((-2, -1), -3)
+        coil_image = csm * image
         if csm.shape[-4] > 1:
             coil_image = coil_image.sum(-4, keepdim=True)
         kspace = torch.fft.fftn(coil_image, dim=dims)
-        kspace *= mask  # in place: fresh memory for a coil image costs more than the product
+        kspace *= self._shifted_mask  # in place: fresh memory for a coil image costs more than the product
         coil_image = torch.fft.ifftn(kspace, dim=dims)
         if csm.shape[-4] > 1:
             coil_image = coil_image * csm_conj
         else:
             coil_image *= csm_conj
-        image = coil_image.sum(-3)
-        return image.mT if lines else image
+        return coil_image.sum(coils)
 
     @cached_property
-    def _for_normal(self) -> tuple[bool, tuple[int, ...], Tensor, Tensor, Tensor]:
-        """Whether lines lie along the last axis, axes to transform, maps, their conjugate, shifted mask (set, coil)."""
-        lines = self._mask.shape[-1] == 1
-        mask = torch.fft.ifftshift(self._mask, (-2,) if lines else (-2, -1)).unsqueeze(-4)
-        csm, csm_conj = self.csm, self.csm.conj().resolve_conj()
-        if lines:  # a transform along the last axis reads its memory in order
-            csm, csm_conj, mask = csm.mT.contiguous(), csm_conj.mT.contiguous(), mask.mT
+    def _widths(self) -> list[int]:
+        """How many columns, or coils, each part has."""
+        return [csm.shape[-3] for csm, _ in self._parts]
+
+    @cached_property
+    def _by_lines(self) -> bool:
+        return self._mask.shape[-1] == 1
+
+    @cached_property
+    def _shifted_mask(self) -> Tensor:
+        """The mask with its centre at the edge `(..., set, coil, ky, kx)`; of whole lines `(..., set, x, coil, ky)`."""
+        mask = torch.fft.ifftshift(self._mask, (-2,) if self._by_lines else (-2, -1)).unsqueeze(-4)
+        return mask.mT if self._by_lines else mask
+
+    @cached_property
+    def _parts(self) -> list[tuple[Tensor, Tensor]]:
+        """Maps and their conjugate: some columns `(..., set, x, coil, y)` or coils `(..., set, coil, y, x)` at a time.
+
+        A GPU takes all at once.
+        """
+        csm = self.csm.movedim(-1, -3) if self._by_lines else self.csm
         # torch's own broadcast_shapes loads a package for symbolic algebra at first use: 0.3 s, after the last line
-        batch = np.broadcast_shapes(csm.shape[:-4], mask.shape[:-4])
+        batch = np.broadcast_shapes(csm.shape[:-4], self._shifted_mask.shape[:-4])
         csm = csm.expand(*batch, *csm.shape[-4:])
-        return lines, (-1,) if lines else (-2, -1), csm, csm_conj, mask
+        n_parts = 1
+        if csm.device.type == "cpu":
+            n_parts = self._n_threads * math.ceil(csm.numel() * csm.element_size() / (self._n_threads * IN_CACHE))
+        together = -(-csm.shape[-3] // n_parts)
+        return side_by_side(
+            lambda part: (part.contiguous(), part.conj().resolve_conj().contiguous()),
+            csm.split(together, dim=-3), self._n_threads,
+        )  # fmt: skip

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kband_core.operators import EncodingOperator
+from kband_core.threads import single_thread
 
 
 def conjugate_gradient(
@@ -47,7 +48,8 @@ def solve_normal(operator: EncodingOperator, b: Tensor, weight: Tensor | float, 
 
     `b` `(..., set, y, x)`: the sets of an image belong together, the axes before them are batch.
     """
-    return conjugate_gradient(lambda x: operator.normal(x) + weight * x, b, n_iterations)
+    with single_thread():  # the operator has threads of its own
+        return conjugate_gradient(lambda x: operator.normal(x) + weight * x, b, n_iterations)
 
 
 def ridge(who: str, columns: Tensor, targets: Tensor, *, regularisation: float) -> Tensor:
