@@ -39,14 +39,21 @@ INTERFERENCE = 10.0  # times that: real scans reach 3
 def wild_samples(energy: Tensor, distance: Tensor) -> Tensor:
     """Tell which samples are spikes, far above the median of those around them; bool `(coil, line, kx)`.
 
-    `energy` as of `sample_energy`, `distance` `(line)` from the centre, in lines of k-space. Zeros, as beyond the end
-    of a partial echo, do not count.
+    Of the five samples around a spike, which a filter of the readout has spread, only the strongest. `energy` as of
+    `sample_energy`, `distance` `(line)` from the centre, in lines of k-space. Zeros, as beyond the end of a partial
+    echo, do not count.
     """
     check_axes(energy=(energy, "coil line kx"), distance=(distance, "line"))
-    usual = _median(energy[..., ::EVERY]).unsqueeze(-1)
-    near, wild = (distance <= NEAR)[:, None], torch.zeros_like(energy, dtype=torch.bool)
+    usual, wild = _median(energy[..., ::EVERY]), torch.zeros_like(energy, dtype=torch.bool)
+    brightest, near = energy.amax(-1), distance <= NEAR
     for here, n_lines, n_samples, times in ((near, 1, BESIDE_IT, WILD_BESIDE), (~near, AROUND, AROUND, WILD_AROUND)):
-        candidates = torch.nonzero((energy > (times / 3) ** 2 * usual) & here)
+        enough = (times / 3) ** 2 * usual
+        coil, line = torch.nonzero((brightest > enough) & here).unbind(-1)
+        samples = energy[coil, line]
+        beside = torch.nn.functional.pad(samples, (AROUND // 2,) * 2).unfold(-1, AROUND, 1)
+        peaks = samples == beside.amax(-1)
+        n, sample = torch.nonzero(peaks & (samples > enough[coil, line].unsqueeze(-1))).unbind(-1)
+        candidates = torch.stack([coil[n], line[n], sample], dim=-1)
         where, around = candidates.unbind(-1), _neighbours(energy, candidates, n_lines, n_samples)
         measured, weaker = around > 0, around * times**2 < energy[where].unsqueeze(-1)
         wild[where] = (measured & weaker).sum(-1) > measured.sum(-1) / 2  # so is their median
@@ -79,15 +86,21 @@ def strange_lines(lines: Tensor, wild: Tensor, acs: Tensor) -> Tensor:
 
 
 def wild_lines(energy: Tensor) -> Tensor:
-    """Tell which lines are amplified as a whole: far above the median energy of five, all coils; bool `(line)`."""
-    energy = energy.mean((-3, -1))
+    """Tell which lines are amplified as a whole: far above the median energy of five, all coils; bool `(line)`.
+
+    `energy` `(coil, line)` of their samples.
+    """
+    energy = energy.mean(0)
     around = torch.nn.functional.pad(energy[None, None], (LINES_AROUND // 2,) * 2, mode="replicate")[0, 0]
     return energy > WILD_LINE * around.unfold(0, LINES_AROUND, 1).median(-1).values
 
 
 def silent_lines(energy: Tensor) -> Tensor:
-    """Tell which lines hold nothing, in any coil: counted as received, but never measured; bool `(line)`."""
-    energy = energy.mean((-3, -1))
+    """Tell which lines hold nothing, in any coil: counted as received, but never measured; bool `(line)`.
+
+    `energy` `(coil, line)` of their samples.
+    """
+    energy = energy.mean(0)
     return energy <= SILENT * energy.median()
 
 
@@ -96,27 +109,29 @@ def broken_coils(energy: Tensor, acs_energy: Tensor) -> Tensor:
 
     Between the two, an object may be brighter or a part of it missing, but never a hundred times for one coil and not
     for the median of all. The median line counts, which no spike reaches. A coil that is silent in both is broken, too.
+    Both energies are those of samples, `(coil, line)`.
     """
-    image, calibration = (part.mean(-1).median(-1).values for part in (energy, acs_energy))
+    image, calibration = (part.median(-1).values for part in (energy, acs_energy))
     silent = (image <= SILENT * image.median()) | (calibration <= SILENT * calibration.median())
     change = image / calibration.clamp(min=torch.finfo(calibration.dtype).tiny)
     change = change / change[~silent].median() if (~silent).any() else change
     return silent | (change > GAIN) | (change < 1 / GAIN)
 
 
-def receiver_offset(kspace: Tensor) -> Tensor:
+def receiver_offset(kspace: Tensor, energy: Tensor) -> Tensor:
     """Return the constant `(coil)` that receivers add to all samples of `kspace` `(coil, ky, kx)`; 0 if none is sure.
 
-    `kspace` holds all lines, or those of a grid, one after the other. The constant is a bright point in the centre of
-    the image; whether there is one is asked of outer k-space, where an object has edges only.
+    `kspace` holds all lines, or those of a grid, one after the other; `energy` is that of its samples. The constant is
+    a bright point in the centre of the image; whether there is one is asked of outer k-space, where an object has edges
+    only.
     """
-    regions = [kspace[:, rows, columns] for rows, columns in _outer_regions(kspace)]
-    total, n_pixels = sum(part.sum((-2, -1)) for part in regions), kspace[0].numel()
+    regions, n_pixels = _outer_regions(kspace), kspace[0].numel()
+    total = sum(kspace[:, rows, columns].sum((-2, -1)) for rows, columns in regions)
     at_centre = sample_energy(total).sum() / n_pixels
-    if at_centre <= OFFSET**2 * sum(sample_energy(part).sum() for part in regions) / n_pixels:  # the mean pixel's
+    if at_centre <= OFFSET**2 * sum(energy[:, rows, columns].sum() for rows, columns in regions) / n_pixels:  # the mean
         return torch.zeros_like(total)
     outer = torch.zeros_like(kspace)
-    for rows, columns in _outer_regions(kspace):
+    for rows, columns in regions:
         outer[:, rows, columns] = kspace[:, rows, columns]
     image = sample_energy(to_image(outer)).sum(-3)
     image[image.shape[-2] // 2, image.shape[-1] // 2] = 0

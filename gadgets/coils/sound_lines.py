@@ -26,6 +26,7 @@ from kband_core.corruption import (
     wild_samples,
 )
 from kband_core.mending import mend_calibration, mend_lines
+from kband_core.threads import single_thread
 
 
 @dataclass
@@ -54,8 +55,9 @@ class SoundLines(Gadget):
 
 def _sound(buffer: ReconBuffer, acs: Tensor) -> ReconBuffer:
     found = _Found(buffer, acs)
-    for index in np.ndindex(buffer.headers.shape):
-        found.look_at(index)
+    with single_thread():
+        for index in np.ndindex(buffer.headers.shape):
+            found.look_at(index)
     return found.buffer()
 
 
@@ -77,14 +79,15 @@ class _Found:
             return
         rows = torch.nonzero(acquired).flatten()
         lines, acs = self._kspace[index][:, 0, rows], self._acs[index[0]][0]
-        offset = receiver_offset(lines)
+        energy, distance = sample_energy(lines), (rows - len(acquired) // 2).abs()
+        offset = receiver_offset(lines, energy)
         if offset.any():
             lines = lines - offset[:, None, None]
+            energy = sample_energy(lines)
             self._put(index, rows, lines)
             self._acs[index[0]] -= offset[:, None, None]
             self._problems.append("receivers add a constant to all samples, which was taken off")
-        energy, distance = sample_energy(lines), (rows - len(acquired) // 2).abs()
-        self._judge_coils(rows, energy, acs)
+        self._judge_coils(rows, energy.mean(-1), acs)
         if not self._alive.all():  # what a broken coil holds tells nothing of its lines
             lines, energy, acs = (part * self._alive[:, None, None] for part in (lines, energy, acs))
         broken = _broken(lines, energy, distance, acs)
@@ -97,7 +100,7 @@ class _Found:
         calibrating = _calibration_rows(self._buffer, acs.shape[-2])
         apart = (rows < calibrating.start) | (rows >= calibrating.stop)
         if apart.any():
-            self._alive &= ~broken_coils(energy[:, apart], sample_energy(acs))
+            self._alive &= ~broken_coils(energy[:, apart], sample_energy(acs).mean(-1))
 
     def _mended(self, index: tuple[int, int, int], acquired: Tensor, rows: Tensor, acs: Tensor) -> Tensor:
         """Make the lines of `rows` again; returns all that were `acquired`."""
@@ -151,7 +154,8 @@ def _broken(lines: Tensor, energy: Tensor, distance: Tensor, acs: Tensor | None 
     """Which lines are broken; without `acs`, calibration lines are compared with those of them that have no spike."""
     wild = wild_samples(energy, distance)
     acs = lines[:, ~wild.any(-1).any(0)] if acs is None else acs
-    return silent_lines(energy) | wild_lines(energy) | strange_lines(lines, wild, acs)
+    by_line = energy.mean(-1)
+    return silent_lines(by_line) | wild_lines(by_line) | strange_lines(lines, wild, acs)
 
 
 def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
