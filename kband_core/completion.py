@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine, compress, merge_sets, sample_energy
-from kband_core.fourier import to_image, to_kspace
+from kband_core.fourier import to_image, to_kspace, uncentred
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
 FEW = 6  # combinations of coils, whose energy tells that of all
@@ -135,12 +135,12 @@ def _missed(explained: Tensor, kspace: Tensor | None, mask: Tensor, few: Tensor 
         return _energy(to_image(mask.unsqueeze(-3) * (measured - to_kspace(explained))))
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
     rows = mask.reshape(-1, mask.shape[-2]).any(0).nonzero().flatten()
-    from_centre, centre = rows - mask.shape[-2] // 2, mask.shape[-2] // 2
+    from_centre = rows - mask.shape[-2] // 2
     spectrum = torch.fft.fft(explained.mT.contiguous(), norm="ortho")
     found = -spectrum[..., from_centre]
     if kspace is not None:
-        turns = from_centre * centre / mask.shape[-2]  # of images whose origin is at their edge
-        found += to_image(_mixed(few, kspace[..., rows, :]), (-1,)).mT * torch.exp(-2j * torch.pi * turns)
+        shift = uncentred(from_centre, mask.shape[-2], found.dtype)
+        found += to_image(_mixed(few, kspace[..., rows, :]), (-1,)).mT * shift
     missed = spectrum.zero_()
     missed[..., from_centre] = mask[..., rows, :].unsqueeze(-3).mT * found
     return _energy(torch.fft.ifft(missed, norm="ortho")).mT

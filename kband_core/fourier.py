@@ -42,6 +42,15 @@ def interpolate(image: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, 
     return to_image(resize(to_kspace(image, dims), shape, dims), dims) * gain**0.5
 
 
+def uncentred(k: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+    """Factors that make centred samples, `k` from the centre of k-space, those of a transform whose origin is at y = 0.
+
+    torch's own inverse transform of the products is then what `to_image` makes of the samples.
+    """
+    turns = (k * (length // 2) % length).double() / length
+    return torch.exp(-2j * torch.pi * turns).to(dtype)
+
+
 def _centred(transform, array: Tensor, dims: Sequence[int]) -> Tensor:
     dims = tuple(dims)
     return torch.fft.fftshift(transform(torch.fft.ifftshift(array, dims), dim=dims, norm="ortho"), dims)

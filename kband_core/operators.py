@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine
-from kband_core.fourier import to_image, to_kspace
+from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.sampling import Grid, Trajectory
 from kband_core.threads import side_by_side
 
@@ -78,7 +78,7 @@ class GridOperator:
         n_lines, acquired = kspace.shape[-2], self.sampling.lines().nonzero().flatten()
         lines = to_image(self._mask[..., acquired, :] * kspace[..., acquired, :], (-1,)).movedim(-1, -3)  # x coil ky
         k = acquired - n_lines // 2
-        lines = lines * torch.exp(-2j * torch.pi * (k * (n_lines // 2) / n_lines))  # y = 0 is at N//2 then
+        lines = lines * uncentred(k, n_lines, lines.dtype)
 
         def of_part(part: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
             lines, (_, csm_conj) = part

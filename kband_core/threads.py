@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 
+THREAD = "side by side"  # begins the name of threads that wait for parts to compute
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -53,4 +54,4 @@ def _each(compute: Callable[[Part], Result], parts: Sequence[Part]) -> list[Resu
 @lru_cache(maxsize=1)
 def _threads(pid: int) -> ThreadPoolExecutor:
     """Threads of this process: those of the one that it was forked from are not here."""
-    return ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,), thread_name_prefix="side-by-side")
+    return ThreadPoolExecutor(thread_name_prefix=THREAD, initializer=torch.set_num_threads, initargs=(1,))

@@ -19,6 +19,7 @@ from contextlib import suppress
 import structlog
 
 from gadgets.items import Aside
+from kband_core.threads import THREAD
 from pipelines.hosts.events import Facts
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
@@ -87,7 +88,12 @@ def _outlive_no_server(control_fd: int) -> None:
 
 
 def _is_running(thread: threading.Thread) -> bool:
-    """Whether a thread goes on after its scan; those that have done their work may still be on their way out."""
+    """Whether a thread goes on after its scan; those that have done their work may still be on their way out.
+
+    Threads that computed parts of an image wait for those of the next: one that does not, the image's waits for.
+    """
+    if thread.name.startswith(THREAD):
+        return False
     thread.join(END_SECONDS)
     return thread.is_alive()
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from kband_core.device import choose_device, computes_bfloat16
-from kband_core.threads import single_thread
 
 
 def test_auto_takes_what_is_there():
@@ -44,19 +43,3 @@ def test_a_torch_that_cannot_tell_computes_in_float32(monkeypatch):
     """Older ones know less of their CPU."""
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert computes_bfloat16(torch.device("cpu")) is False
-
-
-def test_threads_come_back():
-    """One inside, as many as before outside, also after an exception."""
-    before = torch.get_num_threads()
-    inside = []
-
-    def work() -> None:
-        with single_thread():
-            inside.append(torch.get_num_threads())
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        work()
-    assert inside == [1]
-    assert torch.get_num_threads() == before
