@@ -2,7 +2,7 @@
 
 import threading
 
-from kband_core.threads import side_by_side
+from kband_core.threads import THREAD, side_by_side
 from pipelines.hosts import worker
 from tests.streaming.serving import serving
 
@@ -16,9 +16,8 @@ def test_no_scan_meets_a_worker_that_is_about_to_end():
 
 def test_threads_that_wait_for_the_next_image_end_no_worker():
     """They computed parts of one, and stay."""
-    before = threading.enumerate()
     meeting = threading.Barrier(3, timeout=10)
     side_by_side(lambda _: meeting.wait(), range(3), 3)
-    stayed = [thread for thread in threading.enumerate() if thread not in before]
+    stayed = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD)]
     assert stayed
     assert not any(worker._is_running(thread) for thread in stayed)
