@@ -29,7 +29,7 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.csv",
               help="Write the table as CSV.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png",
-              help="Draw every image above its error times 5.")
+              help="Draw every image above its error, and the sampling.")
 def evaluate(
     model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
     picture: Path | None,
@@ -131,4 +131,4 @@ def _draw(path: Path, found: Sequence[Judged]) -> None:
 
     with finished_file(path) as unfinished:
         error_maps(found).savefig(unfinished, format="png")
-    click.echo(f"{path}: errors times 5")
+    click.echo(f"{path}: images, sampling and errors")
