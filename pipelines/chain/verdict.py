@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gadgets.mrd import ismrmrd
 
 
+class Seconds(NamedTuple):
+    """How long a gadget took itself: after the last line had come, and in all."""
+
+    after_last_line: float
+    in_all: float
+
+
 @dataclass
 class Verdict:
-    """What came of a scan: lines in, images out, what is wrong with them, seconds from last line to last image."""
+    """What came of a scan: lines in, images out, what is wrong with them, seconds from last line to last image.
+
+    `seconds`: where the time went, by gadget.
+    """
 
     n_lines: int = 0
     n_images: int = 0
@@ -17,7 +28,7 @@ class Verdict:
     n_incomplete: int = 0
     first_problem: str | None = None
     latency: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Seconds] = field(default_factory=dict)
 
     @property
     def flaw(self) -> str | None:

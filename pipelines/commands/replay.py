@@ -38,7 +38,10 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
-def replay(**options: Any) -> None:
+@click.option("--verbose", "-v", is_flag=True,
+              help="Tell R, calibration lines, coils, and the seconds of each gadget.")  # fmt: skip
+@click.pass_context
+def replay(ctx: click.Context, verbose: bool, **options: Any) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
@@ -48,5 +51,5 @@ def replay(**options: Any) -> None:
     """
     from pipelines.replay import replay_all  # torch is slow to import
 
-    if replay_all(**options):
+    if replay_all(**options, verbose=verbose or bool(ctx.find_root().params.get("verbose"))):
         raise SystemExit(1)
