@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.commands.names import pipeline_names
+
 if TYPE_CHECKING:
     from pipelines.chain.lint import Finding
 
 
 @click.command()
-@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE.xml...")
+@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE.xml...", shell_complete=pipeline_names)
 def check(pipelines: tuple[str, ...]) -> None:
     """Find what is wrong with pipelines, above all what Gadgetron says nothing about.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.commands.names import model_names
+
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Judged
 
@@ -18,7 +20,7 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
 @click.option("--acceleration", type=click.FloatRange(1), default=4.0, show_default=True,
               help="All lines over those kept; of equispaced lines, not counting calibration lines.")
@@ -87,7 +89,7 @@ def evaluate(
 @contextmanager
 def _registered(model: str) -> Iterator[str]:
     """Give the name of a model; where its card was given, let the registry find it."""
-    from kband_core.models import searched_first
+    from kband_core.model_folders import searched_first
 
     card = Path(model)
     is_card = card.suffix == ".yaml" and card.is_file()

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pipelines.commands.names import pipeline_names
+
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
     if text is None:
@@ -27,7 +29,8 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
-@click.option("--pipeline", "-p", default="sense", help="Name of an installed pipeline, or an XML file.")
+@click.option("--pipeline", "-p", default="sense", shell_complete=pipeline_names,
+              help="Name of an installed pipeline, or an XML file.")  # fmt: skip
 @click.option("--output", "-o", required=True, help="Image file (.h5), or folder: one that exists, or ends in /.")
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 @click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",

@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from pipelines.commands.names import recipe_names
+
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipe_names)
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), default="models",
               show_default=True, help="Folder for weights, card, log and checkpoint.")
 @click.option("--planes", type=click.Path(path_type=Path), metavar="PLANES.h5",
