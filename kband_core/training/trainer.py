@@ -126,6 +126,8 @@ class _Training:
                 if judged:
                     figures = validation.judge(state.average.network, self.own)
                     self._keep_the_best(figures)
+                    if history.shows_pictures:
+                        history.show(validation.picture(state.average.network, self.own.device), state.step)
                 state.seconds = time.perf_counter() - started
                 if judged or state.step % ROW_EVERY == 0:
                     row = {"loss": state.mean_loss(), "learning_rate": rate, **(figures if judged else {})}

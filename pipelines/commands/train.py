@@ -59,7 +59,8 @@ def train(
             raise ValueError("--fold and --folds belong together")
         if (folder / f"{chosen.name}.checkpoint").exists() and not (resume or overwrite):
             raise ValueError(f"{folder}: a checkpoint of {chosen.name} exists; --resume or --overwrite it")
-        with tqdm(unit="step", delay=0.5, disable=not is_first, file=sys.stderr) as bar:
+        hidden = {} if is_first else {"disable": True}  # said only here: --quiet is told by the environment
+        with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar:
             outcome = run(
                 chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
                 n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, tell=_Telling(bar),
