@@ -16,7 +16,7 @@ from tqdm import tqdm
 from gadgets.errors import PipelineError, ScanError
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
-from kband_core.plural import plural
+from kband_core.plural import counted
 from pipelines.chain.account import Account
 from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pace import paced, repetition_ms
@@ -102,8 +102,7 @@ def _replay_one(
         return str(error).removeprefix(f"{path}: ")
     if verdict.n_images:
         seconds = time.perf_counter() - started
-        n_lines = f"{verdict.n_lines} {plural(verdict.n_lines, 'line')}"
-        n_images = f"{verdict.n_images} {plural(verdict.n_images, 'image')}"
+        n_lines, n_images = counted(verdict.n_lines, "line"), counted(verdict.n_images, "image")
         click.echo(f"{path}: {n_lines}, {n_images} in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
         for image in sorted(to_compare, key=lambda image: image.image_series_index):

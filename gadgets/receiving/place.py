@@ -85,5 +85,5 @@ def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
     if not fits_moved(line) and not (is_whole and abs(to_middle(line)) <= FARTHEST):
         return f"centre sample is {line.center_sample} of {samples}, {samples // 2} expected"
     if not np.isfinite(line.data.view(np.float32)).all():
-        return f"{np.count_nonzero(~np.isfinite(line.data))} samples are not finite numbers"
+        return f"{np.count_nonzero(~np.isfinite(line.data))} of {line.data.size} samples are not finite numbers"
     return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gadgets.mrd import ismrmrd
+from kband_core.plural import counted
 
 
 class Seconds(NamedTuple):
@@ -34,9 +35,9 @@ class Verdict:
     def flaw(self) -> str | None:
         """One sentence on what is wrong with the images, or None."""
         wrong = {"made by a fallback": self.n_fallback, "incomplete": self.n_incomplete}
-        flaws = [f"{n} of {self.n_images} images {what}" for what, n in wrong.items() if n]
+        flaws = [f"{n} of {counted(self.n_images, 'image')} {what}" for what, n in wrong.items() if n]
         if self.n_images == 0:
-            return f"0 images came of {self.n_lines} lines"
+            return f"0 images came of {counted(self.n_lines, 'line')}"
         return f"{', '.join(flaws)} ({self.first_problem})" if flaws else None
 
     def count(self, image: ismrmrd.Image) -> bool:

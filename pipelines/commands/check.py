@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kband_core.plural import plural
 from pipelines.commands.names import pipeline_names
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def check(pipelines: tuple[str, ...]) -> None:
         for finding in _findings(pipeline):
             click.echo(f"{pipeline}: {finding.severity}: {finding.sentence}")
             counts[finding.severity] += 1
-    click.echo(", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in {"pipeline": len(pipelines), **counts}.items()))
+    click.echo(", ".join(f"{n} {plural(n, word)}" for word, n in {"pipeline": len(pipelines), **counts}.items()))
     if counts["error"]:
         raise SystemExit(1)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from kband_core.plural import counted
 from pipelines.commands.names import recipe_names
 
 
@@ -71,7 +72,8 @@ def train(
         return
     skipped = f", {outcome.n_skipped} skipped" if outcome.n_skipped else ""
     best = "".join(f", {key} {value:.4g}" for key, value in outcome.figures.items())
-    click.echo(f"{chosen.name}: {outcome.step} of {outcome.n_steps} steps{skipped} in {outcome.seconds:.0f} s{best}")
+    done = f"{outcome.step} of {counted(outcome.n_steps, 'step')}"
+    click.echo(f"{chosen.name}: {done}{skipped} in {outcome.seconds:.0f} s{best}")
     if outcome.step < outcome.n_steps:
         click.echo("stopped; go on with --resume", err=True)
     elif not outcome.figures:

@@ -32,7 +32,7 @@ def view(
 
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
-    from kband_core.plural import plural
+    from kband_core.plural import counted
     from pipelines.files.finished_file import FileProblem, finished_file, refuse_existing
     from pipelines.files.mrd_file import read_images
     from pipelines.files.mrd_stream import open_raw
@@ -62,4 +62,4 @@ def view(
     except (FileProblem, ValueError) as problem:
         raise click.ClickException(str(problem)) from problem
     n_images = sum(len(source.images) for source in sources)
-    click.echo(f"{output}: {n_images} {plural(n_images, 'image')}")
+    click.echo(f"{output}: {counted(n_images, 'image')}")

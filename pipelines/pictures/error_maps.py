@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from matplotlib.figure import Figure
 
-from kband_core.plural import plural
+from kband_core.plural import counted
 from pipelines.evaluation.evaluation import Judged, image_of
 from pipelines.pictures.drawing import draw
 from pipelines.pictures.orientation import Geometry
@@ -62,5 +62,5 @@ def _sampling(one: Judged, n_samples: int) -> Panel:
     lines = np.where(one.sampling.imaging[0], IMAGE, np.where(one.sampling.calibrating[0], CALIBRATION, 0.0))
     text = f"sampling: {np.count_nonzero(lines)} of {len(lines)} lines, R = {one.acceleration:.2f}"
     n_off_grid = np.count_nonzero(lines == CALIBRATION)
-    remark = f"grey: {n_off_grid} {plural(n_off_grid, 'calibration line')} off the grid" if n_off_grid else ""
+    remark = f"grey: {counted(n_off_grid, 'calibration line')} off the grid" if n_off_grid else ""
     return Panel(np.repeat(lines[:, None], n_samples, 1), (0.0, 1.0), ((text, TEXT), (remark, QUIET)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gadgets.mrd import ismrmrd
+from kband_core.plural import plural
 from pipelines.pictures.comparison import compare, part_shown, shown_pixels
 from pipelines.pictures.orientation import Geometry, slice_position
 from pipelines.pictures.panel import AMBER, QUIET, RED, TEXT, Panel
@@ -125,7 +126,7 @@ def _method(image: ismrmrd.Image) -> str:
 
 def _particulars(image: ismrmrd.Image) -> list[str]:
     lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
-    said = [f"{lines} lines"] if lines else []
+    said = [f"{lines} {'of ' * lines.endswith('number')}lines"] if lines else []
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
     return said
@@ -143,7 +144,7 @@ def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str],
     if complete == "unknown":
         verdict.append(("not known whether all lines arrived", AMBER))
     if n_bad := int(np.count_nonzero(~np.isfinite(pixels))):
-        verdict.append((f"{n_bad:,} pixels are not numbers", RED))
+        verdict.append((f"{n_bad:,} {plural(n_bad, 'pixel is no number', 'pixels are not numbers')}", RED))
     return tuple(verdict)
 
 

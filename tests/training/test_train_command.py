@@ -60,7 +60,7 @@ def test_a_training_is_not_overwritten(tmp_path, recipe):
     assert again.exit_code == 1
     assert again.output.startswith("Error: ")
     assert "a checkpoint of tiny exists; --resume or --overwrite it" in again.output
-    assert "1 of 1 steps" in kband(*call, "--resume").output
+    assert "1 of 1 step in" in kband(*call, "--resume").output
     other = kband(*call, "--resume", "--seed", 5)
     assert "the checkpoint is of another recipe, other planes, another fold or an earlier version" in other.output
 
