@@ -63,12 +63,15 @@ def turned_round(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
 
 
 def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
-    """Say why a line has no place in its encoding, or None if it has."""
+    """Say why a line has no place in its encoding, or None if it has.
+
+    The limits of averages tell how many there are; which numbers they have is the scanner's.
+    """
     index = line.idx
     for name, value, limit in (
         ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
         ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
-        *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
+        *((name, getattr(index, name), limit) for name, limit in encoding.counters.items() if name != "average"),
     ):
         if limit is not None and not limit.minimum <= value <= limit.maximum:
             return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
