@@ -57,7 +57,8 @@ def test_good_image_has_nothing_in_red():
 
 def test_unknown_completeness_is_amber():
     """Where the header cannot tell how many lines belong to an image, the picture says so."""
-    figure = montage(Source("", [image(meta={"kband_complete": "unknown"})]))
+    figure = montage(Source("", [image(meta={"kband_complete": "unknown", "kband_lines": "24 of an unknown number"})]))
+    assert "24 of an unknown number of lines" in texts(figure)
     assert "not known whether all lines arrived" in texts(figure, AMBER)
 
 
@@ -66,6 +67,8 @@ def test_pixels_that_are_not_numbers_are_red():
     pixels = np.ones((8, 8), np.float32)
     pixels[0, :3] = np.nan
     assert "3 pixels are not numbers" in texts(montage(Source("", [image(pixels)])), RED)
+    pixels[0, 1:] = 1
+    assert "1 pixel is no number" in texts(montage(Source("", [image(pixels)])), RED)
 
 
 def test_window_is_that_of_the_meta_or_of_the_percentiles():
