@@ -30,7 +30,7 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.evaluation.evaluation import Judged
-from pipelines.evaluation.undersampled_scan import undersample
+from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
 from pipelines.files.mrd_stream import open_raw
 from pipelines.pictures.error_maps import error_maps
 
@@ -81,23 +81,24 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
             if (name, sampling, acceleration) == ONE_LINE_LEFT:
                 continue
             undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
-            images, left, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
+            images, thinned, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
             reference, rss = images.pop("all lines"), images.pop("root sum of squares")
             figures = {method: _figures(image, reference, rss) for method, image in images.items()}
-            label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration} ({left:.2f})"
+            label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration}"
+            label += f" ({thinned.acceleration():.2f})"
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
             behind += _behind(label, figures, model)
             if (sampling, acceleration) in PICTURED:
                 shown += [
                     Judged(
-                        label, 0, 0, 0, 0, method, left, asdict(_figures(image[:1], reference[:1], rss[:1])),
+                        label, 0, 0, 0, 0, method, thinned, asdict(_figures(image[:1], reference[:1], rss[:1])),
                         fitted(image[0], reference[0]), reference[0], header,
                     )
                     for method, image in images.items()
                 ]  # fmt: skip
     print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
     error_maps(shown).savefig(output, format="png")
-    click.echo(f"{output}: images, and their errors times 5")
+    click.echo(f"{output}: images, sampling and errors")
     for sentence in behind:
         click.echo(sentence)
     if any("behind" in sentence for sentence in behind):
@@ -106,8 +107,8 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
 
 def _images(
     path: Path, undersampling: Undersampling, chains: _Chains, seed: int
-) -> tuple[dict[str, Tensor], float, ismrmrd.ImageHeader]:
-    """Magnitudes `(slice, y, x)` by method, where maps are certain; the acceleration left, ACS included; a header."""
+) -> tuple[dict[str, Tensor], UndersampledScan, ismrmrd.ImageHeader]:
+    """Magnitudes `(slice, y, x)` by method, where maps are certain; which lines were left; a header."""
     with open_raw(path) as raw:
         thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
         scan = Scan.from_xml(raw.header_xml)
@@ -123,7 +124,7 @@ def _images(
         [sum_of_squares(to_image(buffer.planes()[0]), buffer).abs() for buffer in everything]
     )
     certain = torch.cat([(buffer.csm[0, :, 0] != 0).any(-3) for buffer in everything])
-    return {method: image * certain for method, image in images.items()}, thinned.acceleration(), header
+    return {method: image * certain for method, image in images.items()}, thinned, header
 
 
 @dataclass(frozen=True)

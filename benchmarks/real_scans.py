@@ -19,7 +19,7 @@ from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import RawFile
-from pipelines.pictures.montage import montage
+from pipelines.pictures.montage import Source, montage
 
 
 @click.command()
@@ -45,7 +45,7 @@ def main(data: Path, pipeline: str, output: Path) -> None:
         failed += [] if good else [path.stem]
     print_table(("file", "lines", "images", "latency ms", "total s", "verdict"), rows)
     if images:
-        montage(images, f"real scans through '{pipeline}'").savefig(output, format="png")
+        montage(Source(f"real scans through '{pipeline}'", images)).savefig(output, format="png")
         click.echo(f"{output}: {len(images)} images of {len(paths)} files")
     if failed:
         raise click.ClickException(f"{len(failed)} of {len(paths)} files failed: {', '.join(failed)}")

@@ -12,6 +12,7 @@ from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
 from kband_core.noise_windows import strongest_noise
+from kband_core.plural import counted
 from kband_core.sampling import runs
 
 FEWEST_SAMPLES, MOST_SAMPLES = 24, 96  # along the readout of calibration lines
@@ -170,7 +171,10 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
     check_axes(acs=(acs, "... coil ky kx"))
     n_lines, n_samples = acs.shape[-2:]
     if min(n_lines, n_samples) < shortest:
-        raise ValueError(f"{who}: {n_lines} calibration lines of {n_samples} samples, {shortest} of each needed")
+        raise ValueError(
+            f"{who}: {counted(n_lines, 'calibration line')} of {counted(n_samples, 'sample')}, {shortest} of each "
+            "needed"
+        )
     acs = resize(acs, [min(n_samples, max(n_lines, longest))], dims=[-1])
     peak = acs.abs().amax(dim=(-3, -2, -1), keepdim=True)
     n_broken = int((~torch.isfinite(acs)).sum())
@@ -178,7 +182,8 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
         raise ValueError(f"{who}: {n_broken} of {acs.numel()} calibration samples are not finite")
     n_empty = int((peak == 0).sum())
     if n_empty:
-        raise ValueError(f"{who}: {n_empty} of {peak.numel()} slices have only zeros in their calibration lines")
+        of_all = counted(peak.numel(), "slice has", "slices have")
+        raise ValueError(f"{who}: {n_empty} of {of_all} only zeros in the calibration lines")
     return acs / peak
 
 

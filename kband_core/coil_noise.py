@@ -11,6 +11,7 @@ from kband_core.axes import check_axes
 from kband_core.fourier import resize
 from kband_core.noise import noise_level
 from kband_core.noise_windows import CENTRAL, EDGE, QUIETEST, choose_windows, noise_energies, window_grams
+from kband_core.plural import counted
 from kband_core.whitening import whitening_matrix
 
 # Samples of a window, of all coils, at most: 150 tell 12 coils half as well, 100 not at all; 300 take twice the time.
@@ -61,7 +62,8 @@ def _covariance(acs: Tensor) -> Tensor:
     size, whole = choose_windows((lines != 0).any(-3), n["coil"], most)
     if size < NARROWEST:
         raise ValueError(
-            f"noise of {n['coil']} coils cannot be told from {lines.shape[-2]} calibration lines of {n['kx']} samples: "
+            f"noise of {counted(n['coil'], 'coil')} cannot be told from "
+            f"{counted(lines.shape[-2], 'calibration line')} of {counted(n['kx'], 'sample')}: "
             f"windows of {NARROWEST} × {NARROWEST} needed, twice as many as have samples in all coils"
         )
     n_directions = n["coil"] * size**2

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.plural import counted
 
 
 def sample_energy(array: Tensor) -> Tensor:
@@ -50,7 +51,10 @@ def compression_matrix(acs: Tensor, n_coils: int) -> Tensor:
     `ValueError` if more coils are asked for than there are.
     """
     if not 1 <= n_coils <= acs.shape[-3]:
-        raise ValueError(f"coil compression: {n_coils} virtual coils asked for, 1 to {acs.shape[-3]} possible")
+        raise ValueError(
+            f"coil compression: {counted(n_coils, 'virtual coil')} asked for, 1 to {acs.shape[-3]} "
+            "possible"
+        )
     samples = acs.flatten(-2).to(torch.complex128)
     _, vectors = torch.linalg.eigh(samples @ samples.mH)  # ascending
     return vectors[..., -n_coils:].flip(-1).mH.to(acs.dtype)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.noise_windows import EDGE
+from kband_core.plural import counted
 
 LINES, SAMPLES = 2, 5  # of a window; lines as far apart as those of the image
 ROWS = 12  # of windows in calibration lines: from fewer, empty directions of other lines cannot be told
@@ -71,7 +72,7 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
     n_rows = acs.shape[-2] - (LINES - 1) * acceleration
     if n_rows < ROWS or acs.shape[-1] < SAMPLES:
         raise ValueError(
-            f"consistency: {acs.shape[-2]} calibration lines at R={acceleration}, at least "
+            f"consistency: {counted(acs.shape[-2], 'calibration line')} at R={acceleration}, at least "
             f"{ROWS + (LINES - 1) * acceleration} needed to judge others by"
         )
     windows = _windows(acs, torch.arange(n_rows, device=acs.device), acceleration)
@@ -81,7 +82,8 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
     is_empty = energies < _strongest_noise(rows.shape[1], len(rows))
     if is_empty.double().mean() < EMPTY:
         raise ValueError(
-            f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of {len(acs)} coils are free "
+            f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of "
+            f"{counted(len(acs), 'coil')} are free "
             f"of signal, at least {EMPTY:.0%} needed to judge by"
         )
     empty = directions[:, is_empty][:, :MOST_EMPTY].to(acs.dtype)
@@ -100,7 +102,7 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     reach = (LINES - 1) * law.acceleration
     first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
     if len(first) == 0:
-        raise ValueError(f"consistency: no two of {int(lines.sum())} lines are {reach} apart")
+        raise ValueError(f"consistency: no two of {counted(int(lines.sum()), 'line')} are {reach} apart")
     energies = _energies_of_pairs(law, kspace, lines, first)
     by_row = energies.mean(-1)
     row = int(by_row.argmax())

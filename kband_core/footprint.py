@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes, check_finite
+from kband_core.plural import counted
 
 
 def circular_columns(lines: Tensor, n_lines: int, n_samples: int) -> Tensor:
@@ -90,7 +91,10 @@ def normalised(acs: Tensor) -> Tensor:
 def check_calibration(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_samples: int) -> None:
     """Raise `ValueError` unless RAKI can be fitted to the ACS `(..., coil, ky, kx)`: R of 2, one window, finite."""
     if acceleration < 2 or n_lines < 2:
-        raise ValueError(f"{who}: R={acceleration} with a kernel of {n_lines} lines, at least R=2 with 2 needed")
+        raise ValueError(
+            f"{who}: R={acceleration} with a kernel of {counted(n_lines, 'line')}, at least R=2 with 2 "
+            "needed"
+        )
     check_window(who, acs, acceleration, n_lines=n_lines, n_samples=n_samples)
 
 
@@ -100,7 +104,7 @@ def check_window(who: str, acs: Tensor, acceleration: int, *, n_lines: int, n_sa
     span = (n_lines - 1) * acceleration + 1
     if acs.shape[-2] < span or acs.shape[-1] < n_samples:
         raise ValueError(
-            f"{who}: {acs.shape[-2]} calibration lines of {acs.shape[-1]} samples, "
+            f"{who}: {counted(acs.shape[-2], 'calibration line')} of {counted(acs.shape[-1], 'sample')}, "
             f"{span} of {n_samples} needed for R={acceleration} and {n_lines} source lines"
         )
     check_finite(who, acs)

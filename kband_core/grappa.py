@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes, check_finite
 from kband_core.footprint import as_columns, balanced_energy, calibration_columns, calibration_targets, check_window
+from kband_core.plural import counted
 from kband_core.sampling import Grid
 from kband_core.solvers import ridge
 
@@ -58,7 +59,8 @@ def calibrate_grappa(
     n_lines, n_samples = kernel
     if acceleration < 1 or n_lines < 2 or n_samples < 1:
         raise ValueError(
-            f"calibrate_grappa: R={acceleration} with a kernel of {n_lines} lines × {n_samples} samples, "
+            f"calibrate_grappa: R={acceleration} with a kernel of {counted(n_lines, 'line')} × "
+            f"{counted(n_samples, 'sample')}, "
             "at least R=1 with 2 × 1 needed"
         )
     check_window("calibrate_grappa", acs, acceleration, n_lines=n_lines, n_samples=n_samples)
@@ -86,7 +88,7 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor
     mask = sampling.lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != n_coils:
-        raise ValueError(f"apply_grappa: the kernel has {n_coils} coils, but kspace has {lengths['coil']}")
+        raise ValueError(f"apply_grappa: the kernel has {counted(n_coils, 'coil')}, but kspace has {lengths['coil']}")
     check_finite("apply_grappa", kspace)
     acceleration = kernel.acceleration
     first, last = sampling.uniform_ends("apply_grappa", acceleration)

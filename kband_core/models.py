@@ -7,10 +7,7 @@ the environment variable `KBAND_MODELS`, or are shipped with this package; the f
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +16,8 @@ from torch import nn
 
 from kband_core.finished_file import finished
 from kband_core.model_card import Card, read_card, write_card
+from kband_core.model_folders import NAME, available_models
 from kband_core.model_weights import n_parameters, pack_weights, read_weights
-
-SHIPPED = Path(__file__).parent / "shipped"
-NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def available_models() -> dict[str, Path]:
-    """Name → card of every model that has its weights beside it, in the order of search."""
-    found: dict[str, Path] = {}
-    for folder in _folders():
-        for path in sorted(folder.glob("*.yaml")):
-            if NAME.fullmatch(path.stem) and path.with_suffix(".safetensors").is_file():
-                found.setdefault(path.stem, path)
-    return found
 
 
 def load_card(name: str) -> Card:
@@ -70,24 +55,6 @@ def save_model(folder: Path, fields: Mapping[str, Any], module: nn.Module) -> Ca
         with finished(folder / f"{card.name}{suffix}") as unfinished:
             unfinished.write_bytes(content)
     return card
-
-
-_searched_first: list[Path] = []
-
-
-@contextmanager
-def searched_first(folder: Path) -> Iterator[None]:
-    """Find the models of `folder` before all others, in the `with` alone: for a card that is named by its file."""
-    _searched_first.insert(0, folder)
-    try:
-        yield
-    finally:
-        _searched_first.remove(folder)
-
-
-def _folders() -> list[Path]:
-    named = os.environ.get("KBAND_MODELS", "").split(os.pathsep)
-    return [*_searched_first, *(Path(folder) for folder in named if folder), SHIPPED]
 
 
 def _find(name: str) -> Path:

@@ -12,6 +12,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from kband_core.plural import counted
 from kband_core.sampling import Grid
 
 POISSON_TRIES = 5
@@ -46,7 +47,8 @@ def variable_density_lines(
     n_random = round(n_lines / acceleration) - acs_lines
     if n_random < 0:
         raise ValueError(
-            f"variable_density_lines: {acs_lines} ACS lines, but acceleration {acceleration:g} of {n_lines} lines "
+            f"variable_density_lines: {counted(acs_lines, 'ACS line')}, but acceleration {acceleration:g} of "
+            f"{counted(n_lines, 'line')} "
             f"leaves {acs_lines + n_random}"
         )
     if n_random > 0:
@@ -114,7 +116,10 @@ def ssdu_split(acquired: Grid, *, fraction: float = 0.4, rng: torch.Generator) -
     free = mask & ~central
     n_free = int(free.sum())
     if not 0 < n_judged <= n_free:
-        raise ValueError(f"ssdu_split: {n_judged} samples to judge by, but {n_free} acquired outside the centre")
+        raise ValueError(
+            f"ssdu_split: {counted(n_judged, 'sample')} to judge by, but {n_free} acquired outside the "
+            "centre"
+        )
     judged = torch.zeros_like(mask).flatten()
     judged[torch.multinomial((density * free).flatten(), n_judged, generator=rng)] = True
     judged = judged.reshape(mask.shape).to(acquired.mask.device)
@@ -128,7 +133,7 @@ def _check_acceleration(name: str, acceleration: float) -> None:
 
 def _acs_block(n_lines: int, acs_lines: int) -> Tensor:
     if not 0 <= acs_lines <= n_lines:
-        raise ValueError(f"{acs_lines} ACS lines, but k-space has {n_lines}")
+        raise ValueError(f"{counted(acs_lines, 'ACS line')}, but k-space has {n_lines}")
     mask = torch.zeros(n_lines, dtype=torch.bool)
     start = n_lines // 2 - acs_lines // 2
     mask[start : start + acs_lines] = True

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kband_core.operators import EncodingOperator
+from kband_core.plural import counted
 from kband_core.threads import single_thread
 
 
@@ -63,8 +64,9 @@ def ridge(who: str, columns: Tensor, targets: Tensor, *, regularisation: float) 
     diagonal += regularisation * diagonal.mean(-1, keepdim=True)
     factor, failed = torch.linalg.cholesky_ex(normal)
     if failed.any():
+        of_all = counted(failed.numel(), "slice has", "slices have")
         raise ValueError(
-            f"{who}: {int((failed > 0).sum())} of {failed.numel()} slices have a singular normal matrix at "
+            f"{who}: {int((failed > 0).sum())} of {of_all} a singular normal matrix at "
             f"regularisation {regularisation:g}; signal in every calibration, or a larger value, needed"
         )
     cross = (targets @ columns.mH).mH.to(torch.complex128)

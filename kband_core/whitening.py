@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.plural import counted
 
 SMALLEST_SHARE = 1e-12  # of a coil's noise power that the coils before it must leave unexplained
 SILENT = 1e-6  # of the median noise power: a coil that was not received
@@ -21,7 +22,7 @@ def noise_covariance(noise: Tensor) -> Tensor:
     """
     n_samples = check_axes(noise=(noise, "coil sample"))["sample"]
     if n_samples < 2:
-        raise ValueError(f"noise has {n_samples} samples, at least 2 needed")
+        raise ValueError(f"noise has {counted(n_samples, 'sample')}, at least 2 needed")
     noise = noise.to(torch.complex128)
     return noise @ noise.mH / (n_samples - 1)
 
@@ -41,7 +42,10 @@ def is_steady(noise: Tensor) -> bool:
     """
     n = check_axes(noise=(noise, "coil readout sample"))
     if n["sample"] < PARTS:
-        raise ValueError(f"noise readouts of {n['sample']} samples, at least {PARTS} needed to compare their parts")
+        raise ValueError(
+            f"noise readouts of {counted(n['sample'], 'sample')}, at least {PARTS} needed to compare their "
+            "parts"
+        )
     power = noise.to(torch.complex128).abs().square().mean(1)[:, : n["sample"] // PARTS * PARTS]
     parts = power.unflatten(-1, (PARTS, -1)).mean(-1)
     alive = (parts > 0).all(-1)
@@ -71,14 +75,14 @@ def whitening_matrix(covariance: Tensor, scale: float = 1.0) -> Tensor:
     n_coils = len(covariance)
     covariance = covariance.to(torch.complex128)
     if not covariance.isfinite().all():
-        raise ValueError(f"noise covariance of {n_coils} coils holds values that are not finite")
+        raise ValueError(f"noise covariance of {counted(n_coils, 'coil')} holds values that are not finite")
     factor, failed = torch.linalg.cholesky_ex(covariance)
     share = factor.diagonal().abs() ** 2 / covariance.diagonal().abs()
     singular = torch.nonzero(~(share > SMALLEST_SHARE)).flatten().tolist()
     if failed or singular:
         coil = int(failed) - 1 if failed else singular[0]
         raise ValueError(
-            f"noise covariance of {n_coils} coils is singular: coil {coil} has no noise of its own, "
+            f"noise covariance of {counted(n_coils, 'coil')} is singular: coil {coil} has no noise of its own, "
             "as a dead or doubled channel, or fewer noise samples than coils"
         )
     identity = torch.eye(n_coils, dtype=factor.dtype, device=factor.device)
@@ -88,5 +92,8 @@ def whitening_matrix(covariance: Tensor, scale: float = 1.0) -> Tensor:
 def whiten(kspace: Tensor, matrix: Tensor, *, dim: int = -3) -> Tensor:
     """Combine the coils of `kspace`, which lie along `dim`, by `matrix` `(coil, coil)`."""
     if kspace.shape[dim] != matrix.shape[1]:
-        raise ValueError(f"kspace has {kspace.shape[dim]} coils, but the whitening matrix has {matrix.shape[1]}")
+        raise ValueError(
+            f"kspace has {counted(kspace.shape[dim], 'coil')}, but the whitening matrix has "
+            f"{matrix.shape[1]}"
+        )
     return torch.tensordot(matrix, kspace, dims=([1], [dim])).movedim(0, dim)

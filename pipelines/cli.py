@@ -36,6 +36,8 @@ class _Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS and ctx.resilient_parsing:  # the shell asks for completion: it wants no sentence
+            return None
         if name not in COMMANDS:
             alike = difflib.get_close_matches(name, COMMANDS, n=1)
             ctx.fail(f"no command '{name}'" + (f"; did you mean {alike[0]}?" if alike else ""))

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from gadgets.errors import PipelineError, ScanError
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted
+from pipelines.chain.account import Account
 from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pace import paced, repetition_ms
 from pipelines.chain.pipeline import Pipeline, ending_problem, load_xml
@@ -32,12 +34,12 @@ from pipelines.pictures.comparison import compare
 LONG_WAIT = 1.0  # s for an image
 
 Pace = Callable[..., Iterator[Any]]
-Road = Callable[[UpToDamage, Verdict], Iterator[Any]]
+Road = Callable[[UpToDamage, Verdict, Account | None], Iterator[Any]]
 
 
 def replay_all(
     inputs: tuple[Path, ...], pipeline: str, output: str, overwrite: bool, parameters: dict[str, str], pace: str,
-    address: tuple[str, int] | None, dialect: Any, deadline: float,
+    address: tuple[str, int] | None, dialect: Any, deadline: float, verbose: bool,
 ) -> int:  # fmt: skip
     """Replay raw files, as `kband replay` is told; return how many failed. Raises `ClickException`."""
     as_due = _at_scanner_pace if pace == "scanner" else _at_once
@@ -53,7 +55,7 @@ def replay_all(
     targets = _targets(inputs, Path(pipeline).stem, output)
     n_failed = 0
     for path, target in zip(inputs, targets, strict=True):
-        if problem := _replay_one(path, road, target, overwrite, inputs):
+        if problem := _replay_one(path, road, target, overwrite, inputs, Account() if verbose else None):
             click.echo(f"Error: {path}: {problem}", err=True)
             n_failed += 1
     return n_failed
@@ -77,7 +79,9 @@ def _targets(inputs: tuple[Path, ...], pipeline: str, named: str) -> list[Path]:
     return list(targets)
 
 
-def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: tuple[Path, ...]) -> str | None:
+def _replay_one(
+    path: Path, road: Road, target: Path, overwrite: bool, inputs: tuple[Path, ...], account: Account | None
+) -> str | None:
     """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed."""
     verdict, started = Verdict(), time.perf_counter()
     try:
@@ -88,7 +92,7 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
             reference, to_compare = raw.reference(), []
             with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
                 try:
-                    for image in _counted(road(lines, verdict)):
+                    for image in _counted(road(lines, verdict, account)):
                         sink.append(image)
                         to_compare += [image] if reference else []
                 except (PipelineError, ScanError) as error:
@@ -98,13 +102,15 @@ def _replay_one(path: Path, road: Road, target: Path, overwrite: bool, inputs: t
         return str(error).removeprefix(f"{path}: ")
     if verdict.n_images:
         seconds = time.perf_counter() - started
-        n_images = f"{verdict.n_images} image{'s' * (verdict.n_images != 1)}"
-        click.echo(f"{path}: {verdict.n_lines} lines, {n_images} in {seconds:.2f} s, "
+        n_lines, n_images = counted(verdict.n_lines, "line"), counted(verdict.n_images, "image")
+        click.echo(f"{path}: {n_lines}, {n_images} in {seconds:.2f} s, "
                    f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
         for image in sorted(to_compare, key=lambda image: image.image_series_index):
             for other in reference:
                 if other.slice == image.slice and image.image_type == other.image_type:
                     click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
+    for line in account.text(verdict) if account else ():
+        click.echo(f"  {line}")
     return problem.removeprefix(f"{path}: ") if problem else verdict.flaw
 
 
@@ -115,18 +121,25 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
         return f"{error}, so it is not compared with"
 
 
-def _here(chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
+def _here(
+    chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None
+) -> Iterator[Any]:
     """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
     lines = pump(as_due(raw), READ_AHEAD)
     scan, hear = Scan.from_xml(raw.header_xml), lambda aside: _show(f"{aside.level:<8}{aside.sentence}")
-    return run(Pipeline.from_chain(chain), scan, _progress(lines, raw), verdict, hear=hear)
+    return run(Pipeline.from_chain(chain), scan, _progress(lines, raw), verdict, hear=hear, account=account)
 
 
-def _there(target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict) -> Iterator[Any]:
-    """Let a server reconstruct, and show what it says."""
+def _there(
+    target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None
+) -> Iterator[Any]:
+    """Let a server reconstruct, and show what it says; `account` sees what goes out and comes back."""
     client = Client(target, hear=_show)
     lines = as_due(raw, sleep=client.closed.wait)
-    return client.run(raw.header_xml, _progress(lines, raw, delay=0), verdict)
+    lines = _progress(lines, raw, delay=0)
+    if account is None:
+        return client.run(raw.header_xml, lines, verdict)
+    return account.watched(1, client.run(raw.header_xml, account.watched(0, lines), verdict))
 
 
 def _show(text: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gadgets.items import ReconBuffer
 from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
 from kband_core.mending import amplified_lines, mend_calibration
+from kband_core.plural import counted
 
 
 def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
@@ -39,5 +40,7 @@ def mended(buffer: ReconBuffer, csm: Tensor) -> ReconBuffer:
         if acquired[first + line]:
             kspace[0, 0, 0, :, :, first + line] = acs[:, :, line].movedim(0, 1)
     where = first + int(changed.nonzero()[0])
-    problem = f"{int(changed.sum())} lines fit to no others and were made again, first {where}"
+    n_lines = int(changed.sum())
+    said = counted(n_lines, "line fits to no others and was", "lines fit to no others and were")
+    problem = f"{said} made again, first {where}"
     return replace(buffer, acs=acs[None], kspace=kspace, problems=(*buffer.problems, problem))

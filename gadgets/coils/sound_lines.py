@@ -26,6 +26,7 @@ from kband_core.corruption import (
     wild_samples,
 )
 from kband_core.mending import mend_calibration, mend_lines
+from kband_core.plural import counted
 from kband_core.threads import single_thread
 
 
@@ -68,7 +69,7 @@ class _Found:
         self._buffer, self._kspace, self._acs, self._counts = buffer, buffer.kspace, acs, buffer.counts.copy()
         self._alive = torch.ones(buffer.kspace.shape[3], dtype=torch.bool, device=buffer.kspace.device)
         self._problems: list[str] = []
-        self._n_recalibrated = 0
+        self._has_broken_lines, self._n_recalibrated = False, 0
         if not torch.equal(acs, buffer.acs):
             self._n_recalibrated = int((acs != buffer.acs).any(-1).any(2).any(1).sum())
 
@@ -118,7 +119,8 @@ class _Found:
         self._put(index, rows, kspace[:, rows])
         received, expected = self._counts[index]
         self._counts[index] = LineCount(received - len(rows), expected)
-        self._problems.append(f"{len(rows)} lines are broken, first {int(rows[0])}")
+        self._has_broken_lines = True
+        self._problems.append(f"{counted(len(rows), 'line is', 'lines are')} broken, first {int(rows[0])}")
         return kspace[:, acquired]
 
     def _put(self, index: tuple[int, int, int], rows: Tensor, lines: Tensor) -> None:
@@ -129,8 +131,9 @@ class _Found:
     def buffer(self) -> ReconBuffer:
         """What is left; the buffer itself where all was sound."""
         was, kspace, acs = self._buffer, self._kspace, self._acs
-        if self._n_recalibrated and not any("lines are broken" in problem for problem in self._problems):
-            self._problems.append(f"{self._n_recalibrated} calibration lines are broken and were made again")
+        if self._n_recalibrated and not self._has_broken_lines:
+            what = "calibration line is broken and was", "calibration lines are broken and were"
+            self._problems.append(f"{counted(self._n_recalibrated, *what)} made again")
         if not self._alive.all():
             coil = int((~self._alive).nonzero()[0])
             self._problems.append(f"coil {coil} is broken and left out")

@@ -15,6 +15,7 @@ from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.place import misfit, place_of
 from gadgets.receiving.role import Role
 from gadgets.scan import Scan
+from kband_core.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +74,9 @@ class Admission:
         except ScanError as error:
             return str(error)
         if line.active_channels != n_coils:
-            return f"it has {line.active_channels} coils, the lines before have {n_coils}"
+            return f"it has {counted(line.active_channels, 'coil')}, the lines before have {n_coils}"
         if line.number_of_samples != n_samples:
-            return f"it has {line.number_of_samples} samples, the lines before have {n_samples}"
+            return f"it has {counted(line.number_of_samples, 'sample')}, the lines before have {n_samples}"
         if reason := misfit(encoding, line) or (flaw(line) if role is Role.HELD_OUT else None):
             return reason
         if image is not None and image.repeats(line, role, place_of(encoding, line)):

@@ -10,6 +10,7 @@ from math import prod
 from gadgets.encoding import Encoding
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.scan import Scan
+from kband_core.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def missing_images(scan: Scan, sent: Collection[ImageKey]) -> list[str]:
             known = [len(limit) for name in ImageKey._fields[1:] if (limit := encoding.counters[name])]
             n_expected = prod(known) * len({_unlimited(encoding, key) for key in of_encoding})
             which = f"{first}" if len(scan.encodings) == 1 else f"encoding {encoding.index}, {first}"
-            received = f"{len(of_encoding)} of {n_expected} images received lines"
+            received = f"{len(of_encoding)} of {counted(n_expected, 'image')} received lines"
             problems.append(f"{received}; the first without any is {which}")
     return problems
 

@@ -63,12 +63,15 @@ def turned_round(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
 
 
 def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
-    """Say why a line has no place in its encoding, or None if it has."""
+    """Say why a line has no place in its encoding, or None if it has.
+
+    The limits of averages tell how many there are; which numbers they have is the scanner's.
+    """
     index = line.idx
     for name, value, limit in (
         ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
         ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
-        *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
+        *((name, getattr(index, name), limit) for name, limit in encoding.counters.items() if name != "average"),
     ):
         if limit is not None and not limit.minimum <= value <= limit.maximum:
             return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
@@ -85,5 +88,5 @@ def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
     if not fits_moved(line) and not (is_whole and abs(to_middle(line)) <= FARTHEST):
         return f"centre sample is {line.center_sample} of {samples}, {samples // 2} expected"
     if not np.isfinite(line.data.view(np.float32)).all():
-        return f"{np.count_nonzero(~np.isfinite(line.data))} samples are not finite numbers"
+        return f"{np.count_nonzero(~np.isfinite(line.data))} of {line.data.size} samples are not finite numbers"
     return None

@@ -15,6 +15,7 @@ from gadgets.items import Calibration, ReconBuffer, TrainingPlane
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.bands import band_mask
+from kband_core.plural import counted
 
 
 @dataclass
@@ -68,7 +69,8 @@ class CollectPlanes(Gadget):
         csm = buffer.csm[0].cpu()
         for name, array in (("k-space", kspace), ("the coil maps", csm)):
             if n_broken := int((~torch.isfinite(torch.view_as_real(array))).sum()):
-                raise ScanError(f"{who}: {n_broken} numbers of {name} are not finite")
+                found = counted(n_broken, f"number of {name} is", f"numbers of {name} are")
+                raise ScanError(f"{who}: {found} not finite")
         angle = self._band and self._band[1]
         for z, plane in enumerate(kspace * mask):
             yield TrainingPlane(

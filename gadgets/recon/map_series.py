@@ -15,6 +15,7 @@ from gadgets.images.quantitative import GFACTOR, SNR, Quantity, quantity_array
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map
+from kband_core.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class MapSeries:
         yield from self._all()
         if self._failures:
             n_failed, first = len(self._failures), self._failures[0]
-            raise ScanError(f"{self._who}: {n_failed} g-factor maps could not be made: {first}")
+            raise ScanError(f"{self._who}: {counted(n_failed, 'g-factor map')} could not be made: {first}")
 
     def _all(self) -> Iterator[ImageArray]:
         while self._waiting:

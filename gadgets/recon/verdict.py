@@ -8,6 +8,7 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.encoding import Encoding
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.consistency import DOUBLED, WindowLaw, doubled_share, learn_windows, misfit
+from kband_core.plural import counted
 
 GOOD = "good"
 UNKNOWN = "unknown"
@@ -34,7 +35,7 @@ class LineVerdict:
             return UNKNOWN
         n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.acceleration[0]
         if n_coils < acceleration:
-            return f"{n_coils} coils cannot unfold R={acceleration}"
+            return f"{counted(n_coils, 'coil')} cannot unfold R={acceleration}"
         middle = buffer.acs.shape[1] // 2
         if buffer.all_maps is not None and (share := doubled_share(buffer.all_maps[0, middle])) > DOUBLED:
             return f"calibration lines contradict one another in {share:.0%} of the image"

@@ -18,6 +18,7 @@ from gadgets.gadget import Gadget, field
 from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted
 from kband_core.threads import single_thread
 from kband_core.whitening import (
     PARTS,
@@ -86,7 +87,8 @@ class NoiseAdjust(Gadget):
             if is_never_image(line) and self.pass_nonconformant_data:
                 return line
             raise ScanError(
-                f"NoiseAdjustGadget: line {number} has {line.active_channels} coils, the noise scan had {len(matrix)}"
+                f"NoiseAdjustGadget: line {number} has {counted(line.active_channels, 'coil')}, the noise scan had "
+                f"{len(matrix)}"
             )
         with single_thread():
             whitened = whiten(torch.tensor(line.data), matrix, dim=-2)
@@ -107,7 +109,7 @@ class _NoiseScan:
             return "it holds non-finite samples"
         if self.readouts and len(self.readouts[0]) != line.active_channels:
             raise ScanError(
-                f"NoiseAdjustGadget: the noise readout in line {number} has {line.active_channels} coils, "
+                f"NoiseAdjustGadget: the noise readout in line {number} has {counted(line.active_channels, 'coil')}, "
                 f"the one before had {len(self.readouts[0])}"
             )
         self.readouts.append(line.data)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kband_core.footprint import check_calibration
+from kband_core.plural import counted
 from kband_core.raki.closed_form import (
     KERNEL,
     LAST_SAMPLES,
@@ -110,8 +111,8 @@ def refit_raki(
     check_calibration("refit_raki", acs, acceleration, n_lines=n_lines, n_samples=n_samples)
     if network.n_coils != acs.shape[-3] or len(network.layers) < 2:
         raise ValueError(
-            f"refit_raki: {len(network.layers)} layers for {network.n_coils} coils, but the ACS has {acs.shape[-3]} "
-            "coils; hidden layers of as many coils needed"
+            f"refit_raki: {counted(len(network.layers), 'layer')} for {counted(network.n_coils, 'coil')}, "
+            f"but the ACS has {counted(acs.shape[-3], 'coil')}; hidden layers of as many coils needed"
         )
     refitted = solve_last_layer(
         acs, acceleration, network.layers[:-1], last_samples,

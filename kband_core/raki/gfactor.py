@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.fourier import to_image
+from kband_core.plural import counted
 from kband_core.raki.gfactor_checks import autodiff_variance
 from kband_core.raki.gfactor_gram import Linearisation, noise_matrix
 from kband_core.raki.gfactor_lines import Filler, as_network, fill_lines, noise_factor
@@ -58,7 +59,10 @@ def real_combination(filler: Filler, kspace: Tensor, sampling: Grid, combination
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(sampling.lines(), "ky"))
     n_coils = as_network(filler).n_coils
     if lengths["coil"] != n_coils:
-        raise ValueError(f"gfactor_map: kspace has {lengths['coil']} coils, but the weights are for {n_coils}")
+        raise ValueError(
+            f"gfactor_map: kspace has {counted(lengths['coil'], 'coil')}, but the weights are for "
+            f"{n_coils}"
+        )
     images = to_image(fill_lines(filler, kspace, sampling))
     if combination is None:
         combination = images.conj() / _positive(torch.linalg.vector_norm(images, dim=-3, keepdim=True))

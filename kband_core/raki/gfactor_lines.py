@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kband_core.grappa import GrappaKernel, apply_grappa
+from kband_core.plural import counted
 from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.sampling import Grid
 from kband_core.whitening import whitening_matrix
@@ -103,6 +104,9 @@ def noise_factor(covariance: Tensor | None, kspace: Tensor) -> Tensor:
     if covariance is None:
         return torch.eye(n_coils, dtype=kspace.dtype, device=kspace.device)
     if covariance.shape != (n_coils, n_coils):
-        raise ValueError(f"noise covariance has shape {tuple(covariance.shape)}, but kspace has {n_coils} coils")
+        raise ValueError(
+            f"noise covariance has shape {tuple(covariance.shape)}, but kspace has "
+            f"{counted(n_coils, 'coil')}"
+        )
     whitening_matrix(covariance)  # refuses what is singular
     return torch.linalg.cholesky(covariance.to(torch.complex128)).to(kspace)

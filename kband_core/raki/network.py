@@ -11,6 +11,7 @@ from torch.nn.functional import leaky_relu
 
 from kband_core.axes import check_axes, check_finite
 from kband_core.footprint import circular_columns
+from kband_core.plural import counted
 from kband_core.sampling import Grid
 
 
@@ -35,11 +36,14 @@ class RakiNetwork:
 
     def __post_init__(self) -> None:
         if self.acceleration < 2 or not self.layers:
-            raise ValueError(f"RakiNetwork: R={self.acceleration}, {len(self.layers)} layers; at least R=2, 1 needed")
+            raise ValueError(
+                f"RakiNetwork: R={self.acceleration}, {counted(len(self.layers), 'layer')}; at least R=2, 1 "
+                "needed"
+            )
         for number, (layer, following) in enumerate(pairwise(self.layers), start=1):
             if layer.shape[-4] != following.shape[-3]:
                 raise ValueError(
-                    f"RakiNetwork: layer {number} makes {layer.shape[-4]} channels, "
+                    f"RakiNetwork: layer {number} makes {counted(layer.shape[-4], 'channel')}, "
                     f"but layer {number + 1} takes {following.shape[-3]}"
                 )
         expected = (self.n_coils * self.n_offsets, self.n_coils)
@@ -49,8 +53,8 @@ class RakiNetwork:
         for name, shape in made.items():
             if shape != expected:
                 raise ValueError(
-                    f"RakiNetwork: {name} makes {shape[0]} channels for {shape[1]} coils, "
-                    f"but R={self.acceleration} of {self.n_coils} coils needs {expected[0]}"
+                    f"RakiNetwork: {name} makes {counted(shape[0], 'channel')} for {counted(shape[1], 'coil')}, "
+                    f"but R={self.acceleration} of {counted(self.n_coils, 'coil')} needs {expected[0]}"
                 )
 
     @property
@@ -116,7 +120,10 @@ def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
     mask = sampling.lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != network.n_coils:
-        raise ValueError(f"apply_raki: the network has {network.n_coils} coils, but kspace has {lengths['coil']}")
+        raise ValueError(
+            f"apply_raki: the network has {counted(network.n_coils, 'coil')}, but kspace has "
+            f"{lengths['coil']}"
+        )
     check_finite("apply_raki", kspace)
     acceleration = network.acceleration
     first, last = sampling.uniform_ends("apply_raki", acceleration)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.finished_file import finished
+from kband_core.plural import plural
 from kband_core.sampling import Grid
 from kband_core.training.acquired import Acquired
 
@@ -60,8 +61,8 @@ class Plane:
             n_bad = int((~torch.isfinite(torch.view_as_real(array))).any(-1).sum())
             if n_bad:
                 raise ValueError(
-                    f"{self.source or 'plane'}: {n_bad:,} samples of {name} in slice {self.slice} of subject "
-                    f"{self.subject} are NaN or infinite; leave that scan out"
+                    f"{self.source or 'plane'}: {n_bad:,} {plural(n_bad, 'sample')} of {name} in slice {self.slice} "
+                    f"of subject {self.subject} {plural(n_bad, 'is', 'are')} NaN or infinite; leave that scan out"
                 )
 
     @property

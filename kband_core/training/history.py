@@ -1,4 +1,4 @@
-"""What a training has seen, row by row: in a CSV file always, in TensorBoard where it is installed."""
+"""What a training has seen, row by row: in a CSV file always, in TensorBoard where it is installed, with pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 COLUMNS = ("step", "loss", "learning_rate", "validation_loss", "nmse", "psnr", "ssim", "skipped", "seconds")
 
@@ -39,6 +41,17 @@ class History:
                 if key != "step":
                     self._board.add_scalar(key, value, row["step"])
             self._board.flush()
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether anybody can see pictures: TensorBoard is installed, and this process writes."""
+        return self._board is not None
+
+    def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
+        """Add pictures `(y, x)` of values from 0 to 1 to TensorBoard."""
+        for name, picture in pictures.items():
+            self._board.add_image(f"validation/{name}", picture, step, dataformats="HW")
+        self._board.flush()
 
     def close(self) -> None:
         """Finish the files."""

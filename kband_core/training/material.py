@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kband_core.plural import counted
 from kband_core.training.acquired import Acquired
 from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe, Recipe
@@ -54,11 +55,12 @@ def _stored(recipe: Recipe, planes: PlaneFile, fold: tuple[int, int] | None) -> 
         for part, subjects in (("chosen", chosen), ("held out", held_out))
     }
     sides = [side for csm, _ in planes.shapes for side in csm[-2:]]
+    n_planes = len(indices['chosen'])
     n_coils = [csm[-3] for csm, _ in planes.shapes]
     return Material(
         StoredScans(planes, indices["chosen"], recipe.seed), planes, indices["held out"],
-        f"{len(indices['chosen'])} planes of {len(chosen)} subjects ({planes.path.name})", (min(sides), max(sides)),
-        (min(n_coils), max(n_coils)), _distinct(planes, indices["chosen"]), planes.digest(),
+        f"{counted(n_planes, 'plane')} of {counted(len(chosen), 'subject')} ({planes.path.name})",
+        (min(sides), max(sides)), (min(n_coils), max(n_coils)), _distinct(planes, indices["chosen"]), planes.digest(),
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from kband_core import networks
 from kband_core.plain_yaml import read_yaml
+from kband_core.training.shipped_recipes import shipped_recipes
 from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervised, Supervision, build_supervision
 
-SHIPPED = Path(__file__).parent / "recipes"
 MOST_SHOWN = 3  # mistakes in one sentence
 
 Whole = Annotated[int, Field(ge=1)]
@@ -179,8 +179,8 @@ class Recipe(_Section):
 def read_recipe(recipe: Path | str) -> Recipe:
     """Read a YAML file, or the shipped recipe of that name. Raises `ValueError`, one sentence."""
     path = Path(recipe)
-    shipped = {found.stem: found for found in sorted(SHIPPED.glob("*.yaml"))}
     if not path.is_file():
+        shipped = shipped_recipes()
         if str(recipe) not in shipped:
             raise ValueError(f"recipe: no file and no shipped recipe '{recipe}'; shipped are {', '.join(shipped)}")
         path = shipped[str(recipe)]

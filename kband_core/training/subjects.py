@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from kband_core.plural import counted
+
 
 def split_subjects(subjects: Iterable[str], *, seed: int, fraction: float) -> tuple[set[str], set[str]]:
     """Split subjects at random: those to train on, and the `fraction` held out, at least one of each.
@@ -24,7 +26,7 @@ def fold_subjects(subjects: Iterable[str], *, seed: int, fold: int, n_folds: int
     """
     shuffled = _shuffled(subjects, seed)
     if not 2 <= n_folds <= len(shuffled):
-        raise ValueError(f"{n_folds} folds of {len(shuffled)} subjects; 2 to {len(shuffled)} expected")
+        raise ValueError(f"{n_folds} folds of {counted(len(shuffled), 'subject')}; 2 to {len(shuffled)} expected")
     if not 0 <= fold < n_folds:
         raise ValueError(f"fold {fold} of {n_folds}; 0 to {n_folds - 1} expected")
     held_out = set(shuffled[fold::n_folds])

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kband_core.models import load_model, save_model
+from kband_core.plural import counted
 from kband_core.training.batches import Batches, load, to_device
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
@@ -106,7 +107,10 @@ class _Training:
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ValueError(f"{self.checkpoint}: the checkpoint is damaged; start without resuming") from error
         if self.state.step > self.n_steps:
-            raise ValueError(f"{self.checkpoint}: {self.state.step} steps are done, but {self.n_steps} wanted")
+            raise ValueError(
+                f"{self.checkpoint}: {counted(self.state.step, 'step is', 'steps are')} done, but {self.n_steps} "
+                "wanted"
+            )
 
     def run(self, n_workers: int, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
         state, recipe = self.state, self.recipe
@@ -126,6 +130,8 @@ class _Training:
                 if judged:
                     figures = validation.judge(state.average.network, self.own)
                     self._keep_the_best(figures)
+                    if history.shows_pictures:
+                        history.show(validation.picture(state.average.network, self.own.device), state.step)
                 state.seconds = time.perf_counter() - started
                 if judged or state.step % ROW_EVERY == 0:
                     row = {"loss": state.mean_loss(), "learning_rate": rate, **(figures if judged else {})}

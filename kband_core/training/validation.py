@@ -18,6 +18,8 @@ from kband_core.training.processes import Processes
 from kband_core.training.recipe import Recipe
 from kband_core.training.scans import generator, scan_angle
 
+TINY = torch.finfo(torch.float32).tiny
+
 
 class Validation:
     """The same examples every time: masks over the full extent of k-space, from generators of fixed seeds.
@@ -56,6 +58,22 @@ class Validation:
             if not math.isfinite(value):
                 raise ValueError(f"validation: the mean {name} of {n:.0f} planes is {value}, a finite number expected")
         return figures
+
+    def picture(self, network: nn.Module, device: torch.device) -> dict[str, Tensor]:
+        """Return pictures `(y, x)` of the first plane by name, 0 black and 1 white, the same plane every time.
+
+        They are the network's magnitude and, where all samples were acquired, theirs and the five-fold error; white is
+        what 99.5 % of the pixels of the latter, or else of the network's, stay below.
+        """
+        example = to_device(stack([self._example(0)]), device)
+        with torch.no_grad():
+            magnitude = merge_sets(network(example.kspace, example.operator(), example.noise)).abs()[0]
+        shown = {"network": magnitude}
+        if self.has_reference:
+            reference = zero_filled(example.target, example.csm).abs()[0]
+            shown |= {"all_samples": reference, "error_x5": 5 * (magnitude - reference).abs()}
+        white = shown.get("all_samples", magnitude).flatten().quantile(0.995).clamp(min=TINY)
+        return {name: (values / white).clamp(0, 1).cpu() for name, values in shown.items()}
 
     def _example(self, number: int) -> Example:
         plane = self._planes[self._indices[number]]

@@ -13,6 +13,7 @@ from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, resolve
+from pipelines.chain.installed import installed_pipelines
 from pipelines.chain.xml import read_chain
 
 
@@ -69,11 +70,6 @@ def load_xml(pipeline: str) -> str | bytes:
         return path.read_bytes()
     except OSError as error:
         raise PipelineError(f"{pipeline}: cannot be read ({error.strerror})") from error
-
-
-def installed_pipelines() -> dict[str, Path]:
-    """Name → XML of every pipeline in this package."""
-    return {path.stem: path for path in sorted(Path(__file__).parents[1].glob("*.xml"))}
 
 
 def installed_xml(name: str) -> str:

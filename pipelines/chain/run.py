@@ -10,22 +10,24 @@ from typing import Any
 from gadgets.items import ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from pipelines.chain.account import Account
 from pipelines.chain.clock import Clock
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.side_road import Hear, for_the_next, log_aside
 from pipelines.chain.time_limit import within
 from pipelines.chain.turns import Computing, DeviceLock, Lock, Waiting
-from pipelines.chain.verdict import Verdict
+from pipelines.chain.verdict import Seconds, Verdict
 
 
 def run(
     pipeline: Pipeline, scan: Scan, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, *,
-    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None,
+    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None, account: Account | None = None,
 ) -> Iterator[Any]:  # fmt: skip
     """Open the pipeline and yield what comes out of it, keeping `verdict` up to date; `hear` gets what is said aside.
 
-    On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits.
-    Raises what the gadgets raise; what came out before is the caller's already.
+    `account`, if there is one, sees all that passes. On a GPU, buffers are computed in turn with other scans;
+    `still_waiting` is called now and then by one that waits. Raises what the gadgets raise; what came out before is the
+    caller's already.
     """
     for gadget in pipeline.gadgets:
         gadget.limit = within
@@ -33,37 +35,46 @@ def run(
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
     is_shared = device is not None and device.type == "cuda"
     with DeviceLock(device, still_waiting=still_waiting) if is_shared else nullcontext() as lock:
-        yield from _run(pipeline, lines, verdict, hear, lock)
+        yield from _run(pipeline, lines, verdict, hear, lock, account)
 
 
 def _run(
-    pipeline: Pipeline, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, hear: Hear, lock: Lock | None
-) -> Iterator[Any]:
+    pipeline: Pipeline, lines: Iterable[ismrmrd.Acquisition], verdict: Verdict, hear: Hear, lock: Lock | None,
+    account: Account | None,
+) -> Iterator[Any]:  # fmt: skip
     last_line = time.perf_counter()
+    spent_before: list[float] = []  # up to the last line, by clock
 
     def counted() -> Iterator[ismrmrd.Acquisition]:
         nonlocal last_line
         for line in lines:
             verdict.n_lines += 1
             last_line = time.perf_counter()
+            spent_before[:] = [clock.until(last_line) for clock in clocks]
             yield line
+
+    def passed() -> Iterator[Any]:
+        """What leaves the gadget that was added last."""
+        stream = for_the_next(clocks[-1], hear)
+        return account.watched(len(clocks) - 1, stream) if account else stream
 
     clocks = [Clock(counted())]
     for gadget in pipeline.gadgets:
-        stream = for_the_next(clocks[-1], hear)
+        stream = passed()
         if lock and ReconBuffer in gadget.accepts:
             clocks.append(Clock(Computing(gadget.process(Waiting(stream, lock)), lock)))
         else:
             clocks.append(Clock(gadget.process(stream)))
     try:
-        for item in for_the_next(clocks[-1], hear):
+        for item in passed():
             if isinstance(item, ismrmrd.Image):
                 verdict.count(item)
             verdict.latency = time.perf_counter() - last_line
             yield item
     finally:
         names = ["reading", *(gadget.label() for gadget in pipeline.gadgets)]
-        before = 0.0
-        for name, clock in zip(names, clocks, strict=True):
-            verdict.seconds[name] = clock.seconds - before
-            before = clock.seconds
+        upstream = Seconds(0.0, 0.0)  # each clock runs while those before it run
+        for name, clock, spent in zip(names, clocks, spent_before or [0.0] * len(clocks), strict=True):
+            up_to_here = Seconds(clock.seconds - spent, clock.seconds)
+            verdict.seconds[name] = Seconds(*(own - before for own, before in zip(up_to_here, upstream, strict=True)))
+            upstream = up_to_here

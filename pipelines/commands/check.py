@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kband_core.plural import plural
+from pipelines.commands.names import pipeline_names
+
 if TYPE_CHECKING:
     from pipelines.chain.lint import Finding
 
 
 @click.command()
-@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE.xml...")
+@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE.xml...", shell_complete=pipeline_names)
 def check(pipelines: tuple[str, ...]) -> None:
     """Find what is wrong with pipelines, above all what Gadgetron says nothing about.
 
@@ -23,7 +26,7 @@ def check(pipelines: tuple[str, ...]) -> None:
         for finding in _findings(pipeline):
             click.echo(f"{pipeline}: {finding.severity}: {finding.sentence}")
             counts[finding.severity] += 1
-    click.echo(", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in {"pipeline": len(pipelines), **counts}.items()))
+    click.echo(", ".join(f"{n} {plural(n, word)}" for word, n in {"pipeline": len(pipelines), **counts}.items()))
     if counts["error"]:
         raise SystemExit(1)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.commands.names import model_names
+
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Judged
 
@@ -18,7 +20,7 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
 @click.option("--acceleration", type=click.FloatRange(1), default=4.0, show_default=True,
               help="All lines over those kept; of equispaced lines, not counting calibration lines.")
@@ -29,7 +31,7 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.csv",
               help="Write the table as CSV.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png",
-              help="Draw every image above its error times 5.")
+              help="Draw every image above its error, and the sampling.")
 def evaluate(
     model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
     picture: Path | None,
@@ -87,7 +89,7 @@ def evaluate(
 @contextmanager
 def _registered(model: str) -> Iterator[str]:
     """Give the name of a model; where its card was given, let the registry find it."""
-    from kband_core.models import searched_first
+    from kband_core.model_folders import searched_first
 
     card = Path(model)
     is_card = card.suffix == ".yaml" and card.is_file()
@@ -131,4 +133,4 @@ def _draw(path: Path, found: Sequence[Judged]) -> None:
 
     with finished_file(path) as unfinished:
         error_maps(found).savefig(unfinished, format="png")
-    click.echo(f"{path}: errors times 5")
+    click.echo(f"{path}: images, sampling and errors")

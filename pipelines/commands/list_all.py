@@ -13,13 +13,15 @@ def list_all() -> None:
 
     Models are those of the folders in KBAND_MODELS and those that ship.
     """
-    from kband_core.models import available_models, load_card
-    from kband_core.training.recipe import SHIPPED, read_recipe
-    from pipelines.chain.pipeline import installed_pipelines
+    from kband_core.model_folders import available_models
+    from kband_core.models import load_card
+    from kband_core.training.recipe import read_recipe
+    from kband_core.training.shipped_recipes import shipped_recipes
+    from pipelines.chain.installed import installed_pipelines
 
-    recipes = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     described = {"pipelines": [(name, "") for name in installed_pipelines()],
-                 "recipes": [(name, read_recipe(name).description) for name in recipes], "models": []}  # fmt: skip
+                 "recipes": [(name, read_recipe(name).description) for name in shipped_recipes()],
+                 "models": []}  # fmt: skip
     for name, path in available_models().items():
         try:
             described["models"].append((name, f"{load_card(name).label} ({path.parent})"))

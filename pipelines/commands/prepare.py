@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import click
 
+from kband_core.plural import counted
+
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
@@ -109,13 +111,13 @@ class _Made:
         n_coils, *matrix = plane.kspace.shape
         self.n_planes += 1
         self.subjects.add(plane.subject)
-        self.matrices.add(f"{' × '.join(map(str, matrix))} of {n_coils} coils")
+        self.matrices.add(f"{' × '.join(map(str, matrix))} of {counted(n_coils, 'coil')}")
         self.accelerations.add(plane.acquired.sampling.acceleration())
 
     def __str__(self) -> str:
         lowest, highest = min(self.accelerations), max(self.accelerations)
         ranged = f"{lowest:.2f}" if f"{lowest:.2f}" == f"{highest:.2f}" else f"{lowest:.2f} to {highest:.2f}"
         subjects = f"subject {min(self.subjects)}" if len(self.subjects) == 1 else f"{len(self.subjects)} subjects"
-        planes = f"{self.n_planes} plane{'s' * (self.n_planes != 1)}"
+        planes = counted(self.n_planes, "plane")
         matrices = " and ".join(sorted(self.matrices)) if len(self.matrices) < 4 else f"{len(self.matrices)} matrices"
         return f"{planes}, {subjects}, {matrices}, R {ranged}"

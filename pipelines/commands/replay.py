@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pipelines.commands.names import pipeline_names
+
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
     if text is None:
@@ -27,7 +29,8 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
-@click.option("--pipeline", "-p", default="sense", help="Name of an installed pipeline, or an XML file.")
+@click.option("--pipeline", "-p", default="sense", shell_complete=pipeline_names,
+              help="Name of an installed pipeline, or an XML file.")  # fmt: skip
 @click.option("--output", "-o", required=True, help="Image file (.h5), or folder: one that exists, or ends in /.")
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 @click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",
@@ -38,7 +41,10 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
-def replay(**options: Any) -> None:
+@click.option("--verbose", "-v", is_flag=True,
+              help="Tell R, calibration lines, coils, and the seconds of each gadget.")  # fmt: skip
+@click.pass_context
+def replay(ctx: click.Context, verbose: bool, **options: Any) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
@@ -48,5 +54,5 @@ def replay(**options: Any) -> None:
     """
     from pipelines.replay import replay_all  # torch is slow to import
 
-    if replay_all(**options):
+    if replay_all(**options, verbose=verbose or bool(ctx.find_root().params.get("verbose"))):
         raise SystemExit(1)

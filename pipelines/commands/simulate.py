@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from kband_core.plural import counted, plural
+
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="SCAN.h5",
@@ -63,5 +65,6 @@ def simulate(output: Path, overwrite: bool, **options: Any) -> None:
         write_raw(output, header_xml, acquisitions, reference=reference, overwrite=overwrite)
     except (FileProblem, ValueError) as problem:
         raise click.ClickException(str(problem)) from problem
+    n_lines, n_coils = len(acquisitions), options['n_coils']
     size = output.stat().st_size / 2**20
-    click.echo(f"{output}: {len(acquisitions):,} lines of {options['n_coils']} coils, {size:,.1f} MiB")
+    click.echo(f"{output}: {n_lines:,} {plural(n_lines, 'line')} of {counted(n_coils, 'coil')}, {size:,.1f} MiB")

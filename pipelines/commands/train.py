@@ -10,9 +10,12 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from kband_core.plural import counted
+from pipelines.commands.names import recipe_names
+
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipe_names)
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), default="models",
               show_default=True, help="Folder for weights, card, log and checkpoint.")
 @click.option("--planes", type=click.Path(path_type=Path), metavar="PLANES.h5",
@@ -57,7 +60,8 @@ def train(
             raise ValueError("--fold and --folds belong together")
         if (folder / f"{chosen.name}.checkpoint").exists() and not (resume or overwrite):
             raise ValueError(f"{folder}: a checkpoint of {chosen.name} exists; --resume or --overwrite it")
-        with tqdm(unit="step", delay=0.5, disable=not is_first, file=sys.stderr) as bar:
+        hidden = {} if is_first else {"disable": True}  # said only here: --quiet is told by the environment
+        with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar:
             outcome = run(
                 chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
                 n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, tell=_Telling(bar),
@@ -68,7 +72,8 @@ def train(
         return
     skipped = f", {outcome.n_skipped} skipped" if outcome.n_skipped else ""
     best = "".join(f", {key} {value:.4g}" for key, value in outcome.figures.items())
-    click.echo(f"{chosen.name}: {outcome.step} of {outcome.n_steps} steps{skipped} in {outcome.seconds:.0f} s{best}")
+    done = f"{outcome.step} of {counted(outcome.n_steps, 'step')}"
+    click.echo(f"{chosen.name}: {done}{skipped} in {outcome.seconds:.0f} s{best}")
     if outcome.step < outcome.n_steps:
         click.echo("stopped; go on with --resume", err=True)
     elif not outcome.figures:

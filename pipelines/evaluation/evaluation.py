@@ -30,7 +30,7 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
-from pipelines.evaluation.undersampled_scan import undersample
+from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
 from pipelines.files.mrd_stream import open_raw
 
 OUTSIDE = (0.5, 2.0)  # of the k-space radius, corners included
@@ -49,11 +49,16 @@ class Judged:
     repetition: int
     partition: int
     method: str
-    acceleration: float
+    sampling: UndersampledScan
     figures: Mapping[str, float]
     image: Tensor
     reference: Tensor
     header: ismrmrd.ImageHeader
+
+    @property
+    def acceleration(self) -> float:
+        """All lines over those that were kept."""
+        return self.sampling.acceleration()
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch
     judged = [
         Judged(
             path.name, header.slice, header.contrast, header.repetition, key[-1],
-            f"{method}, fell back" if meta.get("kband_fallback", "no") != "no" else method, thinned.acceleration(),
+            f"{method}, fell back" if meta.get("kband_fallback", "no") != "no" else method, thinned,
             figures(image, references[key]), image, references[key], header,
         )
         for method, gadget in _methods(model, undersampling).items()

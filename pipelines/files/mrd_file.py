@@ -14,6 +14,7 @@ import numpy as np
 
 from gadgets.mrd import ismrmrd
 from gadgets.mrd_header import header_text
+from kband_core.plural import counted
 from pipelines.files.apart import apart
 from pipelines.files.finished_file import FileProblem, finished_hdf5, writing
 from pipelines.files.image_group import ImageGroup, images_below
@@ -97,7 +98,8 @@ class RawFile:
             coils, samples, dims = header.active_channels, header.number_of_samples, header.trajectory_dimensions
             if data.size != 2 * coils * samples:
                 raise FileProblem(
-                    f"{self.path}: line {number} has {data.size:,} values, but its header says {coils} coils of "
+                    f"{self.path}: line {number} has {data.size:,} values, but its header says "
+                    f"{counted(coils, 'coil')} of "
                     f"{samples} complex samples; the file is damaged"
                 )
             if traj.size != dims * samples:

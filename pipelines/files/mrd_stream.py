@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gadgets.mrd import ismrmrd
+from kband_core.plural import counted, plural
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.raw_apart import RawApart
 from pipelines.protocol.framing import ID_BYTES, Id, Message, Source, Unsupported, WireError
@@ -80,10 +81,9 @@ class StreamFile:
                 raise FileProblem(f"{self.path}: line {len(self)}: {error}") from error
             except (EOFError, WireError) as error:
                 self.is_damaged = isinstance(error, WireError)
-                log.warning(
-                    "%s: the last %s bytes are not a whole message and are ignored; %d lines stand before them",
-                    self.path, f"{self._size - at:,}", len(self),
-                )  # fmt: skip
+                n_bytes, before = self._size - at, counted(len(self), "line stands", "lines stand")
+                log.warning("%s: the last %s not a whole message; ignored, %s before",
+                            self.path, f"{n_bytes:,} {plural(n_bytes, 'byte is', 'bytes are')}", before)  # fmt: skip
                 return
             if number in self._found:
                 self._found[number].append(at)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kband_core.plural import counted
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_file import write_raw
 from pipelines.files.mrd_stream import StreamFile
@@ -160,7 +161,7 @@ def _complete_verdict(path: Path) -> None:
         n_bytes = os.stat(path).st_size
         verdict["journal"] = {"lines": len(stream), "waveforms": sum(1 for _ in stream.waveforms()), "bytes": n_bytes,
                               "closed": stream.is_closed, "problem": None}  # fmt: skip
-        verdict["problem"] = f"the server died while the scan was running, after {len(stream)} lines"
+        verdict["problem"] = f"the server died while the scan was running, after {counted(len(stream), 'line')}"
     write_verdict(sidecar, verdict)
 
 

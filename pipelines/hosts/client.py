@@ -16,6 +16,7 @@ from typing import Literal
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.mrd import ismrmrd
+from kband_core.plural import counted
 from pipelines.chain.verdict import Verdict
 from pipelines.hosts.images_due import ImagesDue
 from pipelines.protocol.framing import CLOSE, Id, Message
@@ -105,7 +106,7 @@ class Client:
         if self._unreadable is not None:
             raise self._unreadable
         if not self._all_sent:
-            self._fail(f"the server closed after {verdict.n_lines} lines, before the last was sent")
+            self._fail(f"the server closed after {counted(verdict.n_lines, 'line')}, before the last was sent")
         elif missing := self._due.missing():
             self._fail(missing)
         if self._problem is not None:
@@ -173,10 +174,14 @@ class Client:
                 verdict.n_lines += 1
             wire.send(CLOSE)
         except BlockingIOError:
-            self._fail(f"the server took no data for {self._target.patience:g} s, after {verdict.n_lines} lines")
+            self._fail(
+                f"the server took no data for {self._target.patience:g} s, after "
+                f"{counted(verdict.n_lines, 'line')}"
+            )
             _hang_up(wire)
         except OSError as error:
-            log.info("sending ended after %d lines: %s", verdict.n_lines, error)  # whoever receives says more
+            sent = counted(verdict.n_lines, "line")
+            log.info("sending ended after %s: %s", sent, error)  # whoever receives says more
         self._watch(wire, verdict)
 
     def _encoded(self, wire: Wire, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[Message]:
@@ -198,7 +203,7 @@ class Client:
         while (left := max(since, self._heard_at) + patience - time.monotonic()) > 0:
             if self.closed.wait(min(left, 1.0)):
                 return
-        self._fail(f"the server was silent for {patience:g} s, after {verdict.n_lines} lines")
+        self._fail(f"the server was silent for {patience:g} s, after {counted(verdict.n_lines, 'line')}")
         _hang_up(wire)
 
     def _fail(self, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.role import role_of
+from kband_core.plural import counted
 
 
 class ImagesDue:
@@ -32,4 +33,4 @@ class ImagesDue:
         if n_came >= len(self._due):
             return None
         first = min(self._due - self._came)
-        return f"{n_came} of {len(self._due)} images came; the first missing is {first}"
+        return f"{n_came} of {counted(len(self._due), 'image')} came; the first missing is {first}"

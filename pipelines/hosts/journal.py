@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kband_core.finished_file import finished
+from kband_core.plural import counted
 from pipelines.hosts.anonymise import anonymised
 from pipelines.hosts.events import Arrived, Ended, Event, Opened
 from pipelines.protocol.framing import Id, Message
@@ -123,7 +124,7 @@ class Journal:
 
     def _stop(self, error: OSError) -> None:
         """Stop writing; what stands is cut behind its last whole message."""
-        self.problem = f"the journal stopped after {self._n_lines} lines ({error.strerror or error})"
+        self.problem = f"the journal stopped after {counted(self._n_lines, 'line')} ({error.strerror or error})"
         log.warning("%s: %s", self.path, self.problem)
         if self._descriptor is not None:
             try:

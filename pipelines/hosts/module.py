@@ -11,6 +11,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.items import ImageArray, ReconData
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted, plural
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.pump import pump
 from pipelines.chain.run import run
@@ -117,7 +118,8 @@ class _Incomplete:
         """Say how many, and what the first says of itself; None if none lacks anything."""
         if not self._n_incomplete:
             return None
-        return f"{self._n_incomplete} of {self._n_images} images are incomplete ({self._first})"
+        verb = plural(self._n_incomplete, "is", "are")
+        return f"{self._n_incomplete} of {counted(self._n_images, 'image')} {verb} incomplete ({self._first})"
 
 
 def _say(problem: str, wire: Wire) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from kband_core.plural import counted
 from pipelines.hosts.backlog import Backlog
 from pipelines.hosts.events import Ended, Event, Events, Subscriber
 from pipelines.hosts.journal import Journals
@@ -130,10 +131,11 @@ class Server:
             connection.close()
             return
         scan_id, backlog, is_busy = uuid.uuid4().hex[:12], Backlog(self._settings.backlog_bytes), n_running >= most
+        running = counted(n_running, "scan runs or waits", "scans run or wait")
         session = Session(
             connection, self._pool, scan_id, peer=f"{peer[0]}:{peer[1]}", patience=self._settings.patience,
             backlog=backlog, announce=self._events.announce, answer=self.monitor.answer,
-            refusal=f"server busy: {n_running} scans run or wait, at most {most} are accepted" if is_busy else None,
+            refusal=f"server busy: {running}, at most {most} are accepted" if is_busy else None,
         )  # fmt: skip
         thread = threading.Thread(target=self._run, args=(session, scan_id), daemon=True, name="scan")
         with self._lock:

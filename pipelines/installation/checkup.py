@@ -92,7 +92,8 @@ def check_names(working: Path) -> Iterator[Check]:
 
 def check_models() -> Iterator[Check]:
     """Whether the weights of every trained model are those that its card describes, and what it was trained on."""
-    from kband_core.models import available_models, load_card, load_model
+    from kband_core.model_folders import available_models
+    from kband_core.models import load_card, load_model
 
     folders = [Path(name) for name in os.environ.get("KBAND_MODELS", "").split(os.pathsep) if name]
     yield from (Check("warning", f"KBAND_MODELS names {folder}, which is no folder; make it, or leave it out")

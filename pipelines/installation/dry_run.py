@@ -8,6 +8,7 @@ from functools import cache
 from gadgets.items import TrainingPlane
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted, plural
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -32,7 +33,7 @@ def dry_run(xml: str | bytes) -> tuple[str | None, str]:
         problem = " ".join(str(error).split()) or type(error).__name__
     milliseconds = 1000 * (time.perf_counter() - started)
     n, what = (n_planes, "plane") if n_planes else (verdict.n_images, "image")
-    result = f"{n} {what}{'s' * (n != 1)} of {verdict.n_lines} lines in {milliseconds:.0f} ms"
+    result = f"{n} {plural(n, what)} of {counted(verdict.n_lines, 'line')} in {milliseconds:.0f} ms"
     return problem or (None if n_planes else verdict.flaw), result
 
 

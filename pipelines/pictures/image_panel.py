@@ -8,85 +8,93 @@ from dataclasses import dataclass
 import numpy as np
 
 from gadgets.mrd import ismrmrd
+from kband_core.plural import plural
 from pipelines.pictures.comparison import compare, part_shown, shown_pixels
+from pipelines.pictures.orientation import Geometry, slice_position
+from pipelines.pictures.panel import AMBER, QUIET, RED, TEXT, Panel
 
-TEXT, QUIET, AMBER, RED = "#f0f0f0", "#a8aeb4", "#ffc04d", "#ff5a52"
 DIFFERENCE_GAIN = 5
 LARGEST_WHOLE_PHASE = 4095  # phase images converted to whole numbers
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A picture ready to be drawn: pixels (y, x), the values of black and white, lines of text with their colours."""
+class Window:
+    """The values of black and white that several images share, and of what they are told."""
 
-    pixels: np.ndarray
-    window: tuple[float, float]
-    label: tuple[tuple[str, str], ...]
-    header: ismrmrd.ImageHeader
-    cmap: str = "gray"
+    limits: tuple[float, float]
+    of: str
+    overrides: bool = False  # the window of an image's own meta, so that files can be compared
 
 
 def common_window(images: Sequence[ismrmrd.Image]) -> tuple[float, float]:
     """The window of images that are compared by eye: their smallest value to their 99.5th percentile."""
-    return _percentiles(np.concatenate([shown_pixels(image).ravel() for image in images]))
+    return _percentiles(np.concatenate([_values(image).ravel() for image in images]))
 
 
-def image_panel(image: ismrmrd.Image, common: tuple[float, float] | None = None) -> Panel:
+def image_panel(image: ismrmrd.Image, common: Window | None = None, *, source: str = "", protocol: str = "") -> Panel:
     """Window and label one image; complex images are shown as magnitude, phase and quantities on maps of their own.
 
-    `common` is the window of its series, for an image whose meta gives none.
+    `common` is what it shares with others; `source` names its file, `protocol` is what that file's header names.
     """
-    pixels, part = shown_pixels(image), part_shown(image)
-    is_phase, quantity = image.image_type == ismrmrd.IMTYPE_PHASE, _meta(image, "kband_quantity")
-    if quantity:
-        return _quantity_panel(image, quantity, pixels, part)
+    pixels, quantity = _values(image), _meta(image, "kband_quantity")
+    is_phase = image.image_type == ismrmrd.IMTYPE_PHASE
     window, how = _phase_window(pixels) if is_phase else _window(image, pixels, common)
-    label = (_counters(image, part), (f"{_method(image)} · window {how}", QUIET), *_verdict(image, pixels))
-    return Panel(pixels, window, label, image.getHead(), "twilight" if is_phase else "gray")
+    label = (*_heading(image, source), (" · ".join(filter(None, [*_particulars(image), protocol, how])), QUIET))
+    cmap, scale = ("viridis", _scale(image, quantity)) if quantity else ("twilight" if is_phase else "gray", "")
+    label += _verdict(image, shown_pixels(image))
+    return Panel(pixels, window, label, Geometry.of(image.getHead()), cmap, scale)
 
 
-def _quantity_panel(image: ismrmrd.Image, quantity: str, pixels: np.ndarray, part: str) -> Panel:
-    """Show a map in its unit, which the meta's rescale gives to whole-number pixels; zero means no value."""
+def _values(image: ismrmrd.Image) -> np.ndarray:
+    """Pixels as shown; of a map in its unit, which the meta's rescale gives to whole numbers, and NaN for no value."""
+    pixels = shown_pixels(image)
+    if not _meta(image, "kband_quantity"):
+        return pixels
     if np.issubdtype(pixels.dtype, np.integer):
         slope, intercept = (float(_meta(image, f"Rescale{name}") or default) for name, default in
                             (("Slope", 1), ("Intercept", 0)))  # fmt: skip
         pixels = pixels * slope + intercept
-    values = pixels[pixels > 0]
-    window = _percentiles(values) if values.size else (0.0, 1.0)
-    text = f"{quantity} of {_method(image)} · window {window[0]:.3g} to {window[1]:.3g}"
-    label = (_counters(image, part), (text, QUIET), *_verdict(image, pixels))
-    return Panel(np.where(pixels > 0, pixels, np.nan), window, label, image.getHead(), "viridis")
+    return np.where(pixels > 0, pixels, np.nan)
 
 
-def comparison_panels(image: ismrmrd.Image, reference: ismrmrd.Image) -> tuple[Panel, Panel, Panel]:
+def _scale(image: ismrmrd.Image, quantity: str) -> str:
+    """What the colours of a map measure, and its unit, where DICOM's word for it stands in the meta: g has none."""
+    unit = _meta(image, "RescaleType")
+    return f"{quantity} ({unit})" if unit else quantity
+
+
+def comparison_panels(
+    image: ismrmrd.Image, reference: ismrmrd.Image, *, source: str = ""
+) -> tuple[Panel, Panel, Panel]:
     """Set the magnitude of an image against its reference: image, reference, difference, all in one window.
 
     The image is first multiplied by the one factor that fits the reference best, since scanners scale freely.
     """
     own, target, agreement = compare(image, reference)
     window = _percentiles(target)
-    head = image.getHead()
-    own_label = (_counters(image, part_shown(image)), (f"{_method(image)} · window of the reference", QUIET))
+    geometry = Geometry.of(image.getHead())
+    own_label = (*_heading(image, source), (" · ".join([*_particulars(image), "window of the reference"]), QUIET))
     target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5\u00a0%", QUIET))
     difference_label = (
         (f"|difference| × {DIFFERENCE_GAIN} · {agreement}", TEXT),
         (f"after one least-squares scale factor, {agreement.factor:.4g}", QUIET),
     )
     return (
-        Panel(own, window, own_label + _verdict(image, own), head),
-        Panel(target, window, target_label, head),
-        Panel(DIFFERENCE_GAIN * np.abs(own - target), window, difference_label, head),
+        Panel(own, window, own_label + _verdict(image, own), geometry),
+        Panel(target, window, target_label, geometry),
+        Panel(DIFFERENCE_GAIN * np.abs(own - target), window, difference_label, geometry),
     )
 
 
-def _window(
-    image: ismrmrd.Image, pixels: np.ndarray, common: tuple[float, float] | None
-) -> tuple[tuple[float, float], str]:
-    try:
-        centre, width = float(image.meta["WindowCenter"]), float(image.meta["WindowWidth"])
-    except (KeyError, TypeError, ValueError):
-        return (common, "0–99.5\u00a0% of the series") if common else (_percentiles(pixels), "0–99.5\u00a0%")
-    return (centre - width / 2, centre + width / 2), f"centre {centre:g}, width {width:g} (meta)"
+def _window(image: ismrmrd.Image, pixels: np.ndarray, common: Window | None) -> tuple[tuple[float, float], str]:
+    if not (common and common.overrides) and not _meta(image, "kband_quantity"):
+        try:
+            centre, width = float(image.meta["WindowCenter"]), float(image.meta["WindowWidth"])
+            return (centre - width / 2, centre + width / 2), f"window centre {centre:g}, width {width:g} (meta)"
+        except (KeyError, TypeError, ValueError):
+            pass
+    limits = common.limits if common else _percentiles(pixels)
+    return limits, "window 0–99.5\u00a0%" + (f" of {common.of}" if common else "")
 
 
 def _percentiles(pixels: np.ndarray) -> tuple[float, float]:
@@ -97,22 +105,31 @@ def _percentiles(pixels: np.ndarray) -> tuple[float, float]:
 
 def _phase_window(pixels: np.ndarray) -> tuple[tuple[float, float], str]:
     if np.issubdtype(pixels.dtype, np.integer):
-        return (0.0, LARGEST_WHOLE_PHASE), f"0 to {LARGEST_WHOLE_PHASE}, cyclic"
-    return (-np.pi, np.pi), "±π, cyclic"
+        return (0.0, LARGEST_WHOLE_PHASE), f"window 0 to {LARGEST_WHOLE_PHASE}, cyclic"
+    return (-np.pi, np.pi), "window ±π, cyclic"
 
 
-def _counters(image: ismrmrd.Image, part: str) -> tuple[str, str]:
+def _heading(image: ismrmrd.Image, source: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What made the image, and which one it is."""
     numbers = {"series": image.image_series_index, "slice": image.slice, "contrast": image.contrast}
     numbers["repetition"] = image.repetition
-    return " · ".join(f"{name}\u00a0{number}" for name, number in numbers.items()) + part, TEXT
+    counters = " · ".join(f"{name}\u00a0{number}" for name, number in numbers.items())
+    where = slice_position(image.getHead()).replace(" ", "\u00a0")
+    title = " · ".join(filter(None, [_method(image), source]))
+    return (title, TEXT), (" · ".join(filter(None, [counters, where])) + part_shown(image), QUIET)
 
 
 def _method(image: ismrmrd.Image) -> str:
+    method, quantity = _meta(image, "kband_method") or "method not given", _meta(image, "kband_quantity")
+    return f"{quantity} of {method}" if quantity else method
+
+
+def _particulars(image: ismrmrd.Image) -> list[str]:
     lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
-    said = [_meta(image, "kband_method") or "method not given", f"{lines} lines" if lines else ""]
+    said = [f"{lines} {'of ' * lines.endswith('number')}lines"] if lines else []
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
-    return " · ".join(filter(None, said))
+    return said
 
 
 def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str], ...]:
@@ -127,7 +144,7 @@ def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str],
     if complete == "unknown":
         verdict.append(("not known whether all lines arrived", AMBER))
     if n_bad := int(np.count_nonzero(~np.isfinite(pixels))):
-        verdict.append((f"{n_bad:,} pixels are not numbers", RED))
+        verdict.append((f"{n_bad:,} {plural(n_bad, 'pixel is no number', 'pixels are not numbers')}", RED))
     return tuple(verdict)
 
 

@@ -1,157 +1,135 @@
-"""Lay out MRD images for the eye: one labelled panel each, true to the pixel size, with the patient's sides named."""
+"""Lay out the images of MRD files for the eye: one file as a sheet, several side by side, or beside references."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from gadgets.mrd import ismrmrd
-from pipelines.pictures.image_panel import RED, TEXT, Panel, common_window, comparison_panels, image_panel
+from pipelines.pictures.drawing import draw
+from pipelines.pictures.image_panel import Window, common_window, comparison_panels, image_panel
+from pipelines.pictures.panel import Panel, absent
 
 MOST_PANELS = 64
 COMPARED_ABREAST = 6
-BACKGROUND, MARKS = "#101214", "#ffe08a"
-FONT_POINTS = 7.5
-LINE_INCHES, CHARACTER_INCHES, BOLD_INCHES = 0.15, 0.057, 0.066  # of that font
-GAP_INCHES, TITLE_INCHES = 0.12, 0.4
-DPI = 150
+
+Key = tuple[object, ...]
 
 
-def edge_letters(read_dir: Sequence[float], phase_dir: Sequence[float]) -> dict[str, str]:
-    """Name the patient's sides at the four edges of an image: R, L, A, P, H or F.
+@dataclass(frozen=True)
+class Source:
+    """An image file: its name, its images, and the protocol that its header names, or ''."""
 
-    Columns increase along `read_dir`, rows along `phase_dir`, in LPS coordinates: x grows to the left, y to the
-    back, z to the head. An oblique edge has its strongest direction first, then the second if its cosine exceeds
-    0.4. Directions of zero, as in a header that lacks them, have no letters.
-    """
-    read, phase = np.asarray(read_dir, float), np.asarray(phase_dir, float)
-    return {"left": _letters(-read), "right": _letters(read), "top": _letters(-phase), "bottom": _letters(phase)}
+    name: str
+    images: Sequence[ismrmrd.Image]
+    protocol: str = ""
 
 
-def montage(images: Sequence[ismrmrd.Image], title: str) -> Figure:
+def montage(source: Source, *, as_stored: bool = False) -> Figure:
     """Draw one panel per image, slices in order; of more than 64 images, 64 evenly chosen."""
-    chosen, title = _choose(sorted(images, key=_place), MOST_PANELS, title)
-    series: dict[tuple[int, ...], list[ismrmrd.Image]] = {}
-    for image in chosen:
-        series.setdefault(_kind(image), []).append(image)
-    windows = {each: common_window(of_series) for each, of_series in series.items()}
-    panels = [image_panel(image, windows[_kind(image)]) for image in chosen]
-    n_columns = int(np.ceil(np.sqrt(len(panels))))
-    return draw(_rows(panels, n_columns), title)
+    chosen, title = _choose(sorted(source.images, key=_place), MOST_PANELS, source.name)
+    windows = _windows(chosen, _kind, "the series")
+    panels = [image_panel(image, windows[_kind(image)], protocol=source.protocol) for image in chosen]
+    return draw(_rows(panels, int(np.ceil(np.sqrt(len(panels))))), title, as_stored=as_stored)
 
 
-def beside_references(images: Sequence[ismrmrd.Image], references: Sequence[ismrmrd.Image], title: str) -> Figure:
+def side_by_side(sources: Sequence[Source], *, as_stored: bool = False) -> Figure:
+    """Draw a column for each file and a row for each image, all files and slices in one window.
+
+    Images belong together that show the same of the same slice, whatever their series; where a file has none, that is
+    said. Of more than 64 images in all, rows are evenly chosen.
+    """
+    by_key = [_by_what_is_same(source.images) for source in sources]
+    keys = sorted(set().union(*by_key))
+    chosen, title = _choose(keys, max(MOST_PANELS // len(sources), 1), " beside ".join(one.name for one in sources))
+    shown = [image for images in by_key for key, image in images.items() if key in chosen]
+    windows = _windows(shown, _shows, "all files", overrides=True)
+    rows = []
+    for key in chosen:
+        row = [_beside(images.get(key), windows, source) for images, source in zip(by_key, sources, strict=True)]
+        like = next(panel for panel in row if panel)
+        rows.append([panel or absent(like, f"no such image in {one.name}")
+                     for panel, one in zip(row, sources, strict=True)])  # fmt: skip
+    return draw(rows, title, as_stored=as_stored)
+
+
+def beside_references(
+    sources: Sequence[Source], references: Sequence[ismrmrd.Image], against: str, *, as_stored: bool = False
+) -> Figure:
     """Draw rows of images, their references and five-fold differences; of more than 21 images, 21 evenly chosen.
 
-    A reference belongs to all images of its slice; maps of quantities have none and are left out. Raises `ValueError`
-    where an image has no reference, or none of its size.
+    A reference belongs to all images of its slice; maps of quantities have none and are left out. `against`: the name
+    of the scan that they come from. Raises `ValueError` where an image has no reference, or none of its size.
     """
-    images = [image for image in images if not image.meta.get("kband_quantity")]
+    images = [(image, one.name if len(sources) > 1 else "") for one in sources for image in one.images
+              if not image.meta.get("kband_quantity")]  # fmt: skip
     of_slice = {reference.slice: reference for reference in references}
-    chosen, title = _choose(sorted(images, key=_place), MOST_PANELS // 3, title)
-    for image in chosen:
+    title = f"{', '.join(one.name for one in sources)} against {against}"
+    order = _place if len(sources) == 1 else _same
+    chosen, title = _choose(sorted(images, key=lambda one: order(one[0])), MOST_PANELS // 3, title)
+    for image, _ in chosen:
         if image.slice not in of_slice:
             raise ValueError(f"slice {image.slice} has no reference; slices with one are {sorted(of_slice)}")
-    columns = [comparison_panels(image, of_slice[image.slice]) for image in chosen]
+    columns = [comparison_panels(image, of_slice[image.slice], source=name) for image, name in chosen]
     rows = [panels for block in _rows(columns, COMPARED_ABREAST) for panels in zip(*block, strict=True)]
-    return draw(rows, title)
+    return draw(rows, title, as_stored=as_stored)
 
 
-def _place(image: ismrmrd.Image) -> tuple[int, ...]:
+def _beside(image: ismrmrd.Image | None, windows: Mapping[Key, Window], source: Source) -> Panel | None:
+    if image is None:
+        return None
+    return image_panel(image, windows[_shows(image)], source=source.name, protocol=source.protocol)
+
+
+def _place(image: ismrmrd.Image) -> Key:
     """Where an image stands among others: series, type, repetition, contrast; then slice."""
     return image.image_series_index, image.image_type, image.repetition, image.contrast, image.slice
 
 
-def _kind(image: ismrmrd.Image) -> tuple[int, ...]:
+def _kind(image: ismrmrd.Image) -> Key:
     """What images have in common that are compared by eye: series, type and contrast."""
     return image.image_series_index, image.image_type, image.contrast
 
 
-def _letters(direction: np.ndarray) -> str:
-    letters = ""
-    for axis in np.argsort(-np.abs(direction), kind="stable")[:2]:
-        if abs(direction[axis]) > 0.4:
-            letters += "LPH"[axis] if direction[axis] > 0 else "RAF"[axis]
-    return letters
+def _shows(image: ismrmrd.Image) -> Key:
+    """What an image shows, whatever made it."""
+    return str(image.meta.get("kband_quantity") or ""), image.image_type, image.contrast
 
 
-def _choose(images: Sequence[ismrmrd.Image], most: int, title: str) -> tuple[list[ismrmrd.Image], str]:
-    if len(images) <= most:
-        return list(images), title
-    chosen = np.linspace(0, len(images) - 1, most).round().astype(int)
-    return [images[n] for n in chosen], f"{title} · {most} of {len(images)} images, evenly chosen"
+def _same(image: ismrmrd.Image) -> Key:
+    """What images of several files have in common that are set side by side."""
+    return (*_shows(image), image.repetition, image.set, image.phase, image.average, image.slice)
+
+
+def _by_what_is_same(images: Sequence[ismrmrd.Image]) -> dict[Key, ismrmrd.Image]:
+    """Images by `_same`; those of a file that it does not tell apart, such as of two encodings, are numbered."""
+    found: dict[Key, ismrmrd.Image] = {}
+    times = Counter[Key]()
+    for image in sorted(images, key=_place):
+        found[(*_same(image), times[_same(image)])] = image
+        times[_same(image)] += 1
+    return found
+
+
+def _windows(
+    images: Sequence[ismrmrd.Image], kind: Callable[[ismrmrd.Image], Key], of: str, *, overrides: bool = False
+) -> dict[Key, Window]:
+    alike: dict[Key, list[ismrmrd.Image]] = {}
+    for image in images:
+        alike.setdefault(kind(image), []).append(image)
+    return {key: Window(common_window(found), of, overrides) for key, found in alike.items()}
+
+
+def _choose(items: Sequence, most: int, title: str) -> tuple[list, str]:
+    if len(items) <= most:
+        return list(items), title
+    chosen = np.linspace(0, len(items) - 1, most).round().astype(int)
+    return [items[n] for n in chosen], f"{title} · {most} of {len(items)} images, evenly chosen"
 
 
 def _rows(items: Sequence, n_columns: int) -> list[Sequence]:
     return [items[n : n + n_columns] for n in range(0, len(items), n_columns)]
-
-
-def draw(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
-    """Draw rows of panels below a title, each with its text above it."""
-    n_columns = max(map(len, rows))
-    width = float(np.clip(15 / n_columns, 2.4, 4.2))
-    texts = [[_wrapped(panel, width) for panel in row] for row in rows]
-    text_heights = [LINE_INCHES * max(map(len, row)) + 0.05 for row in texts]
-    image_heights = [width * max(_fov(panel)[1] / _fov(panel)[0] for panel in row) for row in rows]
-    figure_width = n_columns * (width + GAP_INCHES) + GAP_INCHES
-    figure_height = TITLE_INCHES + sum(text_heights) + sum(image_heights) + len(rows) * GAP_INCHES
-    figure = Figure(figsize=(figure_width, figure_height), dpi=DPI, facecolor=BACKGROUND)
-    title_lines = textwrap.wrap(title, int(figure_width / BOLD_INCHES / 1.2), max_lines=2, placeholder=" …")
-    figure.text(GAP_INCHES / figure_width, 1 - 0.06 / figure_height, "\n".join(title_lines), color=TEXT,
-                fontsize=FONT_POINTS * 1.2, va="top", weight="bold")
-    top = figure_height - TITLE_INCHES
-    for row, row_texts, text_height, image_height in zip(rows, texts, text_heights, image_heights, strict=True):
-        for column, (panel, lines) in enumerate(zip(row, row_texts, strict=True)):
-            left = GAP_INCHES + column * (width + GAP_INCHES)
-            for n, (line, colour) in enumerate(lines):
-                y = top - n * LINE_INCHES
-                figure.text(left / figure_width, y / figure_height, line, color=colour, fontsize=FONT_POINTS, va="top",
-                            weight="bold" if colour == RED else "normal")
-            bottom = top - text_height - image_height
-            box = left / figure_width, bottom / figure_height, width / figure_width, image_height / figure_height
-            _draw_panel(figure.add_axes(box, anchor="N"), panel)
-        top -= text_height + image_height + GAP_INCHES
-    return figure
-
-
-def _wrapped(panel: Panel, width: float) -> list[tuple[str, str]]:
-    lines = []
-    for text, colour in panel.label:
-        n_characters = int(width / (BOLD_INCHES if colour == RED else CHARACTER_INCHES))
-        lines += [(line, colour) for line in textwrap.wrap(text, n_characters, max_lines=3, placeholder=" …")]
-    return lines
-
-
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    fov_x, fov_y = _fov(panel)
-    black, white = panel.window
-    axes.set_axis_off()
-    axes.imshow(panel.pixels, cmap=panel.cmap, vmin=black, vmax=white, extent=(0, fov_x, fov_y, 0), aspect="equal")
-    if any(colour == RED for _, colour in panel.label):
-        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=RED, linewidth=3))
-    marks = {"color": MARKS, "transform": axes.transAxes, "path_effects": [withStroke(linewidth=2, foreground="black")]}
-    letters = edge_letters(panel.header.read_dir, panel.header.phase_dir)
-    places = {"left": (0.02, 0.5), "right": (0.98, 0.5), "top": (0.5, 0.98), "bottom": (0.5, 0.02)}
-    for edge, (x, y) in places.items():
-        horizontal = edge if edge in ("left", "right") else "center"
-        vertical = edge if edge in ("top", "bottom") else "center"
-        axes.text(x, y, letters[edge], ha=horizontal, va=vertical, fontsize=10, weight="bold", **marks)
-    if panel.header.field_of_view[0] > 0:
-        bar_mm = 50 if fov_x > 120 else 10
-        start, height = 0.03 * fov_x, 0.97 * fov_y
-        axes.plot([start, start + bar_mm], [height, height], color=MARKS, linewidth=2, solid_capstyle="butt",
-                  path_effects=marks["path_effects"])
-        axes.text(0.03, 0.045, f"{bar_mm} mm", ha="left", va="bottom", fontsize=FONT_POINTS, **marks)
-
-
-def _fov(panel: Panel) -> tuple[float, float]:
-    """Field of view (x, y) in mm; without one in the header, pixels are taken as square."""
-    x, y, _ = panel.header.field_of_view
-    n_y, n_x = panel.pixels.shape
-    return (x, y) if x > 0 and y > 0 else (float(n_x), float(n_y))

@@ -15,6 +15,7 @@ from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.scan import Scan
 from kband_core.calibration import find_acs
 from kband_core.fourier import resize
+from kband_core.plural import plural
 from kband_core.sampling import Grid
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
@@ -54,7 +55,10 @@ def _planes(
     """Send one image of k-space `(coil, ky, kx)`, whose zeros were not acquired, through the gadgets."""
     who = f"slice {header.idx.slice}"
     if n_bad := int((~torch.isfinite(torch.view_as_real(kspace))).any(-1).sum()):
-        raise ScanError(f"{who}: {n_bad:,} samples of k-space are NaN or infinite, so no plane can be trained on")
+        raise ScanError(
+            f"{who}: {n_bad:,} {plural(n_bad, 'sample of k-space is', 'samples of k-space are')} NaN or infinite, so "
+            "no plane can be trained on"
+        )
     mask = (kspace != 0).any(0)
     lines, (ky, kx) = mask.any(-1, keepdim=True), mask.shape
     sampling = Grid(lines if torch.equal(mask, lines.expand_as(mask)) else mask)

@@ -13,6 +13,7 @@ from gadgets.errors import ScanError
 from gadgets.items import ReconData
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted
 from pipelines.protocol.framing import Bounds, Message
 from pipelines.protocol.recon_bytes import LINE_HEADER, Lines, read_recon_data
 
@@ -65,7 +66,8 @@ def _as_buffered(header: ismrmrd.AcquisitionHeader, shape: tuple[int, int]) -> i
     shift = header.number_of_samples // 2 - header.center_sample
     if header.active_channels != n_coils or n_samples not in (header.number_of_samples, _n_measured(header)):
         raise ScanError(
-            f"ReconData: k-space has {n_coils} coils and {n_samples} samples along the readout, but a header "
+            f"ReconData: k-space has {counted(n_coils, 'coil')} and {counted(n_samples, 'sample')} along the "
+            "readout, but a header "
             f"{header.active_channels} and {header.number_of_samples}"
         )
     header.trajectory_dimensions = 0

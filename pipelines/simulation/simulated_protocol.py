@@ -10,6 +10,7 @@ from itertools import pairwise, product
 from typing import Literal
 
 from gadgets.mrd import ismrmrd
+from kband_core.plural import counted
 
 xsd = ismrmrd.xsd
 
@@ -70,7 +71,10 @@ class Protocol:
         rows = self.acs_rows
         if self.calibrates and not (len(rows) > 0 and rows[0] >= self.first_row and rows[-1] < self.matrix):
             most = 2 * (self.matrix // 2 - self.first_row)
-            raise ValueError(f"{self.acs_lines} calibration lines, but 1 to {most} fit around the centre of k-space")
+            raise ValueError(
+                f"{counted(self.acs_lines, 'calibration line')}, but 1 to {most} fit around the centre of "
+                "k-space"
+            )
         if not 0 <= self.held_out_lines <= len(self.all_rows):
             raise ValueError(f"{self.held_out_lines} held-out lines, 0 to {len(self.all_rows)} expected")
 

@@ -36,6 +36,7 @@ READOUT_US = 2560.0
 NOISE_DWELL_US = 10.0
 NOISE_LINES = 16
 TICK_MS = 2.5
+HIDDEN = {"disable": True}  # no bar; where one may be shown, nothing is said, for --quiet is told by the environment
 START_TICKS = int(10 * 3600e3 / TICK_MS)  # ten o'clock
 
 # Axial, tilted by 8 degrees towards the line through the commissures; LPS.
@@ -59,7 +60,7 @@ def simulate_scan(
     kspace = _kspace_of_slices(protocol, progress)
     lines = plan_lines(protocol)
     acquisitions = _noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
-    for line in tqdm(lines, desc="lines", disable=not progress, delay=1):
+    for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
         data = kspace[line.slice][:, line.row] + noise
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
@@ -72,7 +73,7 @@ def simulate_scan(
 def _kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
     coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
     shape = protocol.matrix, protocol.matrix
-    slices = tqdm(range(protocol.n_slices), desc="slices", disable=not progress, delay=1)
+    slices = tqdm(range(protocol.n_slices), desc="slices", **({} if progress else HIDDEN), delay=1)
     heads = (head_phantom(_offset_mm(protocol, number) / (FOV_MM / 2)) for number in slices)
     return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
 

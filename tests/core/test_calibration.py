@@ -124,7 +124,7 @@ def test_maps_need_only_the_centre_of_the_readout():
 def test_unusable_calibration_is_refused(maps):
     """Each refusal names the number that is wrong."""
     acs = head((64, 48))[0]
-    with pytest.raises(ValueError, match="1 of 1 slices have only zeros"):
+    with pytest.raises(ValueError, match="1 of 1 slice has only zeros"):
         maps(torch.zeros_like(acs), (64, 48))
     acs = acs.clone()
     acs[0, 3, 24] = math.nan

@@ -114,7 +114,7 @@ def test_impossible_input_is_refused(rng):
         calibrate_grappa(kspace[:, :9], 3, kernel=(4, 5))
     with pytest.raises(ValueError, match="at least R=1"):
         calibrate_grappa(kspace, 0)
-    with pytest.raises(ValueError, match="1 of 1 slices have a singular"):
+    with pytest.raises(ValueError, match="1 of 1 slice has a singular"):
         calibrate_grappa(torch.zeros_like(kspace), 2)
     broken = kspace.clone()
     broken[0, 0, 0] = math.nan

@@ -70,7 +70,7 @@ def test_calibration_of_the_same_coils_is_consistent(rng):
 
 @pytest.mark.parametrize(
     ("n_coils", "n_lines", "why"),
-    [(8, 12, "12 calibration lines at R=2, at least 14"), (1, 24, "directions of windows of 1 coils")],
+    [(8, 12, "12 calibration lines at R=2, at least 14"), (1, 24, "directions of windows of 1 coil ")],
 )
 def test_too_little_to_judge_by_is_said(rng, n_coils, n_lines, why):
     """Few lines, or coils that leave nothing empty."""

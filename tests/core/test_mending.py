@@ -52,7 +52,7 @@ def test_a_line_at_the_edge_is_made_from_one_side(rng):
 
 def test_too_few_sound_lines_are_refused(rng):
     """Every other one broken: no two are neighbours."""
-    with pytest.raises(ValueError, match="1 calibration lines of 80 samples, 3 of 5 needed"):
+    with pytest.raises(ValueError, match="1 calibration line of 80 samples, 3 of 5 needed"):
         mend_calibration(resize(head(rng), [24], [-2]), torch.arange(24) % 2 == 0)
 
 

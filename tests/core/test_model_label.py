@@ -5,7 +5,8 @@ import datetime
 import pytest
 
 from kband_core.model_card import Card, Limits, Network
-from kband_core.models import SHIPPED, load_card
+from kband_core.model_folders import SHIPPED
+from kband_core.models import load_card
 from kband_core.training.supervision import SUPERVISIONS
 
 LIMITS = Limits(acceleration=(2, 4), matrix=(64, 256), acs_lines=16, sampling=("lines",))

@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 import yaml
 
-from kband_core.models import SHIPPED, available_models, load_card, load_model, save_model
+from kband_core.model_folders import SHIPPED, available_models
+from kband_core.models import load_card, load_model, save_model
 from kband_core.networks import build
 from tests.tiny_models import CONFIG, FIELDS, save_tiny_model
 
@@ -122,7 +123,7 @@ def test_a_model_is_not_saved_under_what_is_no_name(tmp_path, name):
 
 def test_without_models_the_sentence_says_where_they_are_looked_for(tmp_path, monkeypatch):
     """A checkout without weights is the usual reason."""
-    monkeypatch.setattr("kband_core.models.SHIPPED", tmp_path)
+    monkeypatch.setattr("kband_core.model_folders.SHIPPED", tmp_path)
     monkeypatch.delenv("KBAND_MODELS", raising=False)
     assert refusal("x") == "no model 'x'; found none: KBAND_MODELS names folders of models"
 

@@ -139,7 +139,7 @@ def test_a_refit_solves_only_the_last_layer(head):
     assert errors[0] < errors[1]
     with pytest.raises(ValueError, match="refit_raki: 3 layers for 8 coils, but the ACS has 7 coils"):
         refit_raki(neighbour, second[:7])
-    with pytest.raises(ValueError, match="refit_raki: 1 layers for 8 coils"):
+    with pytest.raises(ValueError, match="refit_raki: 1 layer for 8 coils"):
         refit_raki(RakiNetwork((network.skip,), 0.5, 3), second)
 
 

@@ -77,7 +77,7 @@ def test_what_is_no_covariance_is_refused():
         whitening_matrix(torch.full((2, 2), torch.nan), 1.0)
     with pytest.raises(ValueError, match=r"shape \(2, 3\), expected \(coil, coil\)"):
         whitening_matrix(torch.ones(2, 3), 1.0)
-    with pytest.raises(ValueError, match="noise has 1 samples, at least 2 needed"):
+    with pytest.raises(ValueError, match="noise has 1 sample, at least 2 needed"):
         noise_covariance(torch.ones(2, 1))
     with pytest.raises(ValueError, match="kspace has 4 coils, but the whitening matrix has 3"):
         whiten(torch.ones(4, 5, 6), torch.ones(3, 3))

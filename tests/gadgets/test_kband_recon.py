@@ -159,7 +159,7 @@ def test_without_maps_the_image_is_zero_filled_and_says_why(head_scan, lines_of)
     """Neither the network nor SENSE has anything to go by."""
     (array,) = images_of(head_scan, lines_of(2, acs=()))
     assert array.meta[0, 0, 0]["kband_method"] == "zero-filled"
-    assert "calibration lines" in array.meta[0, 0, 0]["kband_fallback"]
+    assert "calibration line " in array.meta[0, 0, 0]["kband_fallback"]
 
 
 @pytest.mark.parametrize("name", ["large", "../../x", "/etc/passwd", ""])

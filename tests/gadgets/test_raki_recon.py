@@ -140,7 +140,7 @@ def test_map_that_cannot_be_made_ends_the_scan_with_a_sentence(head_scan, lines_
     for step in (AcquisitionBuffer(), CoilSensitivities(), gadget):
         step.open(scan)
         stream = step.process(stream)
-    with pytest.raises(ScanError, match="1 g-factor maps could not be made: the image is zero-filled"):
+    with pytest.raises(ScanError, match="1 g-factor map could not be made: the image is zero-filled"):
         received.extend(stream)
     assert [array.meta[0, 0, 0]["kband_method"] for array in received] == ["zero-filled"]
 

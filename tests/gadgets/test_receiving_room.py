@@ -208,4 +208,4 @@ def test_spoilt_lines_leave_their_counts_alone(scan_of, make_acquisition, kspace
     lines = [make_acquisition(broken[:, row], kspace_encode_step_1=row) for row in range(N_LINES)]
     items, sentence = received(scan_of(), lines)
     assert items[-1].counts[0, 0, 0] == (7, 8)
-    assert "1 line set aside: 18 samples are not finite numbers" in sentence
+    assert "1 line set aside: 18 of 18 samples are not finite numbers" in sentence

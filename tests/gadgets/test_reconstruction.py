@@ -74,7 +74,7 @@ def test_missing_calibration_falls_back_and_says_so(head_scan, lines_of, head, r
     undersampled = head * (np.arange(N) % 2 == 0)[:, None]
     torch.testing.assert_close(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(undersampled))
     assert meta["kband_method"] == "zero-filled"
-    assert "calibration lines" in meta["kband_fallback"]
+    assert "calibration line " in meta["kband_fallback"]
     assert meta["ImageComments"].startswith("FALLBACK zero-filled: ")
     assert meta["GADGETRON_SeqDescription"] == "_zero-filled_FALLBACK"
     assert header.image_series_index == 101
@@ -84,7 +84,7 @@ def test_missing_calibration_falls_back_and_says_so(head_scan, lines_of, head, r
 def test_missing_calibration_raises_if_told_to(head_scan, lines_of, recon):
     """on_failure="raise": no image rather than another one."""
     gadgets = AcquisitionBuffer(), CoilSensitivities(), recon(on_failure="raise")
-    with pytest.raises(ScanError, match=f"^{recon.__name__}: .*calibration lines"):
+    with pytest.raises(ScanError, match=f"^{recon.__name__}: .*calibration line "):
         reconstruct(head_scan(acceleration=2), lines_of(2, acs=()), *gadgets)
 
 

@@ -45,7 +45,7 @@ def test_a_broken_line_is_made_again_and_counts_as_missing(head_scan, lines_of, 
     image, meta = image_of(head_scan(acceleration=acceleration), lines)
     assert nmse(image, root_sum_of_squares(head)) < 0.02
     assert meta["kband_complete"] == "no"
-    assert "1 lines are broken" in meta["ImageComments"]
+    assert "1 line is broken" in meta["ImageComments"]
 
 
 @pytest.mark.parametrize("spoil", [spike, silence])
@@ -55,7 +55,7 @@ def test_a_broken_line_that_only_calibrates_is_said_too(head_scan, lines_of, noi
     spoil(of_row(lines, 31))
     image, meta = image_of(head_scan(acceleration=2), lines)
     assert nmse(image, root_sum_of_squares(head)) < 0.02
-    assert "1 calibration lines are broken and were made again" in meta["ImageComments"]
+    assert "1 calibration line is broken and was made again" in meta["ImageComments"]
 
 
 @pytest.mark.parametrize("spoil", [spike, silence])
@@ -66,7 +66,7 @@ def test_a_broken_line_that_nothing_can_predict_is_left_out(head_scan, lines_of,
     image, meta = image_of(head_scan(acceleration=3), lines)
     assert nmse(image, root_sum_of_squares(head)) < 0.1
     assert meta["kband_complete"] == "no"
-    assert "1 lines are broken" in meta["ImageComments"]
+    assert "1 line is broken" in meta["ImageComments"]
 
 
 def test_a_coil_that_falls_silent_after_its_calibration_is_left_out(head_scan, lines_of, noisy, head):

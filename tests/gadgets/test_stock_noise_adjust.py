@@ -136,7 +136,7 @@ def test_navigator_with_other_coils_passes_unwhitened(run, noise_line, make_acqu
     navigator = make_acquisition(np.ones((1, 8)), flags=[NAVIGATION])
     lines = [noise_line(), navigator, make_acquisition(np.ones((3, 8)))]
     assert run(lines)[0] == navigator
-    with pytest.raises(ScanError, match="line 1 has 1 coils"):
+    with pytest.raises(ScanError, match="line 1 has 1 coil,"):
         run(lines, pass_nonconformant_data="false")
 
 
@@ -148,7 +148,7 @@ def test_unusable_noise_is_an_error(run, noise_line, make_acquisition):
         run([same, image])
     with pytest.raises(ScanError, match="noise readout in line 1 has 2 coils, the one before had 3"):
         run([noise_line(), noise_line(n_coils=2), image])
-    with pytest.raises(ScanError, match="noise has 1 samples"):
+    with pytest.raises(ScanError, match="noise has 1 sample,"):
         run([noise_line(n_samples=1), image])
 
 

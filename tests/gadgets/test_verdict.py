@@ -49,7 +49,7 @@ def test_one_coil_cannot_unfold(head_scan, lines_of, head, noise):
     """Whatever makes an image of it has guessed."""
     kspace = (head + 0.01 * noise(*head.shape))[:1]
     meta = meta_of(head_scan(acceleration=2), lines_of(2, kspace=kspace), SenseRecon)
-    assert meta["kband_consistency"] == "1 coils cannot unfold R=2"
+    assert meta["kband_consistency"] == "1 coil cannot unfold R=2"
 
 
 @pytest.mark.parametrize("factor", [-1, 0.1, 10])
@@ -60,4 +60,4 @@ def test_a_centre_line_of_another_gain_is_made_again(head_scan, lines_of, head, 
     (array,) = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=kspace), *(gadget() for gadget in CHAIN),
                            SenseRecon())  # fmt: skip
     assert nmse(array.data[0, 0, 0, 0, 0].abs(), root_sum_of_squares(head)) < 0.02
-    assert "1 lines fit to no others and were made again, first 32" in array.meta[0, 0, 0]["ImageComments"]
+    assert "1 line fits to no others and was made again, first 32" in array.meta[0, 0, 0]["ImageComments"]

@@ -67,6 +67,30 @@ def test_quiet_tells_no_progress(monkeypatch):
     assert cli.os.environ["TQDM_DISABLE"] == "1"
 
 
+@pytest.mark.parametrize("arguments", [
+    ("simulate", "-o", "{}/scan.h5", "--matrix", "16", "--slices", "1", "--coils", "1", "--acs-lines", "4"),
+    ("train", "simulated_first", "-o", "{}", "--resume"),
+], ids=lambda arguments: arguments[0])  # fmt: skip
+def test_quiet_commands_have_no_bar(arguments, tmp_path):
+    """A bar that is switched on by name does not ask the environment; a process of its own, for it is read once."""
+    program = """if True:
+        import sys
+        from pipelines import cli
+        cli._without_progress(type("Context", (), {"meta": {}}), None, True)
+        import tqdm
+        begin = tqdm.tqdm.__init__
+        def begin_and_tell(bar, *args, **options):
+            begin(bar, *args, **options)
+            sys.stdout.write(f"hidden: {bar.disable}\\n")
+        tqdm.tqdm.__init__ = begin_and_tell
+        cli.main()
+    """
+    command = [sys.executable, "-c", program, "-q", *(each.format(tmp_path) for each in arguments)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert "hidden: True" in told
+    assert "hidden: False" not in told
+
+
 @pytest.mark.parametrize(("command", "name", "right"), [
     (("simulate",), "scan.mrd", ".h5"), (("replay", "scan.h5"), "images.dcm", ".h5"),
     (("prepare", "scan.h5"), "planes.npy", ".h5"), (("evaluate", "simulated_small", "scan.h5"), "table.xml", ".csv"),

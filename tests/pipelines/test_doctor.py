@@ -127,7 +127,7 @@ def test_a_fallback_is_an_error_in_a_dry_run(monkeypatch, tmp_path):
     ((level, sentence),) = amiss(check_pipelines())
     assert level == "error"
     assert sentence.startswith("pipeline mine: a dry run fails after 1 image of 50 lines in ")
-    assert "1 of 1 images made by a fallback (FALLBACK GRAPPA: SenseRecon: no coil maps: Coil" in sentence
+    assert "1 of 1 image made by a fallback (FALLBACK GRAPPA: SenseRecon: no coil maps: Coil" in sentence
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from gadgets.errors import PipelineError
 from gadgets.scan import Scan
-from kband_core import models
+from kband_core import model_folders, models
 from kband_core.models import load_card
 from pipelines.chain.lint import Finding, lint
 from pipelines.chain.pipeline import Pipeline, installed_xml
@@ -31,7 +31,7 @@ BARE = f"<configuration>{INTAKE}<gadget><classname>KBandRecon</classname>{MODEL}
 def folder(tmp_path, monkeypatch):
     """A folder of models where an untrained network stands in for the shipped one; nothing is shipped."""
     folder = tmp_path / "models"
-    monkeypatch.setattr(models, "SHIPPED", tmp_path)
+    monkeypatch.setattr(model_folders, "SHIPPED", tmp_path)
     monkeypatch.setattr(models, "_loaded", {})
     monkeypatch.setenv("KBAND_MODELS", str(folder))
     save_tiny_model(folder, "simulated_small")

@@ -8,8 +8,9 @@ from matplotlib.image import imread
 
 from pipelines.commands.view import view
 from pipelines.files.mrd_file import ImageFile, write_raw
-from pipelines.pictures.image_panel import AMBER, RED, comparison_panels, image_panel
-from pipelines.pictures.montage import beside_references, edge_letters, montage
+from pipelines.pictures.image_panel import comparison_panels, image_panel
+from pipelines.pictures.montage import Source, beside_references, montage
+from pipelines.pictures.panel import AMBER, RED
 
 GOOD = {"kband_method": "network knee_kband", "kband_fallback": "no", "kband_complete": "yes"}
 AXIAL = {"read_dir": (1, 0, 0), "phase_dir": (0, 1, 0), "field_of_view": (240, 240, 5)}
@@ -27,42 +28,11 @@ def texts(figure, colour=None) -> str:
     return " ".join(chosen).replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize(
-    ("read_dir", "phase_dir", "letters"),
-    [
-        ((1, 0, 0), (0, 1, 0), "R L A P"),
-        ((0, 1, 0), (0, 0, -1), "A P H F"),
-        ((1, 0, 0), (0, 0, -1), "R L H F"),
-        ((-1, 0, 0), (0, 1, 0), "L R A P"),
-        ((1, 0, 0), (0, 0.99, 0.14), "R L A P"),
-        ((0.8, 0.6, 0), (0, 0, -1), "RA LP H F"),
-        ((0.5, 0, 0.866), (0, 1, 0), "FR HL A P"),
-        ((0, 0, 0), (0, 0, 0), "   "),
-    ],
-    ids=["axial", "sagittal", "coronal", "mirrored", "slightly tilted", "oblique", "double letters", "no directions"],
-)
-def test_letters_name_the_sides_of_the_patient(read_dir, phase_dir, letters):
-    """LPS: x grows to the left, y to the back, z to the head; a swapped letter is a wrong-side operation."""
-    found = edge_letters(read_dir, phase_dir)
-    assert " ".join(found[edge] for edge in ("left", "right", "top", "bottom")) == letters
-
-
-def test_letters_stand_at_their_edges():
-    """The picture of an axial image has R at the left, where the radiologist expects it."""
-    axes = montage([image()], "one").axes[0]
-    at = {text.get_text(): text.get_position() for text in axes.texts}
-    assert at["R"][0] < 0.1
-    assert at["L"][0] > 0.9
-    assert at["A"][1] > 0.9   # axes coordinates: 1 is the top
-    assert at["P"][1] < 0.1
-    assert "50 mm" in at
-
-
 def test_fallback_and_missing_lines_are_red():
     """A fallback image is never indistinguishable from a network image."""
     fallback = image(meta={**GOOD, "kband_fallback": "no model for 12 coils"})
     incomplete = image(meta={**GOOD, "kband_complete": "no", "kband_lines": "85 of 86"})
-    figure = montage([fallback, incomplete, image()], "three")
+    figure = montage(Source("three", [fallback, incomplete, image()]))
     red = texts(figure, RED)
     assert "FALLBACK: no model for 12 coils" in red
     assert "INCOMPLETE: 85 of 86 lines" in red
@@ -72,14 +42,14 @@ def test_fallback_and_missing_lines_are_red():
 def test_the_error_that_held_out_lines_tell_is_shown():
     """Below the method, with the number of lines, which tells how far to trust it."""
     judged = image(meta={**GOOD, "kband_nmse_estimate": "0.01508", "kband_held_out_lines": "24"})
-    figure = montage([judged, image()], "two")
+    figure = montage(Source("two", [judged, image()]))
     assert sum("NMSE about" in text.get_text() for text in figure.texts) == 1
     assert "NMSE about 0.015 by 24 held-out lines" in " ".join(text.get_text() for text in figure.texts)
 
 
 def test_good_image_has_nothing_in_red():
     """Red is for what is wrong, or it will not be seen."""
-    figure = montage([image(slice=2, contrast=1, repetition=3, image_series_index=4)], "one")
+    figure = montage(Source("one", [image(slice=2, contrast=1, repetition=3, image_series_index=4)]))
     assert texts(figure, RED) == ""
     assert "series 4 · slice 2 · contrast 1 · repetition 3" in texts(figure)
     assert "network knee_kband" in texts(figure)
@@ -87,7 +57,8 @@ def test_good_image_has_nothing_in_red():
 
 def test_unknown_completeness_is_amber():
     """Where the header cannot tell how many lines belong to an image, the picture says so."""
-    figure = montage([image(meta={"kband_complete": "unknown"})], "")
+    figure = montage(Source("", [image(meta={"kband_complete": "unknown", "kband_lines": "24 of an unknown number"})]))
+    assert "24 of an unknown number of lines" in texts(figure)
     assert "not known whether all lines arrived" in texts(figure, AMBER)
 
 
@@ -95,26 +66,28 @@ def test_pixels_that_are_not_numbers_are_red():
     """NaN is drawn as nothing, and would pass for air."""
     pixels = np.ones((8, 8), np.float32)
     pixels[0, :3] = np.nan
-    assert "3 pixels are not numbers" in texts(montage([image(pixels)], ""), RED)
+    assert "3 pixels are not numbers" in texts(montage(Source("", [image(pixels)])), RED)
+    pixels[0, 1:] = 1
+    assert "1 pixel is no number" in texts(montage(Source("", [image(pixels)])), RED)
 
 
 def test_window_is_that_of_the_meta_or_of_the_percentiles():
     """The label says which; a bad window in the meta does not hide the image."""
     given = image_panel(image(meta={"WindowCenter": "10", "WindowWidth": "4"}))
     assert given.window == (8, 12)
-    assert "centre 10, width 4 (meta)" in given.label[1][0]
+    assert "centre 10, width 4 (meta)" in given.label[2][0]
     for meta in ({}, {"WindowCenter": "wide", "WindowWidth": "4"}):
         own = image_panel(image(meta=meta))
         assert own.window == (0, pytest.approx(np.percentile(image().data, 99.5)))
-        assert "0–99.5" in own.label[1][0]
+        assert "0–99.5" in own.label[2][0]
 
 
 def test_pixels_keep_their_shape():
     """24 x 16 pixels of 240 x 240 mm are not square; the picture is."""
-    axes = montage([image()], "").axes[0]
+    axes = montage(Source("", [image()])).axes[0]
     assert axes.images[0].get_extent() == [0, 240, 240, 0]
     assert axes.get_aspect() == 1
-    wide = montage([image(field_of_view=(240, 120, 5))], "").axes[0].get_window_extent()
+    wide = montage(Source("", [image(field_of_view=(240, 120, 5))])).axes[0].get_window_extent()
     assert wide.width / wide.height == pytest.approx(2, rel=0.01)
 
 
@@ -130,7 +103,7 @@ def test_complex_is_magnitude_and_phase_is_cyclic():
 
 def test_many_images_are_chosen_evenly():
     """A picture of 200 images shows 64 of them, from the first to the last, and says so."""
-    figure = montage([image(repetition=n) for n in range(200)], "scan")
+    figure = montage(Source("scan", [image(repetition=n) for n in range(200)]))
     assert len(figure.axes) == 64
     assert "64 of 200 images, evenly chosen" in texts(figure)
     assert "repetition 0 " in texts(figure)
@@ -153,7 +126,7 @@ def test_comparison_forgives_one_factor_and_no_more():
 
 def test_comparison_keeps_the_red_label():
     """A fallback stays visible beside its reference."""
-    figure = beside_references([image(meta={**GOOD, "kband_fallback": "GPU full"})], [image()], "")
+    figure = beside_references([Source("one", [image(meta={**GOOD, "kband_fallback": "GPU full"})])], [image()], "scan")
     assert "FALLBACK: GPU full" in texts(figure, RED)
     assert len(figure.axes) == 3
 
@@ -203,7 +176,7 @@ def test_command_fails_in_one_sentence(tmp_path):
 def test_slices_stand_in_order_and_share_a_window():
     """A slice of air beside one of brain must not look as bright; one that a meta windows keeps its own."""
     images = [image(np.full((16, 24), 100.0 - 10 * n, np.float32), slice=n) for n in (2, 0, 1)]
-    drawn = montage(images, "")
+    drawn = montage(Source("", images))
     assert [axes.images[0].get_array().max() for axes in drawn.axes] == [100, 90, 80]
     assert {axes.images[0].get_clim() for axes in drawn.axes} == {(80, 100)}
 

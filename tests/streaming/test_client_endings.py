@@ -74,7 +74,7 @@ def test_sleeping_source_wakes_when_the_server_has_closed():
             client.closed.wait(60)
             yield line(1)
 
-        with pytest.raises(ScanError, match="closed after 1 lines, before the last was sent"):
+        with pytest.raises(ScanError, match="closed after 1 line, before the last was sent"):
             list(client.run("<ismrmrdHeader/>", slow(), Verdict()))
     assert time.monotonic() - started < 30
 

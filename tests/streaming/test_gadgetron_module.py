@@ -125,7 +125,7 @@ def test_line_with_nan(tmp_path, scan, lines):
     lines[4].data[1, 5] = np.nan
     with Parent(tmp_path, LINES, scan[0]) as parent:
         parent.send(*map(on_the_wire, lines))
-        check_failure(parent, "1 line set aside: 1 samples are not finite numbers")
+        check_failure(parent, "1 line set aside: 1 of 256 samples are not finite numbers")
         assert parent.numbers() == [Id.IMAGE_ARRAY, Id.IMAGE_ARRAY, Id.ERROR, Id.CLOSE]
         metas = [Meta.deserialize(array.meta.flat[0]) for array in parent.arrays()]
         assert sorted(meta["kband_complete"] for meta in metas) == ["no", "yes"]

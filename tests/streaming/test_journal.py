@@ -103,7 +103,9 @@ def test_torn_end_is_left_out(tmp_path, caplog, last):
             assert list(stream)[:2] == [line(0, 2), line(1, 2)]
             assert len(list(stream.waveforms())) == (is_whole and last.id == Id.WAVEFORM)
             assert stream.is_closed == (is_whole and last.id == Id.CLOSE)
-        expected = [] if end in (n_before, len(whole)) else [f"the last {end - n_before} bytes are not a whole message"]
+        n_torn = end - n_before
+        told = "the last 1 byte is not a whole" if n_torn == 1 else f"the last {n_torn} bytes are not a whole message"
+        expected = [] if end in (n_before, len(whole)) else [told]
         assert [sentence for sentence in expected if sentence not in caplog.text] == []
         assert len(caplog.records) == len(expected)
 
@@ -155,7 +157,7 @@ def test_full_disk_does_not_stop_the_scan(tmp_path, monkeypatch, caplog, n_torn)
             journal.append(encode_line(line(number)))
     monkeypatch.undo()
     journal.end({"problem": None, "lines": 4})
-    assert journal.problem == "the journal stopped after 1 lines (No space left on device)"
+    assert journal.problem == "the journal stopped after 1 line (No space left on device)"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     caplog.clear()
     with StreamFile(journal.path) as stream:

@@ -76,7 +76,7 @@ def test_nan_in_a_file_is_found(path):
     write(path, plane("a"), plane("b"))
     with h5py.File(path, "r+") as file:
         file["planes/000001/kspace"][0, 0, 0] = float("inf")
-    with pytest.raises(ValueError, match=r"plane 000001: scan.h5: 1 samples of kspace .* subject b are NaN"):
+    with pytest.raises(ValueError, match=r"plane 000001: scan.h5: 1 sample of kspace .* subject b is NaN"):
         PlaneFile(path)[1]
 
 

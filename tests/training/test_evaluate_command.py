@@ -10,7 +10,7 @@ import torch
 
 from gadgets import flags
 from kband_core.metrics import authors_nmse, authors_psnr, authors_ssim
-from kband_core.models import available_models
+from kband_core.model_folders import available_models
 from kband_core.training.undersampling import Undersampling
 from pipelines.evaluation.evaluation import figures
 from pipelines.evaluation.undersampled_scan import undersample

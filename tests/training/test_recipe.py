@@ -5,11 +5,12 @@ import re
 import pytest
 import yaml
 
-from kband_core.training.recipe import SHIPPED, parse_recipe, read_recipe
+from kband_core.training.recipe import parse_recipe, read_recipe
 from kband_core.training.schedule import one_cycle, staircase
+from kband_core.training.shipped_recipes import shipped_recipes
 from tests.training.tiny import TINY
 
-NAMES = [path.stem for path in sorted(SHIPPED.glob("*.yaml"))]
+NAMES = list(shipped_recipes())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -60,7 +60,7 @@ def test_a_training_is_not_overwritten(tmp_path, recipe):
     assert again.exit_code == 1
     assert again.output.startswith("Error: ")
     assert "a checkpoint of tiny exists; --resume or --overwrite it" in again.output
-    assert "1 of 1 steps" in kband(*call, "--resume").output
+    assert "1 of 1 step in" in kband(*call, "--resume").output
     other = kband(*call, "--resume", "--seed", 5)
     assert "the checkpoint is of another recipe, other planes, another fold or an earlier version" in other.output
 
@@ -225,3 +225,13 @@ def test_damage_found_by_a_worker_is_one_sentence(tmp_path, planes, recipe):
     assert "planes.h5: plane 00000" in told.output
     assert "cannot be read (" in told.output
     assert "Traceback" not in told.output
+
+
+def test_tensorboard_shows_what_the_network_makes(tmp_path, recipe):
+    """Figures alone do not show stripes: one plane at each validation, beside the one of all samples."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    kband("train", recipe, "-o", tmp_path / "models", "--steps", 2, "--workers", 0, "--device", "cpu")
+    board = events.EventAccumulator(str(tmp_path / "models" / "tensorboard"))
+    board.Reload()
+    assert board.Tags()["images"] == [f"validation/{name}" for name in ("network", "all_samples", "error_x5")]
+    assert [shown.step for shown in board.Images("validation/network")] == [2]

@@ -56,3 +56,28 @@ def test_a_padded_plane_is_a_reference(planes):
     for mask, names in ((padded, {"nmse", "psnr", "ssim"}), (cut, {"validation_loss"})):
         plane = replace(planes[0], kspace=planes[0].kspace * mask, mask=mask)
         assert judged([plane], [0], network).keys() == names
+
+
+def test_pictures_are_of_the_plane_that_is_judged(planes):
+    """Network, all samples, five-fold error, in one window, every time the same."""
+    recipe = tiny_recipe(validation={"planes": 4})
+    torch.manual_seed(0)
+    network = recipe.network.build()
+    validation = Validation(recipe, planes, [0])
+    shown = validation.picture(network, ALONE.device)
+    assert {picture.shape for picture in shown.values()} == {(32, 33)}
+    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in shown.values())
+    assert (shown["all_samples"] == 1).float().mean() == pytest.approx(0.005, abs=0.002)
+    unclipped = (shown["network"] < 1) & (shown["all_samples"] < 1) & (shown["error_x5"] < 1)
+    error = 5 * (shown["network"] - shown["all_samples"]).abs()
+    torch.testing.assert_close(error[unclipped], shown["error_x5"][unclipped])
+    again = validation.picture(network, ALONE.device)
+    assert all(torch.equal(again[name], picture) for name, picture in shown.items())
+
+
+def test_without_a_reference_the_network_alone_is_shown(planes):
+    """What was not acquired must not look like the truth."""
+    mask = torch.arange(32)[:, None] >= 8
+    plane = replace(planes[0], kspace=planes[0].kspace * mask, mask=mask)
+    validation = Validation(tiny_recipe(validation={"planes": 4}), [plane], [0])
+    assert validation.picture(tiny_recipe().network.build(), ALONE.device).keys() == {"network"}
