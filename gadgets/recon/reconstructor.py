@@ -20,6 +20,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
+from gadgets.recon.partial_fourier import PartialFourier, fill_partial_fourier
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
@@ -52,6 +53,7 @@ class Reconstructor:
     deadline: float = 60.0
     limit: Limit = unlimited
     quantities: Sequence[Quantity] = ()
+    partial_fourier: PartialFourier = "auto"
 
     def __post_init__(self) -> None:
         self._numbers = ImageNumbers()
@@ -89,6 +91,7 @@ class Reconstructor:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
             made, label, fallback = self._one(single)
+            made, filling = fill_partial_fourier(made, single, self.partial_fourier)
             image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
             data.append(image)
             maps.append(made.maps)
@@ -96,8 +99,8 @@ class Reconstructor:
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=_together(made.notes, _sampled(single), self._judged(made, single), self._verdict.notes(single),
-                                _clipped(image)),
+                notes=_together(made.notes, _sampled(single), filling, self._judged(made, single),
+                                self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
