@@ -12,7 +12,7 @@ from gadgets.encoding import Limit
 from gadgets.gadget import field
 from gadgets.items import ReconBuffer
 from gadgets.recon.combined import unmixing_of
-from gadgets.recon.reconstruction import Reconstruction
+from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.completion import shading
 from kband_core.partial_fourier import NARROWEST, Span, homodyne, is_predictable, pocs, trusted_pocs
 from kband_core.sampling import Grid
@@ -26,18 +26,21 @@ UNEQUAL = 0.03  # of the matrix: what one side has more than the other, and is s
 
 
 def fill_partial_fourier(
-    made: Reconstruction, buffer: ReconBuffer, how: PartialFourier
+    made: Reconstruction, buffer: ReconBuffer, how: PartialFourier, *, by: Method
 ) -> tuple[Reconstruction, dict[str, str]]:
     """Fill what a scan left out on one side of k-space, and say in the meta what was done; most scans leave out none.
 
     The image is that of a method, coils combined: whatever fills lines that parallel imaging left out comes first. An
     image without a phase, such as a root sum of squares, stays as it is, and so does one of which too little was
-    measured on both sides of the centre.
+    measured on both sides of the centre. With `auto` so does one that the method `by` has filled itself.
     """
     spans = spans_of(buffer)
     if not spans:
         return made, {"kband_partial_fourier": "no"}
-    image, done = _filled(made.image, spans, how)
+    if how == "auto" and by.fills_one_side:
+        image, done = made.image, "filled by the network"
+    else:
+        image, done = _filled(made.image, spans, how)
     said = f"{done}, {' and '.join(f'{span.fraction:.0%} of {AXES[span.dim]} scanned' for span in spans)}"
     notes = {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
     return replace(made, image=image, coil_image=_seen(made, image, buffer)), notes

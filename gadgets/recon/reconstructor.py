@@ -90,28 +90,29 @@ class Reconstructor:
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
-            made, label, fallback = self._one(single)
-            made, filling = fill_partial_fourier(made, single, self.partial_fourier)
+            made, method, fallback = self._one(single)
+            made, filling = fill_partial_fourier(made, single, self.partial_fourier, by=method)
             image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
-                headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
+                headers[index], method=method.label, fallback=fallback, count=buffer.counts[index],
+                problems=buffer.problems,
                 notes=_together(made.notes, _sampled(single), filling, self._judged(made, single),
                                 self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
-    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, str, str | None]:
-        """Return what was made of a single image, the label of what made it, and why it is a fallback, if it is."""
+    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, Method, str | None]:
+        """Return what was made of a single image, what made it, and why it is a fallback, if it is."""
         failures: list[str] = []
         for method in self._methods_for(buffer):
             try:
                 made = self.limit(self.deadline, partial(method.reconstruct, buffer))
                 check_image(made.image)
-                return made, method.label, self._reason(failures)
+                return made, method, self._reason(failures)
             except Refusal as error:
                 raise ScanError(f"{self.who}: {error}") from error
             except FAILURES as error:
@@ -119,7 +120,7 @@ class Reconstructor:
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
         last_resort = ZeroFilled()
-        return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
+        return last_resort.reconstruct(buffer), last_resort, self._reason(failures)
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:
