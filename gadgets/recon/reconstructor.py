@@ -144,11 +144,15 @@ class Reconstructor:
 
 
 def _sampled(buffer: ReconBuffer) -> dict[str, str]:
-    """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
+    """All lines over those acquired, calibration lines that serve the image included: whatever the header says.
+
+    And which half echoes were joined, if any.
+    """
+    joined = {"kband_joined_contrasts": ", ".join(map(str, buffer.joined))} if buffer.joined else {}
     try:
-        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
+        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}", **joined}
     except ValueError:  # of lines that differ from partition to partition there is no such figure
-        return {}
+        return joined
 
 
 def _clipped(image: Tensor) -> dict[str, str]:
