@@ -11,9 +11,7 @@ from torch import Tensor
 from gadgets.encoding import Limit
 from gadgets.gadget import field
 from gadgets.items import ReconBuffer
-from gadgets.recon.combined import unmixing_of
 from gadgets.recon.reconstruction import Method, Reconstruction
-from kband_core.completion import shading
 from kband_core.partial_fourier import NARROWEST, Span, homodyne, is_predictable, pocs, trusted_pocs
 from kband_core.sampling import Grid
 
@@ -43,7 +41,7 @@ def fill_partial_fourier(
         image, done = _filled(made.image, spans, how)
     said = f"{done}, {' and '.join(f'{span.fraction:.0%} of {AXES[span.dim]} scanned' for span in spans)}"
     notes = {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
-    return replace(made, image=image, coil_image=_seen(made, image, buffer)), notes
+    return replace(made, image=image), notes
 
 
 def spans_of(buffer: ReconBuffer) -> list[Span]:
@@ -93,12 +91,3 @@ def _filled(image: Tensor, spans: Sequence[Span], how: PartialFourier) -> tuple[
     found = trusted_pocs(image, spans)
     told = f"a hidden strip and its prediction correlate {found.correlation:.2f}"
     return found.image, f"POCS at {found.weight:.0%} ({told})" if found.weight else f"zero-filled ({told})"
-
-
-def _seen(made: Reconstruction, image: Tensor, buffer: ReconBuffer) -> Tensor | None:
-    """What coils see of the filled image, if anybody asks: the maps times what has changed, in their brightness."""
-    maps = buffer.csm if buffer.all_maps is None else buffer.all_maps
-    if made.coil_image is None or maps is None:
-        return made.coil_image
-    change = (image - made.image) / shading(maps[0], unmixing_of(buffer)).clamp(min=1e-6)
-    return made.coil_image + maps[0, :, 0] * change.unsqueeze(-3)
