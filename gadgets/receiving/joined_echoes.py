@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.errors import ScanError
 from gadgets.gadget import field
 from gadgets.items import Aside, Calibration, LineCount, ReconBuffer
 from gadgets.receiving.image_lines import ImageKey
@@ -25,21 +26,30 @@ def join_echoes(items: Iterable[Calibration | ReconBuffer | Aside]) -> Iterator[
     it is, and its comment says so.
     """
     waiting: dict[ImageKey, ReconBuffer] = {}
-    for item in items:
-        if isinstance(item, Calibration):
-            continue
-        if isinstance(item, Aside) or item.measured_readout().all():
-            yield item
-            continue
-        key = ImageKey.of(item.headers[0, 0, 0])
-        other = next((at for at in waiting if at._replace(contrast=key.contrast) == key and at != key), None)
-        if other is None:
-            waiting[key] = item
-        elif _are_halves(waiting[other], item):
-            yield _joined(*sorted((waiting.pop(other), item), key=_contrast))
-        else:
-            yield from map(_alone, (waiting.pop(other), item))
+    try:
+        for item in items:
+            if isinstance(item, Calibration):
+                continue
+            if isinstance(item, Aside) or item.measured_readout().all():
+                yield item
+            else:
+                yield from _met(item, waiting)
+    except ScanError:  # such as of lines set aside, behind the last image
+        yield from map(_alone, waiting.values())
+        raise
     yield from map(_alone, waiting.values())
+
+
+def _met(half: ReconBuffer, waiting: dict[ImageKey, ReconBuffer]) -> Iterator[ReconBuffer]:
+    """Join a half echo to the one that waits for it, or let it wait."""
+    key = ImageKey.of(half.headers[0, 0, 0])
+    other = next((at for at in waiting if at._replace(contrast=key.contrast) == key), None)
+    if other is None:
+        waiting[key] = half
+    elif _are_halves(waiting[other], half):
+        yield _joined(*sorted((waiting.pop(other), half), key=_contrast))
+    else:
+        yield from map(_alone, (waiting.pop(other), half))
 
 
 def _contrast(buffer: ReconBuffer) -> int:
