@@ -91,7 +91,7 @@ class Reconstructor:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
             made, method, fallback = self._one(single)
-            made, filling = fill_partial_fourier(made, single, self.partial_fourier, by=method)
+            made, filling = self._filled(made, single, method)
             image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
             data.append(image)
             maps.append(made.maps)
@@ -121,6 +121,17 @@ class Reconstructor:
                     raise ScanError(f"{self.who}: {error}") from error
         last_resort = ZeroFilled()
         return last_resort.reconstruct(buffer), last_resort, self._reason(failures)
+
+    def _filled(
+        self, made: Reconstruction, buffer: ReconBuffer, method: Method
+    ) -> tuple[Reconstruction, dict[str, str]]:
+        try:
+            return fill_partial_fourier(made, buffer, self.partial_fourier, by=method)
+        except FAILURES as error:  # such as a lack of memory: the image is there, and says what it lacks
+            if self.on_failure == "raise":
+                raise ScanError(f"{self.who}: {error}") from error
+            said = f"not filled ({error})"
+            return made, {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:

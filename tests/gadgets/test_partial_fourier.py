@@ -9,7 +9,9 @@ import torch
 
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.encoding import Limit
+from gadgets.errors import ScanError
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.recon import reconstructor
 from gadgets.recon.grappa_recon import GrappaRecon
 from gadgets.recon.reconstruction import Method, Reconstruction
 from gadgets.recon.reconstructor import Reconstructor
@@ -111,6 +113,20 @@ def test_a_network_keeps_what_it_has_filled(one_sided, upper):
     kept, meta = made_by(one_sided(), upper(), Complex(fills_one_side=True))
     assert torch.equal(kept, zeros)
     assert meta["kband_partial_fourier"] == "filled by the network, 69% of ky scanned"
+
+
+def test_an_image_that_cannot_be_filled_is_sent_all_the_same(one_sided, upper, monkeypatch):
+    """Filling needs memory of its own: without it the image stays what its method made, and says so."""
+
+    def fails(*_, **__):
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(reconstructor, "fill_partial_fourier", fails)
+    image, meta = made_by(one_sided(), upper(), Complex())
+    assert image.any()
+    assert meta["ImageComments"] == "made; partial Fourier not filled (no memory left)"
+    with pytest.raises(ScanError, match=r"^Some: no memory left$"):
+        made_by(one_sided(), upper(), Complex(), on_failure="raise")
 
 
 def test_a_root_sum_of_squares_has_no_phase(one_sided, upper):

@@ -48,8 +48,8 @@ def test_other_scans_are_refused(real_scans, tmp_path, name, trajectory):
 
 
 def test_half_echoes_of_half_the_lines_are_one_image(real_scans, tmp_path):
-    """Partial Fourier, R=2 and two half echoes at once; the second is 8 % larger at k = 0. Beside the phantom, along the
-    readout, half echoes smear (0.86 of the phantom's brightness), the joined one does not (0.14).
+    """Partial Fourier, R=2 and two half echoes at once; the second is 8 % larger at k = 0. Beside the phantom, along
+    the readout, half echoes smear (0.86 of the phantom's brightness), the joined one does not (0.14).
     """
     dark = {}
     for joined in ("false", "true"):
