@@ -18,10 +18,15 @@ from torch import Tensor
 BART_AXES = 16
 
 
-def require_peers() -> None:
-    """Stop with one sentence where BART or pygrappa is missing."""
+def require_bart() -> None:
+    """Stop with one sentence where BART is missing."""
     if shutil.which("bart") is None:
         raise click.ClickException("the command bart is not found; install BART, as Debian's package bart")
+
+
+def require_peers() -> None:
+    """Stop with one sentence where BART or pygrappa is missing."""
+    require_bart()
     if find_spec("pygrappa") is None:
         raise click.ClickException("pygrappa is not installed; pip install kband[bench]")
 

@@ -100,6 +100,7 @@ class ReconBuffer:
     unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
     problems: tuple[str, ...] = ()
+    joined: tuple[int, ...] = ()  # contrasts whose half echoes were joined to this one
 
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]
@@ -233,8 +234,8 @@ class Aside:
     def __post_init__(self) -> None:
         if self.kind not in get_args(AsideKind):
             raise ValueError(f"aside: kind is '{self.kind}', expected {', '.join(get_args(AsideKind))}")
-        if self.waveform is not None and self.waveform.data.nbytes > LARGEST_WAVEFORM:
-            n_bytes = self.waveform.data.nbytes
+        n_bytes = 0 if self.waveform is None else self.waveform.data.nbytes
+        if n_bytes > LARGEST_WAVEFORM:
             raise ValueError(f"aside: the waveform has {n_bytes:,} bytes, at most {LARGEST_WAVEFORM:,} are passed on")
 
     @property

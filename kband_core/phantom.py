@@ -12,6 +12,7 @@ Guerquin-Kern et al., Realistic analytical phantoms for parallel MRI, IEEE TMI 3
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 RING = 0.75  # radius of the ring of coils, boxes: the head ends at 0.5
 N_EXPONENTIALS = 7  # along each axis
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 # Intensity, semi-axes (y, x, z), centre (y, x, z), in-plane angle in degrees from x towards y; in half boxes.
 # Sums: scalp fat 1, skull 0.1, grey matter 0.55, white matter 0.8, ventricles 0.2; then deep nuclei, a tumour, the
@@ -45,7 +47,7 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Ellipse:
-    """A uniform ellipse: semi-axes and centre in boxes, `angle` from x towards y in radians."""
+    """A uniform ellipse: semi-axes and centre in boxes, `angle` from x towards y and `phase` in radians."""
 
     intensity: float
     semi_y: float
@@ -53,6 +55,7 @@ class Ellipse:
     y: float = 0.0
     x: float = 0.0
     angle: float = 0.0
+    phase: float = 0.0
 
     def kspace(self, ky: Tensor, kx: Tensor) -> Tensor:
         """Evaluate ∫ ellipse · e^{-2πi k·r} dr in closed form.
@@ -64,7 +67,7 @@ class Ellipse:
         along_y, along_x = self._in_own_axes(ky, kx)
         q = torch.hypot(along_y * self.semi_y, along_x * self.semi_x)
         jinc = torch.where(q == 0, math.pi, torch.special.bessel_j1(2 * math.pi * q) / q)
-        phase = -2 * math.pi * (ky * self.y + kx * self.x)
+        phase = self.phase - 2 * math.pi * (ky * self.y + kx * self.x)
         return torch.polar(self.intensity * self.semi_y * self.semi_x * jinc, phase)
 
     def contains(self, y: Tensor, x: Tensor) -> Tensor:
@@ -88,10 +91,11 @@ class Phantom:
         return sum(ellipse.kspace(ky, kx) for ellipse in self.ellipses).to(torch.complex64)
 
     def image(self, shape: tuple[int, int], fov: tuple[float, float] = (1.0, 1.0)) -> Tensor:
-        """Sample the object at the pixel centres, without Gibbs ringing or partial volume; real `(y, x)`."""
+        """Sample the magnitude at the pixel centres, without Gibbs ringing or partial volume; `(y, x)`."""
         y, x = pixel_centres(shape, fov)
         points = y[:, None], x
-        return sum(ellipse.intensity * ellipse.contains(*points) for ellipse in self.ellipses).float()
+        values = (cmath.rect(ellipse.intensity, ellipse.phase) * ellipse.contains(*points) for ellipse in self.ellipses)
+        return sum(values).abs().float()
 
 
 @dataclass(frozen=True)
@@ -107,23 +111,27 @@ class SinusoidalCoils:
         return torch.einsum("cmn,my,nx->cyx", self.coefficients, along_y, along_x).to(torch.complex64)
 
 
-def head_phantom(z: float = 0.0) -> Phantom:
+def head_phantom(z: float = 0.0, *, local_phase: float = 0.0) -> Phantom:
     """Cut one slice at `z`, from the base (-1) to the vertex (1), through a head of ellipsoids.
 
     The layout is that of Shepp and Logan, the contrast that of a T1-weighted image: bright scalp, dark skull, white
     matter 0.8, grey matter 0.55, ventricles 0.2. Ellipsoids that `z` misses are left out.
+
+    With `local_phase`, in radians, each ellipsoid has a phase of its own, up to so much: at their borders the phase
+    jumps, as it does between fat, veins and air, and where they overlap the magnitude is another one.
 
     Shepp and Logan, IEEE Trans Nucl Sci 21:21 (1974); 3-D: Kak and Slaney, ch. 3.
     """
     if not -1 <= z <= 1:
         raise ValueError(f"head_phantom: z is {z:g}, but the head reaches from -1 to 1")
     ellipses = []
-    for intensity, semi_y, semi_x, semi_z, y0, x0, z0, degrees in _HEAD:
+    for number, (intensity, semi_y, semi_x, semi_z, y0, x0, z0, degrees) in enumerate(_HEAD):
         height = (z - z0) / semi_z
         if abs(height) < 1:
             size = math.sqrt(1 - height**2) / 2
             angle = math.radians(degrees)
-            ellipses.append(Ellipse(intensity, semi_y * size, semi_x * size, y0 / 2, x0 / 2, angle))
+            phase = local_phase * math.sin(GOLDEN_ANGLE * number)  # spread evenly, and the scalp has none
+            ellipses.append(Ellipse(intensity, semi_y * size, semi_x * size, y0 / 2, x0 / 2, angle, phase))
     return Phantom(tuple(ellipses))
 
 

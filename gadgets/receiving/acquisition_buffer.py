@@ -11,6 +11,7 @@ import torch
 from gadgets.gadget import Device, Gadget
 from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.joined_echoes import JoinEchoes, join_echoes
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -34,6 +35,7 @@ class AcquisitionBuffer(Gadget):
     emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
 
     acs_lines: AcsLines = 24
+    join_echoes: JoinEchoes = False
     device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
@@ -52,5 +54,6 @@ class AcquisitionBuffer(Gadget):
 
         Raises `ScanError` at the end if lines had no place or if images never began.
         """
-        for item in receive(acquisitions, self.label(), self._scan, self.acs_lines):
+        items = receive(acquisitions, self.label(), self._scan, self.acs_lines)
+        for item in join_echoes(items) if self.join_echoes else items:
             yield item if isinstance(item, Aside) else item.to(self._device)

@@ -13,6 +13,7 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.place import misfit, place_of
+from gadgets.receiving.readout_directions import ReadoutDirections
 from gadgets.receiving.role import Role
 from gadgets.scan import Scan
 from kband_core.plural import counted
@@ -30,6 +31,7 @@ class Admission:
         self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
         self._set_aside = _Reasons()
         self._is_reversed: dict[ImageKey, bool] = {}
+        self._directions = ReadoutDirections(who)
         self._of_image: defaultdict[ImageKey, _Reasons] = defaultdict(_Reasons)
 
     def refuses(
@@ -39,7 +41,8 @@ class Admission:
         """Say why a line cannot be used, or None. `image` is what came of its image, which may have left already.
 
         `is_reversed`: it has been turned round. An image whose lines were all read one way needs no more than that;
-        between echoes of both ways lies a phase that nobody corrects here.
+        between echoes of both ways lies a phase that nobody corrects here. Raises `ScanError` if readouts turn within
+        an image: then no line of it can be used, and none of such a scan.
         """
         if has_left:
             return "it came after its image had left"
@@ -47,6 +50,7 @@ class Admission:
         if reason is None and self._is_reversed.setdefault(key, is_reversed) is not is_reversed:
             reason = "it was read the other way round than lines of its image before, which only EPI can use"
         if reason is None:
+            self._directions.check(line, key)
             self._shapes.setdefault(key.encoding, (line.active_channels, line.number_of_samples))
         else:
             self._of_image[key].add(reason)
@@ -61,6 +65,7 @@ class Admission:
     def remarks(self, key: ImageKey) -> list[str]:
         """Return what an image that leaves must say of lines set aside."""
         self._is_reversed.pop(key, None)
+        self._directions.forget(key)
         return self._of_image.pop(key, _Reasons()).sentences()
 
     def problems(self) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from gadgets.gadget import Device, Gadget
 from gadgets.items import Aside, Calibration, ReconBuffer, ReconData
+from gadgets.receiving.joined_echoes import JoinEchoes, join_echoes
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -26,6 +27,7 @@ class BufferIntake(Gadget):
     emits: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
 
     acs_lines: AcsLines = 24
+    join_echoes: JoinEchoes = False
     device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
@@ -45,5 +47,6 @@ class BufferIntake(Gadget):
         Raises `ScanError` at the end if lines had no place or if images never began.
         """
         lines = (line for buffer in buffers for line in buffer.lines)
-        for item in receive(lines, self.label(), self._scan, self.acs_lines):
+        items = receive(lines, self.label(), self._scan, self.acs_lines)
+        for item in join_echoes(items) if self.join_echoes else items:
             yield item if isinstance(item, Aside) else item.to(self._device)

@@ -34,6 +34,10 @@ class CompletedByGrappa(Method):
     def label(self) -> str:
         return self.method.label
 
+    @property
+    def fills_one_side(self) -> bool:
+        return self.method.fills_one_side
+
     def prepare(self, calibration: Calibration) -> None:
         self.grappa.prepare(calibration)
         self.method.prepare(calibration)

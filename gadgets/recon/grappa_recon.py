@@ -11,6 +11,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import is_unaccelerated
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa, KernelLines, KernelSamples, Regularisation
+from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Sense
 
@@ -29,6 +30,7 @@ class GrappaRecon(Gadget):
     kernel_lines: KernelLines = Grappa.kernel_lines
     kernel_samples: KernelSamples = Grappa.kernel_samples
     regularisation: Regularisation = Grappa.regularisation
+    partial_fourier: PartialFourier = "auto"
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -37,5 +39,6 @@ class GrappaRecon(Gadget):
         grappa = Grappa(self.kernel_lines, self.kernel_samples, self.regularisation)
         methods = [grappa, CompletedByGrappa(Sense(), grappa)]
         return Reconstructor(
-            "GrappaRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit
+            "GrappaRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit,
+            partial_fourier=self.partial_fourier,
         ).process(items)

@@ -14,6 +14,7 @@ from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.network import Network, OutsideCard
+from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Sense
 from gadgets.scan import Scan
@@ -43,6 +44,7 @@ class KBandRecon(Gadget):
     grappa_kernel_lines: grappa.KernelLines = Grappa.kernel_lines
     grappa_kernel_samples: grappa.KernelSamples = Grappa.kernel_samples
     grappa_regularisation: grappa.Regularisation = Grappa.regularisation
+    partial_fourier: PartialFourier = "auto"
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -70,5 +72,6 @@ class KBandRecon(Gadget):
             peer,
         ]
         return Reconstructor(
-            "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit
+            "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit,
+            partial_fourier=self.partial_fourier,
         ).process(items)

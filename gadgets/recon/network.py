@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ class Network(Method):
 
     card: Card
     outside_card: OutsideCard = "fallback"
+    fills_one_side: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

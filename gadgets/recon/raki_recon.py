@@ -12,6 +12,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import is_unaccelerated
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa, KernelLines, KernelSamples, Regularisation
+from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.raki import Raki, Schedule, Seed, Slope, TimeBudget
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Sense
@@ -38,6 +39,7 @@ class RakiRecon(Gadget):
     grappa_kernel_lines: KernelLines = Grappa.kernel_lines
     grappa_kernel_samples: KernelSamples = Grappa.kernel_samples
     grappa_regularisation: Regularisation = Grappa.regularisation
+    partial_fourier: PartialFourier = "auto"
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -50,5 +52,6 @@ class RakiRecon(Gadget):
         methods = [raki, grappa, CompletedByGrappa(Sense(), grappa)]
         quantities = [quantity for quantity, yes in ((GFACTOR, self.gfactor), (SNR, self.snr)) if yes]
         return Reconstructor(
-            "RakiRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit, quantities
+            "RakiRecon", methods, is_unaccelerated, self.on_failure, self.deadline, self.limit, quantities,
+            self.partial_fourier,
         ).process(items)

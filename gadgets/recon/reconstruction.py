@@ -40,10 +40,12 @@ class Reconstruction:
 class Method(Protocol):
     """A way to make images: a value with properties of its own, and with what calibrations have taught it so far.
 
-    `label`: what the image will say made it.
+    `label`: what the image will say made it. `fills_one_side`: whether it has learnt to fill what a scan left out on
+    one side of k-space, better than a phase can tell.
     """
 
     label: str
+    fills_one_side: bool = False
 
     def prepare(self, calibration: Calibration) -> None:
         """Do ahead of the image what calibration lines allow; what fails here, the image meets again and says."""

@@ -20,6 +20,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
+from gadgets.recon.partial_fourier import PartialFourier, fill_partial_fourier
 from gadgets.recon.recon_space import to_recon_space
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
@@ -52,6 +53,7 @@ class Reconstructor:
     deadline: float = 60.0
     limit: Limit = unlimited
     quantities: Sequence[Quantity] = ()
+    partial_fourier: PartialFourier = "auto"
 
     def __post_init__(self) -> None:
         self._numbers = ImageNumbers()
@@ -88,27 +90,29 @@ class Reconstructor:
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
-            made, label, fallback = self._one(single)
+            made, method, fallback = self._one(single)
+            made, filling = self._filled(made, single, method)
             image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
-                headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=_together(made.notes, _sampled(single), self._judged(made, single), self._verdict.notes(single),
-                                _clipped(image)),
+                headers[index], method=method.label, fallback=fallback, count=buffer.counts[index],
+                problems=buffer.problems,
+                notes=_together(made.notes, _sampled(single), filling, self._judged(made, single),
+                                self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
-    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, str, str | None]:
-        """Return what was made of a single image, the label of what made it, and why it is a fallback, if it is."""
+    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, Method, str | None]:
+        """Return what was made of a single image, what made it, and why it is a fallback, if it is."""
         failures: list[str] = []
         for method in self._methods_for(buffer):
             try:
                 made = self.limit(self.deadline, partial(method.reconstruct, buffer))
                 check_image(made.image)
-                return made, method.label, self._reason(failures)
+                return made, method, self._reason(failures)
             except Refusal as error:
                 raise ScanError(f"{self.who}: {error}") from error
             except FAILURES as error:
@@ -116,7 +120,18 @@ class Reconstructor:
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
         last_resort = ZeroFilled()
-        return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
+        return last_resort.reconstruct(buffer), last_resort, self._reason(failures)
+
+    def _filled(
+        self, made: Reconstruction, buffer: ReconBuffer, method: Method
+    ) -> tuple[Reconstruction, dict[str, str]]:
+        try:
+            return fill_partial_fourier(made, buffer, self.partial_fourier, by=method)
+        except FAILURES as error:  # such as a lack of memory: the image is there, and says what it lacks
+            if self.on_failure == "raise":
+                raise ScanError(f"{self.who}: {error}") from error
+            said = f"not filled ({error})"
+            return made, {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:
@@ -140,11 +155,15 @@ class Reconstructor:
 
 
 def _sampled(buffer: ReconBuffer) -> dict[str, str]:
-    """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
+    """All lines over those acquired, calibration lines that serve the image included: whatever the header says.
+
+    And which half echoes were joined, if any.
+    """
+    joined = {"kband_joined_contrasts": ", ".join(map(str, buffer.joined))} if buffer.joined else {}
     try:
-        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
+        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}", **joined}
     except ValueError:  # of lines that differ from partition to partition there is no such figure
-        return {}
+        return joined
 
 
 def _clipped(image: Tensor) -> dict[str, str]:

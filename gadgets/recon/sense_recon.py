@@ -11,6 +11,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon.combination import has_all_samples
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa
+from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Iterations, Regularisation, Sense
 
@@ -29,6 +30,7 @@ class SenseRecon(Gadget):
 
     regularisation: Regularisation = Sense.regularisation
     n_iterations: Iterations = Sense.n_iterations
+    partial_fourier: PartialFourier = "auto"
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -37,5 +39,6 @@ class SenseRecon(Gadget):
         grappa = Grappa()
         methods = [CompletedByGrappa(Sense(self.regularisation, self.n_iterations), grappa), grappa]
         return Reconstructor(
-            "SenseRecon", methods, has_all_samples, self.on_failure, self.deadline, self.limit
+            "SenseRecon", methods, has_all_samples, self.on_failure, self.deadline, self.limit,
+            partial_fourier=self.partial_fourier,
         ).process(items)

@@ -34,6 +34,10 @@ from kband_core.plural import counted, plural
               help="Readout samples per pixel along x.")
 @click.option("--partial-fourier", type=float, default=1.0, show_default=True,
               help="Fraction of the rows of k-space that are scanned, above 0.5; the first ones are left out.")
+@click.option("--partial-echo", type=float, default=1.0, show_default=True,
+              help="Fraction of the samples of each line that are read, above 0.5; the first ones are left out.")
+@click.option("--local-phase", type=float, default=0.0, show_default=True, metavar="RADIANS",
+              help="How far the phases of neighbouring tissues differ: where they do, nothing fills partial Fourier.")
 @click.option("--snr", type=float, default=40.0, show_default=True,
               help="White matter over the noise SD of the real part of one coil, in the fully sampled image of one "
                    "average.")

@@ -22,9 +22,12 @@ class ImagesDue:
             self._due.add(ImageKey.of(line)._replace(encoding=0))  # images do not name theirs
 
     def add_image(self, image: ismrmrd.Image) -> None:
-        """Count an image once, however many of its kind come; a map beside it is none."""
+        """Count an image once, however many of its kind come; a map beside it is none, and one of joined
+        contrasts is that of each."""
         if "kband_quantity" not in image.meta:
-            self._came.add(ImageKey(0, *(getattr(image, name) for name in ImageKey._fields[1:])))
+            key = ImageKey(0, *(getattr(image, name) for name in ImageKey._fields[1:]))
+            joined = image.meta.get("kband_joined_contrasts")
+            self._came |= {key._replace(contrast=int(one)) for one in joined.split(", ")} if joined else {key}
             self._numbers.add(image.image_index)
 
     def missing(self) -> str | None:

@@ -33,9 +33,11 @@ class Protocol:
     """A 2-D Cartesian scan of the head, seen by a ring of coils. `matrix` pixels along y and x.
 
     The lines `acceleration` apart run through the k-space centre; `calibration` lines only exist when it exceeds 1.
-    `partial_fourier` is the fraction of the rows that are scanned; the first ones are left out. `snr` is that of the
-    fully sampled image of one average: white matter, as the root of the sum over coils sees it in the centre of the
-    head, over the noise SD of the real part of one coil. `interleaved`: each line of all slices before the next line.
+    `partial_fourier` is the fraction of the rows that are scanned, `partial_echo` that of the samples of each; the
+    first ones are left out. `local_phase`, in radians: how far the phases of neighbouring tissues differ, beside the
+    smooth one of the head. `snr` is that of the fully sampled image of one average: white matter, as the root of the
+    sum over coils sees it in the centre of the head, over the noise SD of the real part of one coil. `interleaved`:
+    each line of all slices before the next line.
     `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
     """
 
@@ -49,6 +51,8 @@ class Protocol:
     calibration: Literal["embedded", "separate", "none"] = "embedded"
     oversampling: int = 2
     partial_fourier: float = 1.0
+    partial_echo: float = 1.0
+    local_phase: float = 0.0
     snr: float = 40.0
     noise_scan: bool = True
     interleaved: bool = False
@@ -59,8 +63,9 @@ class Protocol:
         for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 expected")
-        if not 0.5 < self.partial_fourier <= 1:
-            raise ValueError(f"partial Fourier is {self.partial_fourier:g}, expected more than 0.5 and at most 1")
+        for what, fraction in (("Fourier", self.partial_fourier), ("echo", self.partial_echo)):
+            if not 0.5 < fraction <= 1:
+                raise ValueError(f"partial {what} is {fraction:g}, expected more than 0.5 and at most 1")
         if not 1 <= self.acceleration <= self.matrix // 2:
             raise ValueError(f"acceleration is {self.acceleration}, expected 1 to {self.matrix // 2}")
         most_slices = 1 + int(FOV_MM / SLICE_SPACING_MM)
@@ -92,6 +97,11 @@ class Protocol:
     def first_row(self) -> int:
         """The row of the k-space matrix where encoding step 1 starts to count."""
         return self.matrix - round(self.partial_fourier * self.matrix)
+
+    @property
+    def first_sample(self) -> int:
+        """The sample of a full echo with which each line begins."""
+        return self.n_samples - round(self.partial_echo * self.n_samples)
 
     @property
     def image_rows(self) -> range:

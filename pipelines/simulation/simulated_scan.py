@@ -53,7 +53,7 @@ def simulate_scan(
 
     The reference, one image per slice, is what a perfect scan would show: the root of the sum of squares over coils
     of the noise-free, fully sampled image on the recon matrix, whitened if there is a noise scan. It does not depend on
-    acceleration, averages or partial Fourier. The same protocol, seed included, gives the same scan.
+    acceleration, averages, partial Fourier or echoes. The same protocol, seed included, gives the same scan.
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
@@ -62,7 +62,7 @@ def simulate_scan(
     acquisitions = _noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
-        data = kspace[line.slice][:, line.row] + noise
+        data = (kspace[line.slice][:, line.row] + noise)[:, protocol.first_sample :]
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
@@ -74,7 +74,8 @@ def _kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
     coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
     shape = protocol.matrix, protocol.matrix
     slices = tqdm(range(protocol.n_slices), desc="slices", **({} if progress else HIDDEN), delay=1)
-    heads = (head_phantom(_offset_mm(protocol, number) / (FOV_MM / 2)) for number in slices)
+    heights = (_offset_mm(protocol, number) / (FOV_MM / 2) for number in slices)
+    heads = (head_phantom(height, local_phase=protocol.local_phase) for height in heights)
     return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
 
 
@@ -114,7 +115,7 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
         data,
         flags=line.flags,
         idx=counters,
-        center_sample=protocol.n_samples // 2,
+        center_sample=protocol.n_samples // 2 - protocol.first_sample,
         sample_time_us=_dwell_us(protocol),
         position=tuple(offset * component for component in SLICE_DIR),
         read_dir=READ_DIR,

@@ -144,10 +144,33 @@ def test_snr_is_white_matter_over_noise():
     assert 0.8 / corners.real.std() == pytest.approx(10, rel=0.15)
 
 
+def test_a_partial_echo_is_the_end_of_a_full_one():
+    """70 % of 96 samples are 67: the first 29 were not read, and the centre of k-space is no longer in the middle."""
+    protocol = {**SMALL, "acceleration": 1, "n_slices": 1}
+    _, full, _ = simulate_scan(Protocol(**protocol))
+    _, partial, _ = simulate_scan(Protocol(**protocol, partial_echo=0.7))
+    for whole, part in zip(full[NOISE_LINES:], partial[NOISE_LINES:], strict=True):
+        assert (part.number_of_samples, part.center_sample) == (67, 48 - 29)
+        np.testing.assert_array_equal(part.data, whole.data[:, 29:])
+
+
+@pytest.mark.parametrize(("local_phase", "imaginary"), [(0.0, 0.0024), (1.0, 0.058)])
+def test_tissues_have_phases_of_their_own(local_phase, imaginary):
+    """What stays imaginary where the smooth phase is taken off: a share of the energy that no low resolution tells."""
+    protocol = {**SMALL, "n_coils": 1, "n_slices": 1, "acceleration": 1, "noise_scan": False, "snr": 1e6}
+    _, lines, _ = simulate_scan(Protocol(**protocol, oversampling=1, local_phase=local_phase))
+    kspace = torch.from_numpy(np.stack([line.data[0] for line in lines]))
+    low = torch.zeros_like(kspace)
+    low[20:29, 20:29] = kspace[20:29, 20:29]
+    flat = to_image(kspace) * torch.sgn(to_image(low)).conj()
+    assert float(flat.imag.square().sum() / flat.abs().square().sum()) == pytest.approx(imaginary, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"partial_fourier": 0.5}, "partial Fourier is 0.5, expected more than 0.5 and at most 1"),
+        ({"partial_echo": 1.1}, "partial echo is 1.1, expected more than 0.5 and at most 1"),
         ({"acceleration": 25}, "acceleration is 25, expected 1 to 24"),
         ({"n_slices": 48}, "48 slices of 5 mm, but 1 to 47 cut the head"),
         ({"acs_lines": 50}, "50 calibration lines, but 1 to 48 fit around the centre of k-space"),

@@ -44,6 +44,15 @@ def test_each_counter_tells_images_apart(name):
     assert missing(lines, [image(**{name: 0})] * 2) == f"1 of 2 images came; the first missing is {which}"
 
 
+def test_joined_contrasts_are_one_image_for_all_of_them():
+    """Two half echoes of a slice were joined: neither contrast is missing; of the next slice both are."""
+    lines = [line(slice=number, contrast=contrast) for number in (0, 1) for contrast in (0, 1)]
+    joined = image()
+    joined.meta = {"kband_joined_contrasts": "0, 1"}
+    assert missing(lines[:2], [joined]) is None
+    assert missing(lines, [joined]) == "2 of 4 images came; the first missing is slice 1"
+
+
 def test_a_server_may_number_its_images_and_nothing_else():
     """Three slices, three images that call themselves slice 0: none is missing; of two, one is."""
     lines = [line(slice=number) for number in range(3)]
