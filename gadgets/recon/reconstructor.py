@@ -96,8 +96,8 @@ class Reconstructor:
             headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
             meta[index] = image_meta(
                 headers[index], method=label, fallback=fallback, count=buffer.counts[index], problems=buffer.problems,
-                notes=_together(made.notes, _sampled(single), self._judged(made, single), self._verdict.notes(single),
-                                _clipped(image)),
+                notes=_together(made.notes, buffer.notes, _sampled(single), self._judged(made, single),
+                                self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
