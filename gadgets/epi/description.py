@@ -32,12 +32,12 @@ RAMPS = ("rampUpTime", "flatTopTime", "rampDownTime")
 class EpiReadout:
     """What turns a line of `n_samples` into pixels along x: `operator` complex64 `(pixel, sample)`.
 
-    `announces_navigators`: the header does not say that there are none.
+    `n_navigators` of each train, or None where the header does not say.
     """
 
     n_samples: int
     operator: Tensor
-    announces_navigators: bool
+    n_navigators: int | None
 
     def fits(self, line: ismrmrd.Acquisition, n_coils: int | None) -> bool:
         """Whether a line is as long as the header says, and of as many coils as the lines before, if there are any.
@@ -97,7 +97,8 @@ def _readout(encoding: Encoding, description: Any) -> EpiReadout:
     extent = encoding.encoded_matrix[0] / encoding.encoded_fov[0]  # of kx, edge to edge, cycles per mm
     n_pixels = max(round(extent * encoding.recon_fov[0]), 2)
     operator = regridding_operator(trapezoid.positions() * extent, n_pixels, encoding.recon_fov[0])
-    return EpiReadout(n_samples, operator, given.get("numberOfNavigators") != 0)
+    n_navigators = given.get("numberOfNavigators")
+    return EpiReadout(n_samples, operator, None if n_navigators is None else int(n_navigators))
 
 
 def _parameters(description: Any, who: str) -> Iterator[tuple[str, float]]:

@@ -107,11 +107,9 @@ class EpiLines(Gadget):
 
     def _awaits_navigators(self, key: ImageKey, echoes: WaitingEchoes, readout: EpiReadout) -> bool:
         """Whether navigators may still come behind the last echo, as none came in front."""
-        if self.phase_correction == "none" or not readout.announces_navigators:
-            return False
-        if echoes.navigators_lead() or not echoes.lacks_navigators():
-            return False
-        return self._slices[key[:2]].phase is None or self._slices[key[:2]].navigators_come_late
+        slice_ = self._slices[key[:2]]
+        may_come = slice_.phase is None or slice_.navigators_come_late
+        return self.phase_correction == "linear" and may_come and echoes.awaits_navigators(readout.n_navigators)
 
     def _corrected(self, key: ImageKey, shots: Sequence[Shot]) -> Iterator[ismrmrd.Acquisition]:
         """The lines of some shots of an image; what their navigators tell serves later shots of the slice as well."""
@@ -125,8 +123,8 @@ class EpiLines(Gadget):
             known.navigators_come_late |= any(shot.n_before > 0 for shot in shots)
             if not corrected.is_told and self.refine == "none":
                 raise ScanError(
-                    f"{self.label()}: EPI shot without navigators ({key}); refine=entropy or phase_correction=none "
-                    "goes on"
+                    f"{self.label()}: EPI shot without navigators of both ways ({key}); refine=entropy or "
+                    "phase_correction=none goes on"
                 )
         method = self._method(is_told=corrected.is_told)
         if self.refine == "entropy":

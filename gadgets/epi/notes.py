@@ -12,7 +12,7 @@ def notes_of(raw: Corrected, corrected: Corrected, method: str) -> dict[str, str
     before, after = ghosts(raw, corrected)
     levels = "unknown" if before is None or after is None else f"{before:.3f} before, {after:.3f} after"
     said = {"kband_phase_correction": method, "kband_ghost": levels}
-    problems = "; ".join((*_borrowed(corrected), *_other_centre(corrected)))
+    problems = "; ".join((*_borrowed(corrected), *_without_drift(corrected), *_other_centre(corrected)))
     return {**said, "ImageComments": problems} if problems else said
 
 
@@ -21,6 +21,13 @@ def _borrowed(corrected: Corrected) -> Iterator[str]:
     shots = corrected.image_shots()
     if n_borrowed := sum(corrected.is_borrowed[n] for n in shots):
         yield f"{n_borrowed} of {len(shots)} EPI shots corrected by navigators of another shot"
+
+
+def _without_drift(corrected: Corrected) -> Iterator[str]:
+    """Two navigators tell of the phase between both ways alone: the image may have moved along y."""
+    n_without = sum(phase is not None and phase.drift is None for phase in corrected.phases)
+    if n_without:
+        yield f"{n_without} of {len(corrected.phases)} EPI shots without their drift from echo to echo"
 
 
 def _other_centre(corrected: Corrected) -> Iterator[str]:

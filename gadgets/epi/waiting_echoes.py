@@ -39,13 +39,11 @@ class WaitingEchoes:
         """Whether all lines of the image are in."""
         return self._ledger.received > 0 and self._ledger.may_leave(countable=True)
 
-    def lacks_navigators(self) -> bool:
-        """Whether a shot has none."""
-        return any(shot.echoes and not shot.navigators for shot in self.shots())
-
-    def navigators_lead(self) -> bool:
-        """Whether navigators open the shots."""
-        return bool(self._echoes) and self._echoes[0].is_navigator
+    def awaits_navigators(self, n_announced: int | None) -> bool:
+        """Whether a shot that no navigators have opened has fewer than announced, so that they may come behind it."""
+        if self._echoes[0].is_navigator:
+            return False
+        return any(n_announced is None or len(shot.navigators) < n_announced for shot in self.shots())
 
     def shots(self) -> list[Shot]:
         """All that came, by trains."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-OBJECT = 0.15  # of the brightest pixels: what is above belongs to the object
-BRIGHTEST = 0.99  # quantile that stands for them
+OBJECT = 0.15  # of the way from the darkest to the brightest pixels: what is above belongs to the object
+DARKEST, BRIGHTEST = 0.02, 0.99  # quantiles that stand for them: many coils make a bright background
 GROWN, SHRUNK = 3, 2  # pixels: the object with its blurred edge; by how much less makes a ghost for certain
 FEWEST = 16  # pixels of a region that tell anything
 
@@ -30,7 +30,8 @@ def ghost_level(image: Tensor, mask: Tensor) -> float | None:
 
 def object_mask(image: Tensor) -> Tensor:
     """Tell where the object is: what is bright, its holes filled; bool `(y, x)`."""
-    return filled(image > OBJECT * torch.quantile(image.flatten(), BRIGHTEST))
+    darkest, brightest = torch.quantile(image.flatten(), torch.tensor([DARKEST, BRIGHTEST]))
+    return filled(image > darkest + OBJECT * (brightest - darkest))
 
 
 def filled(mask: Tensor) -> Tensor:

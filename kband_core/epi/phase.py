@@ -14,12 +14,12 @@ class EchoPhase:
 
     slope   radians per pixel, `(coil,)` or `(1,)` for all coils alike: readouts of both ways do not meet in k
     offset  radians at pixel N//2, of the same shape
-    drift   radians per echo: off-resonance, which moves the image along y
+    drift   radians per echo: off-resonance, which moves the image along y; None where nothing told it
     """
 
     slope: Tensor
     offset: Tensor
-    drift: float = 0.0
+    drift: float | None = 0.0
 
     def factors(self, is_positive: Tensor, echo: Tensor, n_pixels: int) -> Tensor:
         """Return what echoes, as they are along x, are multiplied by: complex64 `(echo, coil, x)`.
@@ -30,7 +30,7 @@ class EchoPhase:
         x = torch.arange(n_pixels, dtype=torch.float64) - n_pixels // 2
         phase = self.slope.double()[:, None] * x + self.offset.double()[:, None]
         half = torch.where(is_positive, -0.5, 0.5).double()[:, None, None] * phase
-        angle = half - self.drift * echo.double()[:, None, None]
+        angle = half - (self.drift or 0.0) * echo.double()[:, None, None]
         return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
     def plus(self, slope: float, offset: float) -> EchoPhase:
@@ -60,4 +60,4 @@ def navigator_phase(navigators: Tensor, is_positive: Tensor, *, per_coil: bool) 
     slope = (together[:, :-1].conj() * together[:, 1:]).sum(-1).angle()
     x = torch.arange(together.shape[-1], dtype=torch.float64) - together.shape[-1] // 2
     offset = (together * torch.polar(torch.ones_like(x), -slope[:, None] * x)).sum(-1).angle()
-    return EchoPhase(slope, offset, float(drift))
+    return EchoPhase(slope, offset, float(drift) if alike.any() else None)
