@@ -46,7 +46,7 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
               help="Lines of each image, drawn at random from all, that are measured first and kept out of it, to tell "
                    "its error.")
 @click.option("--trajectory", type=click.Choice(["cartesian", "epi"]), default="cartesian", show_default=True,
-              help="epi: lines are read by trains of echoes, every second one in reverse; calibration lines separately.")
+              help="epi: lines are read by trains of echoes, every second one in reverse; calibration is separate.")
 @click.option("--shots", "n_shots", type=click.IntRange(1), help="Trains that share the lines of a slice (EPI).")
 @click.option("--ramp-sampling/--no-ramp-sampling", default=None, help="Sample on the gradient's ramps as well (EPI).")
 @click.option("--echo-shift", type=float, help="Steps along kx between echoes of both ways (EPI).")

@@ -78,7 +78,9 @@ def plan_shots(protocol: Protocol, train: EchoTrain) -> Iterator[PlannedShot]:
 def check_protocol(protocol: Protocol, train: EchoTrain) -> None:
     """Refuse what is not simulated of echo trains. Raises `ValueError`."""
     if protocol.calibrates and protocol.calibration != "separate":
-        raise ValueError(f"calibration is '{protocol.calibration}', but an echo train has lines of one spacing: separate")
+        raise ValueError(
+            f"calibration is '{protocol.calibration}', but the lines of a train have one spacing; separate or none expected"
+        )
     if protocol.interleaved or protocol.held_out_lines:
         raise ValueError("interleaved slices and held-out lines are simulated without echo trains only")
     if train.n_shots > len(protocol.image_rows):
