@@ -104,12 +104,16 @@ class Corrected:
 
 
 def ghosts(before: Corrected, after: Corrected) -> tuple[float | None, float | None]:
-    """Return the ghost level of the image, before and after; None where aliases, or the object, lie in its place."""
+    """Return the ghost level of the image, before and after; None where aliases, or the object, lie in its place.
+
+    Where the object is, the image with the least ghost tells: the corrected one, or one that is made for that alone.
+    """
     members = after.image_shots()
     if after.encoding.acceleration[0] > 1 or not members:
         return None, None
-    images = [root_sum_of_squares(corrected.coil_image(members)) for corrected in (before, after)]
-    mask = object_mask(images[1])
+    best = after if after.is_told else after.refined()
+    images = [root_sum_of_squares(corrected.coil_image(members)) for corrected in (before, after, best)]
+    mask = object_mask(images[2])
     return ghost_level(images[0], mask), ghost_level(images[1], mask)
 
 

@@ -79,7 +79,7 @@ def check_protocol(protocol: Protocol, train: EchoTrain) -> None:
     """Refuse what is not simulated of echo trains. Raises `ValueError`."""
     if protocol.calibrates and protocol.calibration != "separate":
         raise ValueError(
-            f"calibration is '{protocol.calibration}', but the lines of a train have one spacing; separate or none expected"
+            f"calibration is '{protocol.calibration}', but lines of a train have one spacing; separate or none expected"
         )
     if protocol.interleaved or protocol.held_out_lines:
         raise ValueError("interleaved slices and held-out lines are simulated without echo trains only")

@@ -144,6 +144,7 @@ def test_no_correction_is_told():
     header, lines, references = epi_scan()
     ((image,), _) = replayed(header, lines, phase_correction="none")
     assert image.meta["kband_phase_correction"] == "none"
+    assert float(image.meta["kband_ghost"].split()[-2]) > 0.2
     assert error_of(image, references) > 4 * NOISE
 
 
