@@ -23,8 +23,8 @@ class EchoTrain:
     `n_shots` trains share the lines of a slice. `ramp_sampling`: samples are taken on the ramps as well. `echo_shift`:
     steps of 1/field of view along kx between echoes of both ways, as gradient delays make it; `echo_phase` radians
     between them, as eddy currents do; `echo_drift` radians from one echo to the next, off resonance. `n_navigators`
-    echoes without phase encoding open each train. `reference`: how separate calibration lines are read, by trains or
-    without, in an encoding of their own.
+    echoes without phase encoding open each train, or follow its first `n_before` echoes. `reference`: how separate
+    calibration lines are read, by trains or without, in an encoding of their own.
     """
 
     n_shots: int = 1
@@ -33,6 +33,7 @@ class EchoTrain:
     echo_phase: float = 0.3
     echo_drift: float = 0.03
     n_navigators: int = 3
+    n_before: int = 0
     reference: Literal["epi", "flash"] = "epi"
 
     def __post_init__(self) -> None:

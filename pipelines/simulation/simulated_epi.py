@@ -95,7 +95,7 @@ class _Echoes:
 def _shot(
     protocol: Protocol, train: EchoTrain, shot: PlannedShot, read: list[_Echoes], cartesian: list[Tensor]
 ) -> list[tuple[PlannedLine, Tensor, int]]:
-    """Lines of one shot with their samples `(coil, sample)` and flags, navigators first."""
+    """Lines of one shot with their samples `(coil, sample)` and flags, navigators among them."""
     if shot.is_flash:
         return [(line, cartesian[line.slice][:, line.row], line.flags) for line in shot.lines]
     first = shot.lines[0]
@@ -103,8 +103,9 @@ def _shot(
         PlannedLine(protocol.matrix // 2, first.slice, first.average, first.repetition, NAVIGATOR)
         for _ in range(train.n_navigators)
     ]
+    in_order = [*shot.lines[: train.n_before], *navigators, *shot.lines[train.n_before :]]
     made = []
-    for echo, line in enumerate([*navigators, *shot.lines], start=-train.n_navigators):
+    for echo, line in enumerate(in_order, start=0 if train.n_before else -train.n_navigators):
         sign = 1 if echo % 2 == 0 else -1
         drift = torch.polar(torch.tensor(1.0), torch.tensor(train.echo_drift * float(echo)))
         data = read[line.slice].by_way[sign][:, line.row] * drift

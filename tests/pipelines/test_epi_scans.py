@@ -26,6 +26,7 @@ SCANS = {
     "one shot": {},
     "sampled on the flat top only": {"train": EchoTrain(ramp_sampling=False)},
     "four shots": {"train": EchoTrain(n_shots=4)},
+    "navigators between echoes": {"train": EchoTrain(n_before=6, echo_drift=0.1)},
     "strong": {"train": EchoTrain(echo_shift=1.5, echo_phase=1.0, echo_drift=0.1)},
     "averages": {"train": EchoTrain(n_shots=2), "n_averages": 2},
     "two slices, three repetitions": {"n_slices": 2, "n_repetitions": 3},
