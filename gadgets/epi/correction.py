@@ -50,8 +50,8 @@ class Corrected:
 
     @property
     def is_told(self) -> bool:
-        """Whether the phase of all shots is known."""
-        return all(phase is not None for phase in self.phases)
+        """Whether the phase of all echoes is known."""
+        return all(phase is not None or not shot.echoes for shot, phase in zip(self.shots, self.phases, strict=True))
 
     def refined(self) -> Corrected:
         """Return the phases that make the image, and calibration lines apart, least spread; from nothing if need be."""

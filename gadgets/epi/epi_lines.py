@@ -89,14 +89,22 @@ class EpiLines(Gadget):
                 yield line  # the buffer sets it aside
             else:
                 n_coils[key.encoding] = line.active_channels
-                for earlier in [other for other in waiting if other[:-1] == key[:-1] and other != key]:
+                for earlier in [other for other in waiting if self._is_over(other, waiting[other], key, line)]:
                     yield from self._corrected(earlier, waiting.pop(earlier).shots())
                 echoes = waiting.setdefault(key, WaitingEchoes(self._encodings[key.encoding]))
                 yield from self._corrected(key, echoes.add(readout.echo(line), line))
                 if echoes.is_complete() and not self._awaits_navigators(key, echoes, readout):
                     yield from self._corrected(key, waiting.pop(key).shots())
-        for key, echoes in waiting.items():
-            yield from self._corrected(key, echoes.shots())
+        for key in sorted(waiting, key=lambda key: waiting[key].has_begun()):  # navigators and calibration first
+            yield from self._corrected(key, waiting[key].shots())
+
+    def _is_over(self, key: ImageKey, echoes: WaitingEchoes, now: ImageKey, line: ismrmrd.Acquisition) -> bool:
+        """Whether no more echoes come under `key`, as a line comes under another key of the slice."""
+        if key == now or key[:2] != now[:2]:
+            return False
+        if not echoes.has_begun():
+            return role_of(line).fills_image
+        return key[:-1] == now[:-1] and echoes.has_most()
 
     def _other(self, line: ismrmrd.Acquisition) -> Iterator[ismrmrd.Acquisition]:
         """A line that is not EPI: as it is, unless it calibrates."""
@@ -113,7 +121,7 @@ class EpiLines(Gadget):
 
     def _corrected(self, key: ImageKey, shots: Sequence[Shot]) -> Iterator[ismrmrd.Acquisition]:
         """The lines of some shots of an image; what their navigators tell serves later shots of the slice as well."""
-        if not any(shot.echoes for shot in shots):
+        if not shots:
             return
         encoding, known = self._encodings[key.encoding], self._slices[key[:2]]
         raw = corrected = Corrected.by_nothing(encoding, shots)

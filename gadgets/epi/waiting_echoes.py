@@ -39,6 +39,14 @@ class WaitingEchoes:
         """Whether all lines of the image are in."""
         return self._ledger.received > 0 and self._ledger.may_leave(countable=True)
 
+    def has_most(self) -> bool:
+        """Whether most lines of the image are in: no more come when the next repetition has begun."""
+        return self._ledger.has_most()
+
+    def has_begun(self) -> bool:
+        """Whether a line of the image came, and not only such that calibrate, or navigators."""
+        return self._ledger.received > 0
+
     def awaits_navigators(self, n_announced: int | None) -> bool:
         """Whether a shot that no navigators have opened has fewer than announced, so that they may come behind it."""
         if self._echoes[0].is_navigator:

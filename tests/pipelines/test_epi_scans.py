@@ -2,6 +2,7 @@
 
 import pytest
 
+from gadgets.flags import is_noise
 from pipelines.simulation.epi_protocol import EchoTrain
 from tests.pipelines.epi_scans import (
     epi_scan,
@@ -157,3 +158,24 @@ def test_a_spoilt_line_is_set_aside_alone():
     assert "samples are not finite numbers" in problem
     assert image.meta["kband_lines"] == "47 of 48"
     assert error_of(image, references) < 2 * NOISE
+
+
+def test_repetitions_as_the_inner_loop():
+    """One shot of each repetition, then the next shot of each: an image leaves when all of its shots are in."""
+    header, lines, references = epi_scan(EchoTrain(n_shots=3), n_repetitions=3)
+    shots = [[line for line in lines if line.idx.repetition == r and not is_noise(line)] for r in range(3)]
+    inner = [line for at in range(3) for of_one in shots for line in of_one[19 * at : 19 * (at + 1)]]
+    images, problem = replayed(header, [*filter(is_noise, lines), *inner])
+    assert problem is None
+    assert good(images, references, n_images=3)
+    assert {image.meta["kband_ghost"].split(", ")[1] for image in images} == {"0.000 after"}
+
+
+def test_navigators_under_counters_of_their_own_serve_the_slice():
+    """Converters differ in what they count navigators by."""
+    header, lines, references = epi_scan()
+    for line in filter(is_navigator, lines):
+        line.idx.set = 1
+    images, problem = replayed(header, lines)
+    assert problem is None
+    assert good(images, references)
