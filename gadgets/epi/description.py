@@ -15,7 +15,7 @@ from gadgets.encoding import Encoding
 from gadgets.epi.shots import Echo
 from gadgets.errors import ScanError
 from gadgets.mrd import ismrmrd
-from gadgets.mrd_header import number
+from gadgets.mrd_header import LARGEST_MATRIX, number
 from gadgets.scan import Scan
 from kband_core.epi.readout import Trapezoid
 from kband_core.epi.regridding import regridding_operator
@@ -30,13 +30,15 @@ RAMPS = ("rampUpTime", "flatTopTime", "rampDownTime")
 
 @dataclass(frozen=True)
 class EpiReadout:
-    """What turns a line of `n_samples` into pixels along x: `operator` complex64 `(pixel, sample)`.
+    """What turns a line of `n_samples` into pixels along x: `operator` complex64 `(pixel, sample)`, or `reverse`, if it
+    was read the other way, at the negative of each k.
 
     `n_navigators` of each train, or None where the header does not say.
     """
 
     n_samples: int
     operator: Tensor
+    reverse: Tensor
     n_navigators: int | None
 
     def fits(self, line: ismrmrd.Acquisition, n_coils: int | None) -> bool:
@@ -50,10 +52,9 @@ class EpiReadout:
         return n_samples == self.n_samples and n_coils in (None, line.active_channels)
 
     def echo(self, line: ismrmrd.Acquisition) -> Echo:
-        """Return a line as it is along x, turned round if it was read in reverse."""
-        samples = torch.tensor(line.data)
+        """Return a line as it is along x."""
         with single_thread():
-            pixels = (samples.flip(-1) if flags.is_reversed(line) else samples) @ self.operator.mT
+            pixels = torch.tensor(line.data) @ (self.reverse if flags.is_reversed(line) else self.operator).mT
         return Echo(line.getHead(), pixels)
 
     def as_cartesian(self, encoding: Encoding) -> Encoding:
@@ -96,9 +97,15 @@ def _readout(encoding: Encoding, description: Any) -> EpiReadout:
                     who, given["acqDelayTime"], trapezoid.delay)  # fmt: skip
     extent = encoding.encoded_matrix[0] / encoding.encoded_fov[0]  # of kx, edge to edge, cycles per mm
     n_pixels = max(round(extent * encoding.recon_fov[0]), 2)
-    operator = regridding_operator(trapezoid.positions() * extent, n_pixels, encoding.recon_fov[0])
+    if max(n_samples, n_pixels) > LARGEST_MATRIX[0]:
+        raise ValueError(
+            f"{who}: {n_samples} samples for {n_pixels} pixels along x, at most {LARGEST_MATRIX[0]:,} of each expected"
+        )
+    operator, reverse = (
+        regridding_operator(way * extent * trapezoid.positions(), n_pixels, encoding.recon_fov[0]) for way in (1, -1)
+    )
     n_navigators = given.get("numberOfNavigators")
-    return EpiReadout(n_samples, operator, None if n_navigators is None else int(n_navigators))
+    return EpiReadout(n_samples, operator, reverse, None if n_navigators is None else int(n_navigators))
 
 
 def _parameters(description: Any, who: str) -> Iterator[tuple[str, float]]:

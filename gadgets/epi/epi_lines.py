@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -89,7 +89,7 @@ class EpiLines(Gadget):
                 yield line  # the buffer sets it aside
             else:
                 n_coils[key.encoding] = line.active_channels
-                for earlier in [other for other in waiting if self._is_over(other, waiting[other], key, line)]:
+                for earlier in _over(waiting, key, line):
                     yield from self._corrected(earlier, waiting.pop(earlier).shots())
                 echoes = waiting.setdefault(key, WaitingEchoes(self._encodings[key.encoding]))
                 yield from self._corrected(key, echoes.add(readout.echo(line), line))
@@ -97,14 +97,6 @@ class EpiLines(Gadget):
                     yield from self._corrected(key, waiting.pop(key).shots())
         for key in sorted(waiting, key=lambda key: waiting[key].has_begun()):  # navigators and calibration first
             yield from self._corrected(key, waiting[key].shots())
-
-    def _is_over(self, key: ImageKey, echoes: WaitingEchoes, now: ImageKey, line: ismrmrd.Acquisition) -> bool:
-        """Whether no more echoes come under `key`, as a line comes under another key of the slice."""
-        if key == now or key[:2] != now[:2]:
-            return False
-        if not echoes.has_begun():
-            return role_of(line).fills_image
-        return key[:-1] == now[:-1] and echoes.has_most()
 
     def _other(self, line: ismrmrd.Acquisition) -> Iterator[ismrmrd.Acquisition]:
         """A line that is not EPI: as it is, unless it calibrates."""
@@ -153,6 +145,24 @@ class EpiLines(Gadget):
         by_navigators = f"linear, {'per coil' if self.per_coil else 'all coils alike'}" if is_told else ""
         by_entropy = "entropy" if self.refine == "entropy" else ""
         return " and ".join(filter(None, (by_navigators, by_entropy))) or "none"
+
+
+def _over(waiting: Mapping[ImageKey, WaitingEchoes], now: ImageKey, line: ismrmrd.Acquisition) -> list[ImageKey]:
+    """Images of which no more echoes come, as a line comes of another one of their slice.
+
+    When another repetition begins, one that lacks some is given up. Navigators and calibration that have an address of
+    their own are complete at a line of the image.
+    """
+    over = []
+    for key, echoes in waiting.items():
+        if key == now or key[:2] != now[:2]:
+            continue
+        if not echoes.has_begun():
+            if role_of(line).fills_image:
+                over.append(key)
+        elif now not in waiting and key[:-1] == now[:-1] and echoes.has_most():
+            over.append(key)
+    return over
 
 
 def cartesian_line(echo: Echo, kspace: Tensor) -> ismrmrd.Acquisition:

@@ -14,7 +14,7 @@ from gadgets.mrd import ismrmrd
 
 @dataclass(frozen=True)
 class Echo:
-    """One readout as it is along x: `pixels` complex64 `(coil, x)`, turned round if it was read in reverse."""
+    """One readout as it is along x: `pixels` complex64 `(coil, x)`, whichever way it was read."""
 
     header: ismrmrd.AcquisitionHeader
     pixels: Tensor
