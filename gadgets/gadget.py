@@ -73,6 +73,10 @@ class Gadget:
     def open(self, scan: Scan) -> None:
         """Resolve everything that can fail before the first line. Raises `PipelineError`."""
 
+    def scan_behind(self, scan: Scan) -> Scan:
+        """Return the scan as gadgets behind are to see it: lines may leave on another matrix. Called after `open`."""
+        return scan
+
     def process(self, items: Iterable[Any]) -> Iterator[Any]:
         """Turn accepted items into emitted ones; the code after the loop is the flush at the end of the scan."""
         raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -84,7 +84,7 @@ class ReconBuffer:
     all_maps the same, where they are uncertain too: to combine coils, whose noise has no border then
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
-    problems sentences about what went wrong on the way; they travel to the image's comment
+    problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
     """
 
     kspace: Tensor
@@ -101,6 +101,7 @@ class ReconBuffer:
     held_out: tuple[Tensor, Tensor] | None = None
     problems: tuple[str, ...] = ()
     joined: tuple[int, ...] = ()  # contrasts whose half echoes were joined to this one
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]

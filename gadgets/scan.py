@@ -64,6 +64,11 @@ class Scan:
 def require_cartesian(scan: Scan, who: str) -> None:
     """Raise `PipelineError` unless every encoding is a Cartesian one that 2-D methods can reconstruct."""
     for encoding in scan.encodings:
+        if encoding.trajectory == "epi":
+            raise PipelineError(
+                f"{who}: encoding {encoding.index} has the trajectory epi; EpiLines must stand before, as in "
+                "epi_sense, epi_grappa and epi_kband"
+            )
         if encoding.trajectory != "cartesian":
             raise PipelineError(
                 f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "

@@ -178,11 +178,16 @@ def coil_kspace(
     """
     n_y, n_x = shape[0], shape[1] * oversampling
     fov_y, fov_x = fov[0], fov[1] * oversampling
-    ky, at_y = _shifted(n_y, fov_y, coils.frequencies)
-    kx, at_x = _shifted(n_x, fov_x, coils.frequencies)
+    ky, kx = ((torch.arange(n, dtype=torch.float64) - n // 2) / width for n, width in ((n_y, fov_y), (n_x, fov_x)))
+    return coil_samples(phantom, coils, ky, kx) * (math.sqrt(n_y * n_x) / (fov_y * fov_x))
+
+
+def coil_samples(phantom: Phantom, coils: SinusoidalCoils, ky: Tensor, kx: Tensor) -> Tensor:
+    """Evaluate the Fourier integral of what each coil sees wherever ky `(n,)` and kx `(m,)` cross: `(coil, n, m)`."""
+    ky, at_y = _shifted(ky, coils.frequencies)
+    kx, at_x = _shifted(kx, coils.frequencies)
     shifted = phantom.kspace(ky[:, None], kx)[at_y[:, None, :, None], at_x[None, :, None, :]]
-    kspace = torch.einsum("cmn,mnyx->cyx", coils.coefficients.to(torch.complex64), shifted)
-    return kspace * (math.sqrt(n_y * n_x) / (fov_y * fov_x))
+    return torch.einsum("cmn,mnyx->cyx", coils.coefficients.to(torch.complex64), shifted)
 
 
 def coil_covariance(n_coils: int, rng: torch.Generator) -> Tensor:
@@ -231,10 +236,9 @@ def _loop_fields(n_coils: int, points: Tensor) -> Tensor:
     return left - right
 
 
-def _shifted(n: int, fov: float, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+def _shifted(k: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct values of k - κ, and where each (κ, k) finds its own among them.
 
     If k and κ share a grid most of them coincide, which saves most of the Bessel functions.
     """
-    k = (torch.arange(n, dtype=torch.float64) - n // 2) / fov
     return torch.unique((k - frequencies[:, None]).round(decimals=9), return_inverse=True)

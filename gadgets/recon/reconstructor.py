@@ -100,7 +100,7 @@ class Reconstructor:
             meta[index] = image_meta(
                 headers[index], method=method.label, fallback=fallback, count=buffer.counts[index],
                 problems=buffer.problems,
-                notes=_together(made.notes, _sampled(single), filling, self._judged(made, single),
+                notes=_together(made.notes, buffer.notes, _sampled(single), filling, self._judged(made, single),
                                 self._verdict.notes(single), _clipped(image)),
             )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps

@@ -42,6 +42,7 @@ class Pipeline:
         for gadget in self.gadgets:
             try:
                 gadget.open(scan)
+                scan = gadget.scan_behind(scan)
             except ValueError as error:
                 raise PipelineError(f"{gadget.label()}: {error}") from error
 

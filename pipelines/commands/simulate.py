@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kband_core.plural import counted, plural
+
+TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n_navigators", "reference"
+
 
 
 @click.command()
@@ -48,9 +52,18 @@ from kband_core.plural import counted, plural
 @click.option("--held-out-lines", type=click.IntRange(0), default=0, show_default=True,
               help="Lines of each image, drawn at random from all, that are measured first and kept out of it, to tell "
                    "its error.")
+@click.option("--trajectory", type=click.Choice(["cartesian", "epi"]), default="cartesian", show_default=True,
+              help="epi: lines are read by trains of echoes, every second one in reverse; calibration is separate.")
+@click.option("--shots", "n_shots", type=click.IntRange(1), help="Trains that share the lines of a slice (EPI).")
+@click.option("--ramp-sampling/--no-ramp-sampling", default=None, help="Sample on the gradient's ramps as well (EPI).")
+@click.option("--echo-shift", type=float, help="Steps along kx between echoes of both ways (EPI).")
+@click.option("--echo-phase", type=float, help="Radians between echoes of both ways (EPI).")
+@click.option("--echo-drift", type=float, help="Radians from one echo to the next (EPI).")
+@click.option("--navigators", "n_navigators", type=click.IntRange(0), help="Navigators that open each train (EPI).")
+@click.option("--reference", type=click.Choice(["epi", "flash"]), help="How calibration lines are read (EPI).")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
               help="Seed of the noise: the same options and seed give the same scan.")
-def simulate(output: Path, overwrite: bool, **options: Any) -> None:
+def simulate(output: Path, overwrite: bool, trajectory: str, **options: Any) -> None:
     """Write a raw data set of a simulated head scan as an MRD file.
 
     The head is made of ellipses and its k-space is exact; a 2-D axial Cartesian scan with noise that is correlated
@@ -59,13 +72,24 @@ def simulate(output: Path, overwrite: bool, **options: Any) -> None:
     """
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
+    from pipelines.simulation.epi_protocol import EchoTrain
+    from pipelines.simulation.simulated_epi import simulate_epi
     from pipelines.simulation.simulated_protocol import Protocol
     from pipelines.simulation.simulated_scan import simulate_scan
 
     try:
         refuse_other_format(output, *HDF5)
         refuse_existing(output, overwrite)
-        header_xml, acquisitions, reference = simulate_scan(Protocol(**options), progress=True)
+        of_trains = {name: value for name in TRAIN if (value := options.pop(name)) is not None}
+        if trajectory == "epi":
+            if click.get_current_context().get_parameter_source("calibration") is ParameterSource.DEFAULT:
+                options["calibration"] = "separate"
+            made = simulate_epi(Protocol(**options), EchoTrain(**of_trains), progress=True)
+        elif of_trains:
+            raise ValueError(f"{', '.join(of_trains)}: only of --trajectory epi")
+        else:
+            made = simulate_scan(Protocol(**options), progress=True)
+        header_xml, acquisitions, reference = made
         write_raw(output, header_xml, acquisitions, reference=reference, overwrite=overwrite)
     except (FileProblem, ValueError) as problem:
         raise click.ClickException(str(problem)) from problem

@@ -57,9 +57,9 @@ def simulate_scan(
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
-    kspace = _kspace_of_slices(protocol, progress)
+    kspace = kspace_of_slices(protocol, progress)
     lines = plan_lines(protocol)
-    acquisitions = _noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
+    acquisitions = noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
         data = (kspace[line.slice][:, line.row] + noise)[:, protocol.first_sample :]
@@ -67,44 +67,44 @@ def simulate_scan(
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
         kspace = [whiten(slice_kspace, whitening) for slice_kspace in kspace]
-    return header_xml(protocol), acquisitions, _reference(protocol, kspace, acquisitions)
+    return header_xml(protocol), acquisitions, reference_images(protocol, kspace, acquisitions)
 
 
-def _kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
+def kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
     coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
     shape = protocol.matrix, protocol.matrix
     slices = tqdm(range(protocol.n_slices), desc="slices", **({} if progress else HIDDEN), delay=1)
-    heights = (_offset_mm(protocol, number) / (FOV_MM / 2) for number in slices)
+    heights = (offset_mm(protocol, number) / (FOV_MM / 2) for number in slices)
     heads = (head_phantom(height, local_phase=protocol.local_phase) for height in heights)
     return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
 
 
-def _offset_mm(protocol: Protocol, slice_number: int) -> float:
+def offset_mm(protocol: Protocol, slice_number: int) -> float:
     """Distance of a slice from the isocentre, towards the head."""
     return (slice_number - (protocol.n_slices - 1) / 2) * SLICE_SPACING_MM
 
 
-def _dwell_us(protocol: Protocol) -> float:
+def dwell_us(protocol: Protocol) -> float:
     return READOUT_US / protocol.n_samples
 
 
-def _noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) -> list[ismrmrd.Acquisition]:
+def noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) -> list[ismrmrd.Acquisition]:
     """Noise variance grows with the bandwidth 1/dwell; the filter's share is what whitening multiplies back in."""
-    variance_ratio = _dwell_us(protocol) / NOISE_DWELL_US * NOISE_BANDWIDTH
+    variance_ratio = dwell_us(protocol) / NOISE_DWELL_US * NOISE_BANDWIDTH
     noise = complex_noise(covariance * variance_ratio, (NOISE_LINES, protocol.n_samples), rng)
     return [
         ismrmrd.Acquisition.from_array(
             noise[:, n].numpy(),
             flags=bit(ismrmrd.ACQ_IS_NOISE_MEASUREMENT),
             sample_time_us=NOISE_DWELL_US,
-            **_bookkeeping(protocol, n + 1),
+            **bookkeeping(protocol, n + 1),
         )
         for n in range(NOISE_LINES)
     ]
 
 
 def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
-    offset = _offset_mm(protocol, line.slice)
+    offset = offset_mm(protocol, line.slice)
     counters = ismrmrd.EncodingCounters(
         kspace_encode_step_1=line.row - protocol.first_row,
         average=line.average,
@@ -116,22 +116,22 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
         flags=line.flags,
         idx=counters,
         center_sample=protocol.n_samples // 2 - protocol.first_sample,
-        sample_time_us=_dwell_us(protocol),
+        sample_time_us=dwell_us(protocol),
         position=tuple(offset * component for component in SLICE_DIR),
         read_dir=READ_DIR,
         phase_dir=PHASE_DIR,
         slice_dir=SLICE_DIR,
         user_float=(line.probability, *[0.0] * 7),
-        **_bookkeeping(protocol, scan_counter),
+        **bookkeeping(protocol, scan_counter),
     )
 
 
-def _bookkeeping(protocol: Protocol, scan_counter: int) -> dict[str, int]:
+def bookkeeping(protocol: Protocol, scan_counter: int) -> dict[str, int]:
     ticks = START_TICKS + round(scan_counter * TR_MS / TICK_MS)
     return {"measurement_uid": protocol.uid, "scan_counter": scan_counter, "acquisition_time_stamp": ticks}
 
 
-def _reference(
+def reference_images(
     protocol: Protocol, kspace: Sequence[Tensor], acquisitions: Sequence[ismrmrd.Acquisition]
 ) -> list[ismrmrd.Image]:
     centre = protocol.matrix // 2 - protocol.first_row

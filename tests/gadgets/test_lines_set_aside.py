@@ -117,7 +117,7 @@ def test_simultaneous_slices_are_refused_before_the_scan(minimal_scan):
         AcquisitionBuffer().open(scan)
 
 
-@pytest.mark.parametrize("trajectory", ["epi", "radial", "spiral"])
+@pytest.mark.parametrize("trajectory", ["radial", "spiral"])
 def test_other_trajectories_are_refused_before_the_scan(minimal_scan, trajectory):
     """What cannot be reconstructed is refused at open, by name."""
     scan = with_encoding(minimal_scan(), trajectory=trajectory)

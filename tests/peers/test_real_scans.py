@@ -37,7 +37,7 @@ def test_cartesian_scans_become_images(real_scans, tmp_path, name, pipeline):
 
 @pytest.mark.parametrize(
     ("name", "trajectory"),
-    [("phantom_epi_2ch", "epi"), ("phantom_radial_69spokes_16ch_2slices", "radial"), ("phantom_spiral_8ch", "spiral")],
+    [("phantom_radial_69spokes_16ch_2slices", "radial"), ("phantom_spiral_8ch", "spiral")],
 )
 def test_other_scans_are_refused(real_scans, tmp_path, name, trajectory):
     """One clear sentence, no image, exit code 1."""

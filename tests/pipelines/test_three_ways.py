@@ -1,4 +1,4 @@
-"""Thirteen plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, no drift."""
+"""Sixteen plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, EPI; no drift."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from pipelines.chain.xml import read_chain
 
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
+OF_EPI = ("sense", "grappa", "kband")
 
 
 def nodes(name: str) -> dict[str, tuple]:
@@ -17,7 +18,8 @@ def nodes(name: str) -> dict[str, tuple]:
 
 def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
-    assert set(installed_pipelines()) == {name + way for name in RECONSTRUCTIONS for way in WAYS} | {"prepare"}
+    of_epi = {f"epi_{name}" for name in OF_EPI}
+    assert set(installed_pipelines()) == {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi | {"prepare"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -39,6 +41,18 @@ def test_buffered_pipelines_differ_in_the_way_in_alone(name):
     stock = ["AcquisitionAccumulateTriggerGadget", "BucketToBufferGadget", "BufferIntake"]
     assert [classname for classname, _ in buffered[at : at + 3]] == stock
     assert (buffered[:at], buffered[at + 3 :]) == (direct[:at], direct[at + 1 :])
+
+
+@pytest.mark.parametrize("name", OF_EPI)
+def test_epi_pipelines_differ_by_the_trains_alone(name):
+    """Lines are gridded from the samples as they were read: nothing may move or crop them before."""
+    plain, epi = list(nodes(name).items()), list(nodes(f"epi_{name}").items())
+    at = [classname for classname, _ in epi].index("EpiLines")
+    assert [classname for classname, _ in plain if classname not in dict(epi)] == [
+        "AsymmetricEchoAdjustROGadget", "RemoveROOversamplingGadget",
+    ]  # fmt: skip
+    assert epi[at + 1][0] == "AcquisitionBuffer"
+    assert epi[:at] + epi[at + 1 :] == [node for node in plain if node[0] in dict(epi)]
 
 
 def test_planes_are_those_that_a_reconstruction_gets():

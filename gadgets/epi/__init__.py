@@ -1,0 +1,1 @@
+"""Lines of echo trains become Cartesian ones."""

@@ -1,0 +1,18 @@
+"""A line that brings along what is to be said of its image: gadgets before the buffer know what no buffer sees."""
+
+from __future__ import annotations
+
+from gadgets.mrd import ismrmrd
+
+
+class NotedLine(ismrmrd.Acquisition):
+    """A line with `notes` on its image: meta key to text; that of `ImageComments` is added to the comment."""
+
+    notes: dict[str, str]
+
+    @classmethod
+    def of(cls, line: ismrmrd.Acquisition, notes: dict[str, str]) -> NotedLine:
+        """Return the line with notes."""
+        noted = cls(line.getHead(), line.data, line.traj)
+        noted.notes = notes
+        return noted
