@@ -20,7 +20,7 @@ from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
-from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.recon_space import ReconSpace
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
 from kband_core.pixel_range import n_beyond_range
@@ -73,7 +73,7 @@ class Reconstructor:
 
     def _prepare(self, item: Calibration) -> None:
         self._verdict.prepare(item)
-        if item.encoding.acceleration[0] == 1:
+        if item.encoding.total_acceleration == 1:
             return
         try:
             self.methods[0].prepare(item)
@@ -82,14 +82,14 @@ class Reconstructor:
 
     def _images(self, buffer: ReconBuffer) -> tuple[ImageArray, list[Mapping[str, Map]]]:
         shape = buffer.headers.shape
-        data, maps = [], []
+        data, maps, space = [], [], ReconSpace.of(buffer)
         headers, meta = np.empty(shape, object), np.empty(shape, object)
         for index, line in np.ndenumerate(buffer.headers):
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
             made, label, fallback = self._one(single)
-            image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
+            image = space.shown(made.image).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
@@ -143,7 +143,7 @@ def _sampled(buffer: ReconBuffer) -> dict[str, str]:
     """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
     try:
         return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
-    except ValueError:  # of lines that differ from partition to partition there is no such figure
+    except ValueError:  # along a trajectory there is no such figure
         return {}
 
 
