@@ -18,6 +18,7 @@ from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.device import planes_at_once
 from kband_core.eigenmaps import principal_coil, with_phase_of
 from kband_core.fourier import resize
+from kband_core.noise import noise_level
 
 BYTES_PER_PIXEL = 8 * 16  # and coil: eigenvectors of four neighbours, two sets of them, twice
 
@@ -68,14 +69,16 @@ class CoilSensitivities(Gadget):
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 
-    def _maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+    def _maps(
+        self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int], noise: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
         """For ACS `(slice, z, coil, ky, kx)` the maps of each slice, certain ones and all; all slices in one call."""
         acs = resize(acs, [min(self.acs_lines, acs.shape[-2])], [-2])
         if self.method == "walsh" or self.n_sets == 2:
             espirit = self.method == "espirit"
             csm = espirit_maps(acs, matrix, n_sets=2, above_noise=True) if espirit else walsh_maps(acs, matrix)
             return [(one, one) for one in csm]
-        maps = coil_maps(acs, matrix)
+        maps = coil_maps(acs, matrix, noise=noise)
         return list(zip(maps.certain(), maps.csm, strict=True))
 
 
@@ -87,14 +90,15 @@ class CoilSensitivities(Gadget):
         reference = principal_coil(acs.movedim(-3, -4).flatten(-3, -2))
         n_x = planes_at_once(BYTES_PER_PIXEL * acs.shape[-3] * matrix[0] * matrix[1], acs.device)
         return [
-            tuple(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, encoding, matrix, n_x))
+            tuple(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, matrix, encoding, n_x))
             for volume, coil in zip(acs, reference, strict=True)
         ]
 
     def _some_at_a_time(
-        self, volume: Tensor, encoding: Encoding, matrix: tuple[int, int], n_x: int
+        self, volume: Tensor, matrix: tuple[int, int], encoding: Encoding, n_x: int
     ) -> Iterator[Tensor]:
-        parts = [self._maps(part[None], encoding, matrix)[0] for part in volume.split(n_x)]
+        noise = noise_level(volume, torch.ones_like(volume[:, 0], dtype=torch.bool)).median()
+        parts = [self._maps(part[None], encoding, matrix, noise)[0] for part in volume.split(n_x)]
         for csm in zip(*parts, strict=True):
             n_sets = max(part.shape[1] for part in csm)
             yield torch.cat([_with_sets(part, n_sets) for part in csm])
