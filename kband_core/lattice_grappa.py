@@ -70,6 +70,7 @@ def calibrate_lattice_grappa(
         )
     lines = to_kspace(acs.movedim(0, -1), dims=(-1,))  # (coil, kz, ky, kx)
     lines = resize(lines, [min(lines.shape[-1], MOST_SAMPLES)], [-1])
+    n_samples = min(n_samples, lines.shape[-1])
     offsets, missed, energy = [], 0.0, 0.0
     for behind in [(v, u) for v in range(along_y) for u in range(along_z) if (v, u) != (0, 0)]:
         sources = _sources(lattice, behind)

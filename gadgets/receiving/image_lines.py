@@ -27,7 +27,7 @@ from gadgets.receiving.ledger import Ledger
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role
 from gadgets.receiving.turned import (
-    are_like_partitions,
+    rows_change,
     separate_x,
     turned_calibration,
     turned_lines,
@@ -184,9 +184,11 @@ class ImageLines:
         return bool(rows[centre] and rows[max(centre - 1, 0) : centre + 2].sum() > 1)
 
     def settle(self) -> None:
-        """Tell, now that no line follows, whether planes are (kz, ky), which no header may have said; and move lines to
-        where their energy says they belong, if that is not where the header has put them."""
-        self.is_turned = self.is_turned or not are_like_partitions(self.imaging)
+        """Tell, now that no line follows, whether planes are (kz, ky): where lines of no header's pattern differ from
+        partition to partition. Move lines to where their energy says they belong, if the header has put them elsewhere.
+        """
+        if self.ledger.count().expected is None and rows_change(self.imaging):
+            self.is_turned = True
         n_rows = self.imaging.counts.shape[1]
         if not (off := rows_off_centre(self.imaging)):
             return

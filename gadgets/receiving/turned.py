@@ -12,12 +12,21 @@ from torch import Tensor
 from gadgets.receiving.calibration import CalibrationLines
 from gadgets.receiving.kspace_lines import KSpaceLines
 from kband_core.fourier import to_image, to_kspace
-from kband_core.sampling import Grid
+from kband_core.sampling import corners_left_out
+
+MOST_LOST = 0.25  # of the lines that other partitions have
+EMPTY = 1e-5  # of the strongest partition: no line came, and the transform along z has left its rounding
 
 
-def are_like_partitions(lines: KSpaceLines) -> bool:
-    """Whether the same rows came of every partition, corners apart: then each z is a problem in (ky, kx)."""
-    return Grid(torch.from_numpy(lines.counts > 0)[..., None]).has_like_partitions()
+def rows_change(lines: KSpaceLines) -> bool:
+    """Whether other rows were acquired in other partitions: a part of them all over is missing here and there.
+
+    Where only corners are missing, or lines got lost, each z is a problem in (ky, kx), which may lack lines.
+    """
+    came = torch.from_numpy(lines.counts > 0)
+    wanted = came.any(1, keepdim=True) & came.any(0)
+    n_missing = int((wanted & ~came & ~corners_left_out(came)).sum())
+    return n_missing > MOST_LOST * int(wanted.sum())
 
 
 def separate_x(kspace: Tensor) -> Tensor:
@@ -58,9 +67,6 @@ def turned_calibration(lines: CalibrationLines) -> CalibrationLines | None:
     strength = kspace.abs().amax((0, -2, -1))
     present = (strength > EMPTY * strength.max())[:, None].expand(-1, kspace.shape[-2])
     return turned_lines(kspace, present.numpy(), lines.flaw)
-
-
-EMPTY = 1e-5  # of the strongest partition: no line came, and the transform along z has left its rounding
 
 
 def _largest_block(present: np.ndarray) -> tuple[slice, slice]:

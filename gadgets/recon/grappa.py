@@ -23,6 +23,8 @@ KernelLines = Annotated[int, field(ge=2, le=8, description="acquired lines the k
 KernelSamples = Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")]
 Regularisation = Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to mean energy")]
 
+LATTICE = 10  # times the regularisation: more sources, in fewer windows where there are few samples along kx
+
 
 @dataclass
 class Grappa(Method):
@@ -59,10 +61,10 @@ class Grappa(Method):
         self, lattice: Lattice, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]
     ) -> list[LatticeKernel]:
         """Fit the weights of a lattice to ACS `(slice, x, coil, kz, ky)`, one kernel for each slice."""
-        windows = "equal" if encoding.calibrates_apart else "balanced"
+        windows, weight = "equal" if encoding.calibrates_apart else "balanced", LATTICE * self.regularisation
         return [
             calibrate_lattice_grappa(
-                lines, lattice, n_samples=self.kernel_samples, regularisation=self.regularisation, windows=windows
+                lines, lattice, n_samples=self.kernel_samples, regularisation=weight, windows=windows
             )
             for lines in acs
         ]
