@@ -27,8 +27,8 @@ def main(matrix: str, n_coils: int, beside_bart: bool) -> None:
         require_peers()
     n_x, n_y, n_z = map(int, matrix.split(","))
     print_conditions(
-        f"{n_x} × {n_y} × {n_z}, {n_coils} coils, R=2×2 with CAIPI 1 and {ACS_LINES} × {ACS_LINES} ACS lines; k-space, of\n"
-        f"which {8 * n_x * n_y * n_z * n_coils / 2**30:.2f} GiB stand in memory before, is in the peaks, torch too."
+        f"{n_x} × {n_y} × {n_z}, {n_coils} coils, R=2×2 with CAIPI 1, {ACS_LINES} × {ACS_LINES} ACS lines; k-space,\n"
+        f"of which {8 * n_x * n_y * n_z * n_coils / 2**30:.2f} GiB stand in memory before, is in the peaks, torch too."
     )
     rows = []
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

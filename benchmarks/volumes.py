@@ -116,9 +116,9 @@ def main(data: Path, matrix: str) -> None:
     """Compare on the same k-space and the same λ; exit with 1 if an error exceeds 1.05 of theirs."""
     require_peers()
     print_conditions(
-        f"real planes both of whose axes are undersampled (x of length 1), and a simulated head, 16 coils; {ACS_LINES} ×\n"
-        f"{ACS_LINES} ACS lines; in brackets the R that is left. Errors are those of the magnitude to the root sum of\n"
-        "squares of the fully sampled coil images, after one least-squares factor."
+        "real planes both of whose axes are undersampled (x of length 1), and a simulated head, 16 coils; with\n"
+        f"{ACS_LINES} × {ACS_LINES} ACS lines; in brackets the R that is left. Errors are those of the magnitude to the\n"
+        "root sum of squares of the fully sampled coil images, after one least-squares factor."
     )
     cases = [
         case for name, (stem, number) in PLANES.items()
@@ -141,7 +141,8 @@ def _compare_sense(cases: Sequence[Case]) -> list[str]:
         theirs = bart_sense(case.lines, theirs_maps, weight, 100, n_axes=3)[0]
         other = _scores(_turned(theirs, case), case)
         ratio = ours[0] / other[0]
-        rows.append((case.name, f"{ours[0]:.4f}", f"{other[0]:.4f}", f"{ratio:.3f}", f"{ours[1]:.3f}", f"{other[1]:.3f}"))
+        errors = f"{ours[0]:.4f}", f"{other[0]:.4f}", f"{ratio:.3f}"
+        rows.append((case.name, *errors, f"{ours[1]:.3f}", f"{other[1]:.3f}"))
         if ratio > LIMIT:
             exceeding.append(f"SENSE, {case.name}: {ratio:.3f}")
     print_table((f"SENSE, λ = {weight}", "NRMSE ours", "BART", "ratio", "SSIM ours", "BART"), rows)

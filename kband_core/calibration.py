@@ -194,7 +194,8 @@ def _window_projection(
     """Project the windows of `acs` onto their signal subspace, as one matrix per grid point: `(..., y, x, coil, coil)`.
 
     With P the projection on windows, entries P[(c,u), (c',u')] depend in image space on the lag u − u' only:
-    H(r) = kernel⁻² Σ P e^{+i(u−u')r}. What has no more energy than `noise` `(...)` is none of it. P follows from the smaller of WWᴴ and WᴴW, W having windows as columns.
+    H(r) = kernel⁻² Σ P e^{+i(u−u')r}. P follows from the smaller of WWᴴ and WᴴW, W having windows as columns. What has
+    no more energy than `noise` `(...)` is no signal.
     """
     n_coils = acs.shape[-3]
     windows = acs.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)

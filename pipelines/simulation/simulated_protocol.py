@@ -110,6 +110,8 @@ class Protocol:
     def all_rows(self) -> range:
         """Rows from the first to the last one that the scan acquires, those left out included."""
         rows = {*self.image_rows, *(self.acs_rows if self.calibrates else ())}
+        if self.slab and self.slab.poisson:
+            return range(self.first_row, self.matrix)
         return range(min(rows), max(rows) + 1)
 
     @property
