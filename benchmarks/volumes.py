@@ -117,7 +117,7 @@ def main(data: Path, matrix: str) -> None:
     require_peers()
     print_conditions(
         "real planes both of whose axes are undersampled (x of length 1), and a simulated head, 16 coils; with\n"
-        f"{ACS_LINES} × {ACS_LINES} ACS lines; in brackets the R that is left. Errors are those of the magnitude to the\n"
+        f"{ACS_LINES} × {ACS_LINES} ACS lines; in brackets the R that is left. Errors are those of magnitudes to the\n"
         "root sum of squares of the fully sampled coil images, after one least-squares factor."
     )
     cases = [

@@ -127,9 +127,8 @@ class Ledger:
         is_cut_off = self._first_seen and not self._last_seen
         if self._encoding.total_acceleration > 1 or is_cut_off:
             return False
-        came = self._counts[:, grid.any(0)] > 0
-        thinned = [_is_thinned(rows) for rows in came if rows.any()]
-        return _is_thinned(came.any(0)) or 2 * sum(thinned) > len(thinned)
+        came = self._counts[self._encoding.partitions][:, grid.any(0)] > 0
+        return _is_thinned(came.any(0)[None]) or _is_thinned(came | self._left_out()[grid].reshape(came.shape))
 
     def _grid(self, *, ends_seen: bool | None = None) -> np.ndarray | None:
         """Lines that a complete image has, bool [kz ky], corners included; None where the header cannot tell.
@@ -164,7 +163,11 @@ class Ledger:
         return bool(self._ends[rows[[0, -1]]].all())
 
 
-def _is_thinned(rows: np.ndarray) -> bool:
-    """Whether so many of the rows did not come, in so many places, that they were never to come."""
-    gaps = np.flatnonzero(np.diff(rows.astype(np.int8)) == -1)
-    return bool(rows.size and np.count_nonzero(~rows) > MOST_LOST * rows.size and len(gaps) >= FEWEST_GAPS)
+def _is_thinned(came: np.ndarray) -> bool:
+    """Whether so many of the lines [kz ky] did not come, in so many places, that they were never to come.
+
+    A scan that was cut off, or has partial Fourier, leaves one gap in a partition at most.
+    """
+    n_gaps = np.count_nonzero(np.diff(came.astype(np.int8), axis=1) == -1)
+    is_spread = n_gaps >= FEWEST_GAPS and n_gaps > np.count_nonzero(came.any(1))
+    return bool(is_spread and np.count_nonzero(~came) > MOST_LOST * came.size)
