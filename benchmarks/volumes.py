@@ -29,8 +29,8 @@ from kband_core.sampling import Grid
 
 ACS_LINES = 24
 NOISE = 0.02  # SD of real and imaginary part, where the head has 0.2 to 1
-PLANES = {"t1 8ch": ("brain_t1_8ch", 0), "gre 32ch, slice 0": ("head_gre_32ch_4slices", 0),
-          "gre 32ch, slice 2": ("head_gre_32ch_4slices", 2)}  # fmt: skip
+PLANES = {"t1 8ch": ("brain_t1_8ch", 0), "gre 32ch slice 0": ("head_gre_32ch_4slices", 0),
+          "gre 32ch slice 2": ("head_gre_32ch_4slices", 2)}  # fmt: skip
 PATTERNS = ("2×2", "2×2, CAIPI 1", "3×2, CAIPI 1", "2×2, ellipse", "Poisson 4")
 PYGRAPPA_KERNELS, PYGRAPPA_REGULARISATIONS = (5, 7), (0.001, 0.01)
 LIMIT = 1.05
@@ -133,12 +133,14 @@ def main(data: Path, matrix: str) -> None:
 
 
 def _compare_sense(cases: Sequence[Case]) -> list[str]:
-    rows, exceeding, weight = [], [], Sense.regularisation
+    rows, exceeding, weight, maps = [], [], Sense.regularisation, {}
     for case in cases:
+        whose = case.name.partition(", ")[0]  # the same calibration lines, whatever the pattern
+        if whose not in maps:
+            maps = {whose: bart_maps(case.lines, ACS_LINES, 1, n_axes=3)}
         (buffer,) = CoilSensitivities().process([case.buffer])
         ours = _scores(Sense().reconstruct(buffer).image, case)
-        theirs_maps = bart_maps(case.lines, ACS_LINES, 1, n_axes=3)
-        theirs = bart_sense(case.lines, theirs_maps, weight, 100, n_axes=3)[0]
+        theirs = bart_sense(case.lines, maps[whose], weight, 100, n_axes=3)[0]
         other = _scores(_turned(theirs, case), case)
         ratio = ours[0] / other[0]
         errors = f"{ours[0]:.4f}", f"{other[0]:.4f}", f"{ratio:.3f}"
