@@ -62,12 +62,8 @@ def calibrate_lattice_grappa(
     """
     check_axes(acs=(acs, "x coil kz ky"))
     check_finite("calibrate_lattice_grappa", acs)
-    (along_y, along_z), (n_kz, n_ky) = lattice.acceleration, acs.shape[-2:]
-    if n_kz < 4 * along_z or n_ky < 4 * along_y:
-        raise ValueError(
-            f"calibrate_lattice_grappa: a block of {n_ky} × {n_kz} calibration lines, {4 * along_y} × {4 * along_z} "
-            f"needed for R={along_y}×{along_z}"
-        )
+    check_block(acs, lattice.acceleration)
+    along_y, along_z = lattice.acceleration
     lines = to_kspace(acs.movedim(0, -1), dims=(-1,))  # (coil, kz, ky, kx)
     lines = resize(lines, [min(lines.shape[-1], MOST_SAMPLES)], [-1])
     n_samples = min(n_samples, lines.shape[-1])
@@ -86,6 +82,16 @@ def calibrate_lattice_grappa(
         shape = (len(weights), acs.shape[1], len(sources), n_samples)
         offsets.append(Offset(behind, sources, weights.view(shape)))
     return LatticeKernel(lattice.acceleration, lattice.shift, tuple(offsets), missed / energy if energy else 0.0)
+
+
+def check_block(acs: Tensor, acceleration: tuple[int, int]) -> None:
+    """Raise `ValueError` unless calibration lines `(..., kz, ky)` span a kernel, with room to move."""
+    (along_y, along_z), (n_kz, n_ky) = acceleration, acs.shape[-2:]
+    if n_kz < 4 * along_z or n_ky < 4 * along_y:
+        raise ValueError(
+            f"GRAPPA: a block of {n_ky} × {n_kz} calibration lines, {4 * along_y} × {4 * along_z} needed for "
+            f"R={along_y}×{along_z}"
+        )
 
 
 def lattice_of(sampling: Grid, acceleration: tuple[int, int]) -> Lattice:

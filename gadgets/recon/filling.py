@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,16 +52,16 @@ class LineFilling:
 
 @dataclass(frozen=True)
 class LatticeFilling:
-    """Lines of two directions on a lattice."""
+    """Lines of two directions on a lattice; `kernel` is fitted when it is asked for."""
 
-    kernel: LatticeKernel
+    kernel: Callable[[], LatticeKernel]
     buffer: ReconBuffer
 
     def fill(self) -> Tensor:
-        return apply_lattice_grappa(self.kernel, *self.buffer.planes())
+        return apply_lattice_grappa(self.kernel(), *self.buffer.planes())
 
     def misses(self) -> float:
-        return self.kernel.misfit
+        return self.kernel().misfit
 
     def maps(self) -> Mapping[str, Map]:
         return {GFACTOR.name: NoMap("lines were left out along ky and kz, of one direction only there is a map")}

@@ -17,7 +17,7 @@ from gadgets.recon.filling import Filling, LatticeFilling, LineFilling
 from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.grappa import GrappaKernel, calibrate_grappa
 from kband_core.lattice import Lattice
-from kband_core.lattice_grappa import LatticeKernel, calibrate_lattice_grappa, lattice_of
+from kband_core.lattice_grappa import LatticeKernel, calibrate_lattice_grappa, check_block, lattice_of
 
 KernelLines = Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")]
 KernelSamples = Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")]
@@ -48,14 +48,16 @@ class Grappa(Method):
         return combined(buffer, filling.fill(), filling.maps())
 
     def filling(self, buffer: ReconBuffer) -> Filling:
-        """Return what fills a single image. Raises what fitting the kernel raised, and `ValueError` if lines lie on no
-        lattice of (ky, kz)."""
+        """Return what fills a single image. Raises what fitting the kernel raised; of planes (kz, ky) `ValueError` if
+        lines lie on no lattice, or too few calibrate."""
         if not buffer.turned:
             return LineFilling(self._kernels.of(buffer)[0], buffer)
         lattice = lattice_of(buffer.plane_sampling, buffer.encoding.acceleration)
         fit = partial(self.fit_lattice, lattice)
         kernels = self._of_lattices.setdefault(lattice.shift, PerSlice(self.label, fit))
-        return LatticeFilling(kernels.of(buffer)[0], buffer)
+        if buffer.acs is not None:
+            check_block(buffer.acs, lattice.acceleration)
+        return LatticeFilling(lambda: kernels.of(buffer)[0], buffer)
 
     def fit_lattice(
         self, lattice: Lattice, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]
