@@ -20,6 +20,7 @@ from kband_core.eigenmaps import principal_coil, with_phase_of
 from kband_core.fourier import resize
 from kband_core.noise import noise_level
 
+COARSE = 32  # points of the grid of eigenvectors, of many x: a quarter of the time, and 1 % more error of SENSE at most
 BYTES_PER_PIXEL = 8 * 16  # and coil: eigenvectors of four neighbours, two sets of them, twice
 
 
@@ -78,7 +79,7 @@ class CoilSensitivities(Gadget):
             espirit = self.method == "espirit"
             csm = espirit_maps(acs, matrix, n_sets=2, above_noise=True) if espirit else walsh_maps(acs, matrix)
             return [(one, one) for one in csm]
-        maps = coil_maps(acs, matrix, noise=noise)
+        maps = coil_maps(acs, matrix) if noise is None else coil_maps(acs, matrix, noise=noise, eigen_grid=COARSE)
         return list(zip(maps.certain(), maps.csm, strict=True))
 
 

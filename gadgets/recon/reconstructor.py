@@ -34,6 +34,7 @@ OnFailure = Annotated[
     field(description="fallback: another image, zero-filled at last, marked; raise: end the scan"),
 ]
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
+PLANES = 16  # (kz, ky) of a volume, for which it has that time: a whole one takes minutes on a CPU
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Reconstructor:
 
     What another than the first has made is marked as a fallback; the last resort is zero-filling. With
     `on_failure="raise"` there is no other. `combines` tells of which single images no line was left out: their coils
-    are combined, and that is all. `limit` holds each method to `deadline` seconds an image.
+    are combined, and that is all. `limit` holds each method to `deadline` seconds an image; a volume that is
+    undersampled along ky and kz has as many for every 16 x.
     """
 
     who: str
@@ -106,7 +108,7 @@ class Reconstructor:
         failures: list[str] = []
         for method in self._methods_for(buffer):
             try:
-                made = self.limit(self.deadline, partial(method.reconstruct, buffer))
+                made = self.limit(self._time_for(buffer), partial(method.reconstruct, buffer))
                 check_image(made.image)
                 return made, method.label, self._reason(failures)
             except Refusal as error:
@@ -117,6 +119,9 @@ class Reconstructor:
                     raise ScanError(f"{self.who}: {error}") from error
         last_resort = ZeroFilled()
         return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
+
+    def _time_for(self, buffer: ReconBuffer) -> float:
+        return self.deadline * max(buffer.kspace.shape[4] / PLANES, 1) if buffer.turned else self.deadline
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:
