@@ -137,13 +137,13 @@ class ImageLines:
         return bool(rows[0] - 1 <= place.row <= rows[-1] + 1) or rows[-1] - rows[0] < FEWEST - 1
 
     def _turned_calibration_goes_on(self, place: Place) -> bool:
-        """The same, of a block of rows and partitions: partition by partition, it ends behind the last flagged line."""
+        """The same, of a block of partitions: it ends behind the rows of the last one, or with the next but one."""
         if not (self._rises or self._falls):
             return self.ledger.complete is False
         partitions, rows = np.nonzero(self.calibration.counts)
         if self._rises:
-            return place.partition <= partitions.max() or place.row <= rows.max()
-        return place.partition >= partitions.min() or place.row >= rows.min()
+            return (place.partition - 1, place.row) <= (partitions.max(), rows.max())
+        return (place.partition + 1, place.row) >= (partitions.min(), rows.min())
 
     def calibration_lines(self, n_lines: int) -> CalibrationLines | None:
         """Return what calibrates: flagged lines, or where there are none, the up to `n_lines` central ones."""
@@ -216,6 +216,8 @@ class ImageLines:
         if self.is_turned:
             lines = lines and turned_calibration(lines)
             kspace, mask = self._separated(serves=serves)
+        elif lines and lines.turned:  # borrowed from an image whose lines were others
+            lines = None
         return ReconBuffer(
             kspace=kspace[None, None, None],
             sampling=Grid(mask[None, None, None]),
