@@ -126,13 +126,12 @@ def main(data: Path, matrix: str) -> None:
         "root sum of squares of the fully sampled coil images, after one least-squares factor.\n"
         "'In head': where both have maps."
     )
-    cases = [
+    planes = [
         case for name, (stem, number) in PLANES.items()
         for case in undersampled(name, fully_sampled(data / f"{stem}.h5", number)[None])
     ]  # fmt: skip
-    planes = list(cases)
     n_x, n_y, n_z = map(int, matrix.split(","))
-    cases += undersampled(f"simulated {n_x}×{n_y}×{n_z}", simulated((n_z, n_y, n_x), 12))
+    cases = [*planes, *undersampled(f"simulated {n_x}×{n_y}×{n_z}", simulated((n_z, n_y, n_x), 12))]
     exceeding = [*_compare_sense(cases), *_compare_grappa(cases)]
     _compare_network(planes)
     if exceeding:
