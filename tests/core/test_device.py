@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kband_core.device import choose_device, computes_bfloat16
+from kband_core.device import choose_device, computes_bfloat16, planes_at_once
 from kband_core.threads import single_thread
 
 
@@ -60,3 +60,10 @@ def test_threads_come_back():
         work()
     assert inside == [1]
     assert torch.get_num_threads() == before
+
+
+def test_one_plane_is_always_worked_on():
+    """However large it is; of small ones as many as half a GiB holds on a CPU."""
+    cpu = torch.device("cpu")
+    assert planes_at_once(1 << 40, cpu) == 1
+    assert planes_at_once(1 << 20, cpu) == 512
