@@ -31,44 +31,50 @@ def require_peers() -> None:
         raise click.ClickException("pygrappa is not installed; pip install kband[bench]")
 
 
-def write_cfl(path: Path, array: Tensor) -> None:
-    """Write `(coil, y, x)` or `(set, coil, y, x)` in BART's order, column-major (x, y, z, coil, set)."""
-    lengths = [*array.shape[-2:][::-1], 1, *array.shape[:-2][::-1]]
+def write_cfl(path: Path, array: Tensor, n_axes: int = 2) -> None:
+    """Write `(coil, y, x)` or `(set, coil, y, x)` in BART's order, column-major (x, y, z, coil, set).
+
+    With `n_axes` 3 they have an axis z before y.
+    """
+    axes, others = array.shape[-n_axes:], array.shape[:-n_axes]
+    lengths = [*axes[::-1], *[1] * (3 - n_axes), *others[::-1]]
     lengths += [1] * (BART_AXES - len(lengths))
     path.with_suffix(".hdr").write_text(f"# Dimensions\n{' '.join(map(str, lengths))}\n")
     array.contiguous().numpy().astype(np.complex64).tofile(path.with_suffix(".cfl"))
 
 
 def read_cfl(path: Path) -> Tensor:
-    """Read BART's (x, y, 1, coil, set) as `(set, coil, y, x)`."""
+    """Read BART's (x, y, 1, coil, set) as `(set, coil, y, x)`; with an axis z before y if it is longer."""
     lengths = [int(word) for word in path.with_suffix(".hdr").read_text().split("\n")[1].split()]
     values = np.fromfile(path.with_suffix(".cfl"), dtype=np.complex64)
     return torch.from_numpy(values.reshape(lengths[:5][::-1])).squeeze(2)
 
 
-def bart(command: Sequence[str], *inputs: Tensor) -> Tensor:
-    """Run one BART command on files of `inputs` and return its output `(set, coil, y, x)`."""
+def bart(command: Sequence[str], *inputs: Tensor, n_axes: int = 2) -> Tensor:
+    """Run one BART command on files of `inputs` and return its output `(set, coil, y, x)`, or of volumes `n_axes` 3."""
     with tempfile.TemporaryDirectory() as folder:
         for number, array in enumerate(inputs):
-            write_cfl(Path(folder) / f"in{number}", array)
+            write_cfl(Path(folder) / f"in{number}", array, n_axes)
         names = [f"in{number}" for number in range(len(inputs))]
         subprocess.run(["bart", *command, *names, "out"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         return read_cfl(Path(folder) / "out")
 
 
-def bart_maps(kspace: Tensor, acs_lines: int, n_sets: int) -> Tensor:
+def bart_maps(kspace: Tensor, acs_lines: int, n_sets: int, *, n_axes: int = 2) -> Tensor:
     """BART's ESPIRiT maps `(set, coil, y, x)` by the centre of `kspace` `(coil, ky, kx)`, at ecalib's own settings."""
-    return bart(["ecalib", "-r", str(acs_lines), "-m", str(n_sets)], kspace)
+    return bart(["ecalib", "-r", str(acs_lines), "-m", str(n_sets)], kspace, n_axes=n_axes)
 
 
-def bart_sense(kspace: Tensor, csm: Tensor, regularisation: float, n_iterations: int) -> Tensor:
+def bart_sense(
+    kspace: Tensor, csm: Tensor, regularisation: float, n_iterations: int, *, n_axes: int = 2
+) -> Tensor:
     """BART's CG-SENSE, min ‖A x − y‖² + λ‖x‖²: image sets `(set, y, x)`. Unsampled k-space is zero."""
     command = ["pics", "-w", "1", "-l2", "-r", str(regularisation), "-i", str(n_iterations)]
-    return bart(command, kspace, csm)[:, 0]
+    return bart(command, kspace, csm, n_axes=n_axes)[:, 0]
 
 
-def pygrappa(kspace: Tensor, acs: Tensor, kernel: tuple[int, int], regularisation: float) -> Tensor:
-    """Fill k-space `(coil, ky, kx)` by mdgrappa; its `kernel` counts all lines, acquired or not."""
+def pygrappa(kspace: Tensor, acs: Tensor, kernel: tuple[int, ...], regularisation: float) -> Tensor:
+    """Fill k-space `(coil, ky, kx)`, or of three axes, by mdgrappa; its `kernel` counts all lines, acquired or not."""
     from pygrappa import mdgrappa
 
     with warnings.catch_warnings():

@@ -55,7 +55,18 @@ class Encoding:
     @property
     def is_interleaved(self) -> bool:
         """Whether repetitions calibrate one another, their grids shifting by a line from one to the next."""
-        return self.acceleration[0] > 1 and self.calibration_mode == "interleaved"
+        is_shifted = self.acceleration[0] > 1 and not self.accelerates_partitions
+        return is_shifted and self.calibration_mode == "interleaved"
+
+    @property
+    def accelerates_partitions(self) -> bool:
+        """Whether partitions are left out: then (kz, ky) is undersampled, and each x is a problem of its own."""
+        return self.acceleration[1] > 1 and self.encoded_matrix[2] > 1
+
+    @property
+    def total_acceleration(self) -> int:
+        """How many times fewer lines than all, calibration lines aside."""
+        return self.acceleration[0] * self.acceleration[1]
 
     @property
     def n_averages(self) -> int:
@@ -72,6 +83,14 @@ class Encoding:
         return step2 + self.encoded_matrix[2] // 2 - self.step2.center
 
     @property
+    def inside(self) -> np.ndarray:
+        """Tell which lines of the k-space matrix the header's limits hold, bool (kz, ky)."""
+        inside = np.zeros(self.encoded_matrix[:0:-1], bool)
+        rows = slice(max(self.row(self.step1.minimum), 0), self.row(self.step1.maximum) + 1)
+        inside[self.partitions, rows] = True
+        return inside
+
+    @property
     def partitions(self) -> slice:
         """Partitions of the k-space matrix that the header lets expect."""
         first = self.partition(self.step2.minimum)
@@ -84,9 +103,7 @@ class Encoding:
         R>1 those of the grid on which the acquired rows lie. Lines off the grid mean irregular sampling: None. Where
         the scanner has marked both ends of the line loop (`ends_seen`), the grid ends where the acquired rows end.
         """
-        limit = self.step1
-        inside = np.zeros(self.encoded_matrix[1], bool)
-        inside[max(self.row(limit.minimum), 0) : self.row(limit.maximum) + 1] = True
+        inside = self.inside.any(0)
         acceleration = self.acceleration[0]
         if acceleration == 1:
             return inside

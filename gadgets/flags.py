@@ -60,6 +60,11 @@ def last_in_loop(line: Line) -> bool:
     return bool(line.flags & _LAST_IN_LOOP)
 
 
+def last_in_slice(line: Line) -> bool:
+    """Tell whether the scanner marks the line as the last of its slice, or slab, whatever loops are within."""
+    return bool(line.flags & _LAST_IN_SLICE)
+
+
 def _bits(*numbers: int) -> int:
     return sum(1 << (number - 1) for number in numbers)
 
@@ -73,6 +78,7 @@ _PHASE_CORRECTION = _bits(ismrmrd.ACQ_IS_PHASECORR_DATA)
 _REVERSED = _bits(ismrmrd.ACQ_IS_REVERSE)
 _FIRST_IN_LOOP = _bits(ismrmrd.ACQ_FIRST_IN_ENCODE_STEP1, ismrmrd.ACQ_FIRST_IN_SLICE)
 _LAST_IN_LOOP = _bits(ismrmrd.ACQ_LAST_IN_ENCODE_STEP1, ismrmrd.ACQ_LAST_IN_SLICE)
+_LAST_IN_SLICE = _bits(ismrmrd.ACQ_LAST_IN_SLICE)
 _NEVER_IMAGE = _bits(
     ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
     ismrmrd.ACQ_IS_NAVIGATION_DATA,

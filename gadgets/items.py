@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
-from kband_core.coils import compress
 from kband_core.fourier import partitions_to_image
 from kband_core.sampling import Grid, Trajectory
 
@@ -57,13 +56,14 @@ class Calibration:
     """Calibration lines of one slice, sent as soon as they are complete, ahead of the buffer they belong to.
 
     `acs`: complex64 [z coil ky kx], of its own extent, already in image space along z. `matrix`: (ky, kx) of the
-    images that will follow.
+    images that will follow. `turned`: [x coil kz ky] and (kz, ky), as in the `ReconBuffer`.
     """
 
     acs: Tensor
     matrix: tuple[int, int]
     encoding: Encoding
     slice: int
+    turned: bool = False
 
     def to(self, device: torch.device) -> Calibration:
         """Return the same calibration on `device`."""
@@ -85,6 +85,8 @@ class ReconBuffer:
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
+    turned   undersampled along ky and kz, so in image space along x: k-space [slice s n coil x kz ky], mask
+             [slice s n 1 kz ky], and wherever else this says z, ky, kx (or z, y, x) it is x, kz, ky (or x, z, y)
     """
 
     kspace: Tensor
@@ -102,10 +104,12 @@ class ReconBuffer:
     problems: tuple[str, ...] = ()
     joined: tuple[int, ...] = ()  # contrasts whose half echoes were joined to this one
     notes: dict[str, str] = field(default_factory=dict)
+    turned: bool = False
 
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]
-        by_lines = [(*images, *samples[:-1], 1)] if isinstance(self.sampling, Grid) else []
+        alike = (1, *samples[1:]) if self.turned else (*samples[:-1], 1)  # whole lines
+        by_lines = [(*images, *alike)] if isinstance(self.sampling, Grid) else []
         if self.sampling.shape not in [(*images, *samples), *by_lines] or self.headers.shape != images:
             raise ValueError(
                 f"buffer: k-space {tuple(self.kspace.shape)}, sampling {tuple(self.sampling.shape)} and headers "
@@ -129,13 +133,16 @@ class ReconBuffer:
     def planes(self) -> tuple[Tensor, Grid]:
         """Return the 2-D problems of a single image: k-space `(z, coil, ky, kx)` and its `plane_sampling`.
 
-        kz is transformed to z. ACS lines that may serve the image fill rows that have no line of their own. Made once.
+        kz is transformed to z; a `turned` one has `(x, coil, kz, ky)`. ACS lines that may serve the image fill rows
+        that have no line of their own. Made once.
         """
         sampling = self.plane_sampling
         return self._plane_kspace, sampling
 
     @cached_property
     def _plane_kspace(self) -> Tensor:
+        if self.turned:
+            return self.kspace[0, 0, 0].movedim(1, 0)
         kspace = partitions_to_image(self.kspace[0, 0, 0])
         if (rows := self._acs_rows()) is not None:
             missing = ~self.sampling.mask[0, 0, 0].any(0)[rows]
@@ -153,9 +160,11 @@ class ReconBuffer:
         if isinstance(self.sampling, Trajectory):
             raise ValueError("samples lie along a trajectory; only a grid has planes")
         one = self.sampling[0, 0, 0]
+        if self.turned:
+            return one
         plane = one.mask.any(0)
         if not one.has_like_partitions():
-            raise ValueError("lines differ from partition to partition; undersampling in 2 directions is not supported")
+            raise ValueError("lines differ from partition to partition; undersampling in 2 directions needs x apart")
         if (rows := self._acs_rows()) is not None:
             plane[rows] = True
         if self.readout != (0, self.kspace.shape[-1]):
@@ -171,18 +180,6 @@ class ReconBuffer:
         """Matrix rows of ACS lines that may serve the image."""
         n_rows, first = 0 if self.acs is None else self.acs.shape[-2], self.acs_row
         return slice(first, first + n_rows) if n_rows and first is not None else None
-
-    def recombined(self, matrix: Tensor) -> ReconBuffer:
-        """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
-
-        def combined(kspace: Tensor) -> Tensor:
-            return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
-
-        held_out = self.held_out and (combined(self.held_out[0]), self.held_out[1])
-        acs = compress(self.acs, matrix.unsqueeze(1))
-        back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
-        unmixing = back if self.unmixing is None else self.unmixing @ back
-        return replace(self, kspace=combined(self.kspace), acs=acs, held_out=held_out, unmixing=unmixing)
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""

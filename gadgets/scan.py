@@ -62,7 +62,7 @@ class Scan:
 
 
 def require_cartesian(scan: Scan, who: str) -> None:
-    """Raise `PipelineError` unless every encoding is a Cartesian one that 2-D methods can reconstruct."""
+    """Raise `PipelineError` unless every encoding is a Cartesian one of single bands."""
     for encoding in scan.encodings:
         if encoding.trajectory == "epi":
             raise PipelineError(
@@ -73,11 +73,6 @@ def require_cartesian(scan: Scan, who: str) -> None:
             raise PipelineError(
                 f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
                 "only cartesian is supported"
-            )
-        if encoding.acceleration[1] > 1:
-            raise PipelineError(
-                f"{who}: encoding {encoding.index} is accelerated {encoding.acceleration[1]}-fold along encoding "
-                "step 2; only step 1 is supported"
             )
         if encoding.multiband > 1:
             raise PipelineError(

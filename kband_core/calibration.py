@@ -11,7 +11,7 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
-from kband_core.noise_windows import strongest_noise
+from kband_core.noise_windows import strongest_noise, strongest_of_noise
 from kband_core.plural import counted
 from kband_core.sampling import runs
 
@@ -93,19 +93,25 @@ def espirit_maps(
     return _as_maps(vectors, acs) * (values >= crop).movedim(-1, -3).unsqueeze(-3)
 
 
-def coil_maps(acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64) -> CoilMaps:
+def coil_maps(
+    acs: Tensor, shape: Sequence[int], *, eigen_grid: int = 64, noise: Tensor | None = None
+) -> CoilMaps:
     """Estimate ESPIRiT maps, in as many sets as calibration lines show to be needed, and where they are certain.
 
     A second set is needed where a field of view wraps: two objects, seen by different coils, fold onto one pixel. Then
     the second eigenvalue is 1 there, and its vector holds 0.2 % of the energy of the calibration lines or more. Of a
     batch of slices all get two sets if one needs them.
 
-    acs `(..., coil, ky, kx)` and shape as in `espirit_maps`, of which these are the maps `above_noise`.
+    acs `(..., coil, ky, kx)` and shape as in `espirit_maps`, of which these are the maps `above_noise`. `noise`, the SD
+    of a sample, tells noise where windows are too few for that, as in planes (kz, ky), some of which hold nothing else.
     """
-    acs, above_noise = _espirit_samples(acs, KERNEL, above_noise=True)
+    peak = acs.abs().amax(dim=(-3, -2, -1))
+    acs, above_noise = _espirit_samples(acs, KERNEL, above_noise=noise is None)
+    noise_energy = None if noise is None else strongest_of_noise(acs.shape[-3:], KERNEL) * (noise / peak).square()
     grid = _grid(shape, KERNEL, eigen_grid)
     n_sets = 2 if acs.shape[-3] >= FEWEST_COILS else 1
-    values, vectors = dominant_eigenvectors(_window_projection(acs, KERNEL, THRESHOLD, grid, above_noise), n_sets)
+    projection = _window_projection(acs, KERNEL, THRESHOLD, grid, above_noise, noise_energy)
+    values, vectors = dominant_eigenvectors(projection, n_sets)
     if n_sets == 2 and not _second_share(values, vectors, acs, grid).gt(WRAPPED).any():
         values, vectors = values[..., :1], vectors[..., :1]
     values, vectors = _resampled(values, vectors, shape)
@@ -187,11 +193,14 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
     return acs / peak
 
 
-def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], above_noise: bool) -> Tensor:
+def _window_projection(
+    acs: Tensor, kernel: int, threshold: float, grid: Sequence[int], above_noise: bool, noise: Tensor | None = None
+) -> Tensor:
     """Project the windows of `acs` onto their signal subspace, as one matrix per grid point: `(..., y, x, coil, coil)`.
 
     With P the projection on windows, entries P[(c,u), (c',u')] depend in image space on the lag u − u' only:
-    H(r) = kernel⁻² Σ P e^{+i(u−u')r}. P follows from the smaller of WWᴴ and WᴴW, W having windows as columns.
+    H(r) = kernel⁻² Σ P e^{+i(u−u')r}. P follows from the smaller of WWᴴ and WᴴW, W having windows as columns. What has
+    no more energy than `noise` `(...)` is no signal.
     """
     n_coils = acs.shape[-3]
     windows = acs.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)
@@ -200,6 +209,9 @@ def _window_projection(acs: Tensor, kernel: int, threshold: float, grid: Sequenc
     is_signal = energies > threshold**2 * energies[..., -1:]
     if above_noise:
         is_signal &= energies > strongest_noise(energies, acs.shape[-3:], kernel)
+    if noise is not None:
+        is_signal &= energies > noise.unsqueeze(-1)
+        is_signal[..., -1] = True  # of noise alone: maps exist everywhere
     if not wide:
         basis = windows @ (basis / energies.clamp(min=torch.finfo(energies.dtype).tiny).sqrt().unsqueeze(-2))
     basis = basis * is_signal.unsqueeze(-2)

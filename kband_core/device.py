@@ -6,6 +6,8 @@ import torch
 
 NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")  # instructions of Intel's, AMD's and ARM's CPUs
 AMPERE = (8, 0)
+ON_CPU = 1 << 29  # bytes of planes worked on at once: more make nothing faster there
+FREE_SHARE = 1 / 4  # of a GPU's free memory: transforms, and what they are stored in, take as much again
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,6 +24,12 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"no device '{name}': {torch.cuda.device_count()} CUDA devices found")
     return device
+
+
+def planes_at_once(n_bytes: int, device: torch.device) -> int:
+    """Count the planes, of `n_bytes` each, that are worked on at once: as free memory of a GPU lets, some on a CPU."""
+    most = ON_CPU if device.type == "cpu" else int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
+    return max(most // max(n_bytes, 1), 1)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

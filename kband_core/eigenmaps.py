@@ -58,6 +58,13 @@ def align_phase(vectors: Tensor, reference: Tensor) -> Tensor:
     return vectors * torch.sgn(product).conj().unsqueeze(-2)
 
 
+def with_phase_of(csm: Tensor, reference: Tensor) -> Tensor:
+    """Turn coil maps `(..., set, coil, y, x)` so that their product with the coil combination `reference` `(coil,)` is
+    real and positive: planes of a volume that share it have no jumps of phase between them."""
+    product = torch.einsum("c,...cyx->...yx", reference.conj(), csm)
+    return csm * torch.sgn(product).conj().unsqueeze(-3)
+
+
 def principal_coil(acs: Tensor) -> Tensor:
     """Find the coil combination that receives most energy, the first virtual coil.
 

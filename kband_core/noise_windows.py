@@ -35,6 +35,14 @@ def strongest_noise(energies: Tensor, shape: tuple[int, int, int], size: int) ->
     return EDGE * (quietest(energies) / quietest(pure)).unsqueeze(-1) * pure[-1]
 
 
+def strongest_of_noise(shape: tuple[int, int, int], size: int) -> float:
+    """Return the most energy, summed over all windows, that noise of SD 1 has in any direction."""
+    _, n_lines, n_samples = shape
+    n_windows = (n_lines - size + 1) * (n_samples - size + 1)
+    pure = noise_energies(shape, torch.ones(n_windows, dtype=torch.bool), size, torch.complex64)
+    return EDGE * float(pure[-1]) * n_windows
+
+
 def choose_windows(acquired: Tensor, n_coils: int, most: int) -> tuple[int, Tensor]:
     """Return how many samples wide windows are, and which of them have no holes: bool `(..., window)`.
 

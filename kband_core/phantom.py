@@ -26,7 +26,7 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 # Intensity, semi-axes (y, x, z), centre (y, x, z), in-plane angle in degrees from x towards y; in half boxes.
 # Sums: scalp fat 1, skull 0.1, grey matter 0.55, white matter 0.8, ventricles 0.2; then deep nuclei, a tumour, the
 # cerebellum, small details.
-_HEAD = (
+HEAD = (
     (1.00, 0.920, 0.690, 1.15, 0.000, 0.00, 0.00, 0.0),
     (-0.90, 0.870, 0.650, 1.09, 0.000, 0.00, 0.00, 0.0),
     (0.45, 0.820, 0.605, 1.04, 0.000, 0.00, 0.00, 0.0),
@@ -125,7 +125,7 @@ def head_phantom(z: float = 0.0, *, local_phase: float = 0.0) -> Phantom:
     if not -1 <= z <= 1:
         raise ValueError(f"head_phantom: z is {z:g}, but the head reaches from -1 to 1")
     ellipses = []
-    for number, (intensity, semi_y, semi_x, semi_z, y0, x0, z0, degrees) in enumerate(_HEAD):
+    for number, (intensity, semi_y, semi_x, semi_z, y0, x0, z0, degrees) in enumerate(HEAD):
         height = (z - z0) / semi_z
         if abs(height) < 1:
             size = math.sqrt(1 - height**2) / 2
@@ -135,7 +135,7 @@ def head_phantom(z: float = 0.0, *, local_phase: float = 0.0) -> Phantom:
     return Phantom(tuple(ellipses))
 
 
-def loop_coils(n_coils: int, *, object_phase: float = 0.0) -> SinusoidalCoils:
+def loop_coils(n_coils: int, *, object_phase: float = 0.0, turned: float = 0.0) -> SinusoidalCoils:
     """Place a ring of long loops around the head and express their sensitivities as sums of exponentials.
 
     A straight wire at the point w of the complex plane r = x + iy has the receive field 1/(w - r); a loop is two
@@ -144,7 +144,8 @@ def loop_coils(n_coils: int, *, object_phase: float = 0.0) -> SinusoidalCoils:
     the disc it only stays bounded.
 
     The root sum of squares is 1 in the centre and up to 1.9 at the scalp (8 coils).
-    `object_phase`, in radians, adds a smooth phase `object_phase` · (x + 4y²), common to all coils.
+    `object_phase`, in radians, adds a smooth phase `object_phase` · (x + 4y²), common to all coils. The ring is
+    `turned` by so many loops.
     """
     if n_coils < 1:
         raise ValueError(f"loop_coils: {n_coils} coils, at least 1 needed")
@@ -155,7 +156,7 @@ def loop_coils(n_coils: int, *, object_phase: float = 0.0) -> SinusoidalCoils:
     along = _exponentials(frequencies, grid)
     design = torch.einsum("my,nx->yxmn", along, along)[inside].flatten(1)
     phase = torch.polar(torch.ones_like(x), object_phase * (x + 4 * y.square()))
-    target = (_loop_fields(n_coils, torch.complex(x, y)) * phase)[:, inside]
+    target = (_loop_fields(n_coils, torch.complex(x, y), turned) * phase)[:, inside]
     # Small singular values belong to fields outside the disc, where nothing ties them down.
     fitted = torch.linalg.lstsq(design, target.mT, rcond=1e-2, driver="gelsd").solution.mT
     in_centre = fitted.sum(-1).norm()
@@ -184,8 +185,8 @@ def coil_kspace(
 
 def coil_samples(phantom: Phantom, coils: SinusoidalCoils, ky: Tensor, kx: Tensor) -> Tensor:
     """Evaluate the Fourier integral of what each coil sees wherever ky `(n,)` and kx `(m,)` cross: `(coil, n, m)`."""
-    ky, at_y = _shifted(ky, coils.frequencies)
-    kx, at_x = _shifted(kx, coils.frequencies)
+    ky, at_y = shifted_frequencies(ky, coils.frequencies)
+    kx, at_x = shifted_frequencies(kx, coils.frequencies)
     shifted = phantom.kspace(ky[:, None], kx)[at_y[:, None, :, None], at_x[None, :, None, :]]
     return torch.einsum("cmn,mnyx->cyx", coils.coefficients.to(torch.complex64), shifted)
 
@@ -225,9 +226,9 @@ def _exponentials(frequencies: Tensor, positions: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def _loop_fields(n_coils: int, points: Tensor) -> Tensor:
+def _loop_fields(n_coils: int, points: Tensor, turned: float) -> Tensor:
     """Return the field of each loop at the complex `points` (y, x), up to a common factor; `(coil, y, x)`."""
-    angle = 2 * math.pi * torch.arange(n_coils, dtype=torch.float64) / n_coils
+    angle = 2 * math.pi * (torch.arange(n_coils, dtype=torch.float64) + turned) / n_coils
     half_width = min(math.pi / n_coils, math.pi / 3)  # one or two loops do not close around the head
     left, right = (
         1 / (torch.polar(torch.full_like(angle, RING), angle + side)[:, None, None] - points)
@@ -236,7 +237,7 @@ def _loop_fields(n_coils: int, points: Tensor) -> Tensor:
     return left - right
 
 
-def _shifted(k: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+def shifted_frequencies(k: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct values of k - κ, and where each (κ, k) finds its own among them.
 
     If k and κ share a grid most of them coincide, which saves most of the Bessel functions.

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
+from gadgets.coils.recombined import recombined
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.coils import compress, compression_matrix
@@ -39,7 +40,7 @@ class CoilCompression(Gadget):
             if isinstance(item, Calibration):
                 yield replace(item, acs=compress(item.acs, matrix))
                 continue
-            yield item.recombined(matrix.squeeze(-3))
+            yield recombined(item, matrix.squeeze(-3))
 
     def _matrix(self, acs: Tensor) -> Tensor:
         """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""

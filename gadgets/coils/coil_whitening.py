@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.coils.recombined import recombined
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
@@ -51,7 +52,7 @@ def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
         matrix = torch.stack(matrices.of(buffer))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
-    return replace(buffer.recombined(matrix), problems=(*buffer.problems, *_unequal(matrix)))
+    return replace(recombined(buffer, matrix), problems=(*buffer.problems, *_unequal(matrix)))
 
 
 def _unequal(matrices: Tensor) -> list[str]:

@@ -46,7 +46,9 @@ class SoundLines(Gadget):
         """Yield each item with sound lines; calibration lines are mended once, ahead of the image."""
         calibrations = PerSlice("SoundLines", _mended)
         for item in items:
-            if isinstance(item, Calibration):
+            if item.turned:
+                yield item
+            elif isinstance(item, Calibration):
                 yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])
             elif item.acs is None or item.kspace.shape[4] > 1:
                 yield item

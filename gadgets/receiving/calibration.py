@@ -8,17 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.encoding import Encoding
+from gadgets.items import Calibration
 from gadgets.receiving.kspace_lines import KSpaceLines
 from kband_core.calibration import find_acs
 from kband_core.fourier import partitions_to_image
 
 
 class CalibrationLines(NamedTuple):
-    """ACS [z coil ky kx], the row from which they may serve the image too, or None, and what is wrong with them."""
+    """ACS [z coil ky kx], the row from which they may serve the image too, or None, and what is wrong with them.
+
+    `turned`: ACS [x coil kz ky], of a scan undersampled along both ky and kz, in image space along x.
+    """
 
     acs: Tensor
     row: int | None
     flaw: str | None
+    turned: bool = False
+
+    def ahead(self, encoding: Encoding, slice_: int) -> Calibration:
+        """Return what goes ahead of the images of a slice."""
+        matrix = encoding.encoded_matrix[:0:-1] if self.turned else (encoding.encoded_matrix[1], self.acs.shape[-1])
+        return Calibration(self.acs, matrix, encoding, slice_, self.turned)
 
 
 def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> CalibrationLines | None:
@@ -37,7 +48,7 @@ def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> Calibration
         return None
     in_all_partitions = present[calibration.encoding.partitions, block].all()
     serves = calibration.encoding.is_embedded and bool(in_all_partitions)
-    return CalibrationLines(_cut(kspace, block), block.start if serves else None, _flaw_of(gaps))
+    return CalibrationLines(_cut(kspace, block), block.start if serves else None, flaw_of(gaps))
 
 
 def missing_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> np.ndarray:
@@ -52,7 +63,7 @@ def central_lines(imaging: KSpaceLines, n_lines: int) -> CalibrationLines | None
     block = _block(present, gaps)
     if block.stop == block.start:
         return None
-    return CalibrationLines(_cut(imaging.averaged(), block), None, _flaw_of(gaps))
+    return CalibrationLines(_cut(imaging.averaged(), block), None, flaw_of(gaps))
 
 
 def central_rows(n_rows: int, n_lines: int) -> np.ndarray:
@@ -83,7 +94,7 @@ def _with_gaps(calibration: KSpaceLines, imaging: KSpaceLines) -> tuple[np.ndarr
     return present, (_between(present, axis=-2) | _between(present, axis=-1)) & ~present
 
 
-def _flaw_of(gaps: np.ndarray) -> str | None:
+def flaw_of(gaps: np.ndarray) -> str | None:
     """Say in one sentence which lines [kz ky] are missing, or None."""
     if not gaps.any():
         return None

@@ -15,6 +15,7 @@ from gadgets.encoding import Encoding
 from gadgets.items import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
+from kband_core.lattice import fit_lattice, lines_left_out
 from kband_core.sampling import corners_left_out
 
 MOST_LOST = 0.25  # of the lines: more gaps, spread over k-space, were never to be filled
@@ -31,12 +32,14 @@ class Ledger:
         self.outgrew_grid = False  # lines off the grid came when those on it were complete
         self._encoding, self._counts = encoding, counts
         self._was_complete = False
-        self._off_calibration = np.zeros(counts.shape[1], bool)
+        self._off_calibration = np.zeros(counts.shape, bool)
         self._first_seen = self._last_seen = False
         self._ends = np.zeros(counts.shape[1], bool)  # rows that the scanner marks as first or last
         average = encoding.counters["average"]
         self._announces_averages, self._last_average = average is not None, average.maximum if average else 0
-        self._fewest = (len(encoding.step1) // encoding.acceleration[0] - 1) * len(encoding.step2) * encoding.n_averages
+        self._slab_ended = False  # the scanner has marked the last line of all partitions
+        rows = len(encoding.step1) // (1 if encoding.accelerates_partitions else encoding.acceleration[0]) - 1
+        self._fewest = rows * len(encoding.step2) * encoding.n_averages
         self._addresses: set[tuple[int, int, int]] = set()
         self._averages: set[int] = set()
         self._under: Counter[tuple[int, ...]] = Counter()  # lines by segment and user counters
@@ -58,12 +61,13 @@ class Ledger:
         self._addresses.add((*place, line.idx.average))
         self._averages.add(line.idx.average)
         self._under[(line.idx.segment, *line.idx.user)] += 1
-        self._off_calibration[place.row] |= not calibrates
+        self._off_calibration[place] |= not calibrates
         is_first = flags.first_in_loop(line)
         is_last = flags.last_in_loop(line) and line.idx.average >= self._last_average
         self._first_seen, self._last_seen = self._first_seen or is_first, self._last_seen or is_last
         self._ends[place.row] |= is_first or is_last
-        if self.received >= self._fewest:
+        self._slab_ended |= is_last and len(self._counts) > 1 and flags.last_in_slice(line)
+        if self.received >= self._fewest or self._slab_ended:
             self.complete = self.count().complete
             self._was_complete |= self.complete is True
             self.outgrew_grid = self._was_complete and self.complete is None
@@ -74,18 +78,16 @@ class Ledger:
         `gaps`: bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the
         image's too.
         """
-        expected = self._encoding.expected_rows(self._grid_rows(), self._ends_seen())
-        if expected is None:
+        grid = self._grid()
+        if grid is None:
             received = int(self._counts.sum())
             return LineCount(received, received + int(gaps.sum()) if gaps is not None and gaps.any() else None)
-        if self._is_undersampled_unannounced(expected):
+        if self._is_undersampled_unannounced(grid):
             return LineCount(int(self._counts.sum()), None)
-        wanted = self._counts[self._encoding.partitions][:, expected]
-        corners = corners_left_out(torch.from_numpy(self._counts > 0)).numpy()
-        wanted = wanted[~corners[self._encoding.partitions][:, expected]]
+        wanted = self._counts[grid & ~self._left_out()]
         missing = np.zeros(self._counts.shape, bool) if gaps is None else gaps
         if self._encoding.is_embedded:
-            missing = missing & ~expected
+            missing = missing & ~grid
         n_expected = wanted.size * self._n_averages + int(missing.sum())
         return LineCount(int(np.minimum(wanted, self._n_averages).sum()), n_expected)
 
@@ -94,16 +96,16 @@ class Ledger:
 
         Not `countable`: lines off the grid may follow, as they did in an image before, and only the scanner can tell.
         """
-        if self.received < self._fewest:
+        if self.received < self._fewest and not self._slab_ended:
             return False
         return self._last_seen if self.complete is None or not countable else self.complete
 
     def has_most(self) -> bool:
         """Whether more than half of the lines within the header's limits came, or nobody can say."""
-        rows = self._encoding.expected_rows(self._grid_rows(), ends_seen=False)
-        if rows is None:
+        grid = self._grid(ends_seen=False)
+        if grid is None:
             return self.received > 0
-        return 2 * self.received > int(rows.sum()) * len(self._encoding.step2) * self._n_averages
+        return 2 * self.received > int(grid.sum()) * self._n_averages
 
     def oddity(self) -> str | None:
         """Say that a few lines came under other counters than the rest, which nothing here tells apart, or None."""
@@ -117,20 +119,41 @@ class Ledger:
         """How often each line comes: as announced, else as often as the averages' numbers have told so far."""
         return self._encoding.n_averages if self._announces_averages else max(len(self._averages), 1)
 
-    def _is_undersampled_unannounced(self, expected: np.ndarray) -> bool:
+    def _is_undersampled_unannounced(self, grid: np.ndarray) -> bool:
         """Whether lines are left out all over k-space, though the header says R=1, in a scan that has not been cut off.
 
         A cut is told by the mark on the last line, which has not come, where the scanner marks first ones.
         """
-        rows = self._counts.any(0)[expected]
-        gaps = np.flatnonzero(np.diff(rows.astype(np.int8)) == -1)
         is_cut_off = self._first_seen and not self._last_seen
-        is_thinned = rows.size and np.count_nonzero(~rows) > MOST_LOST * rows.size and len(gaps) >= FEWEST_GAPS
-        return bool(is_thinned) and self._encoding.acceleration[0] == 1 and not is_cut_off
+        if self._encoding.total_acceleration > 1 or is_cut_off:
+            return False
+        came = self._counts[self._encoding.partitions][:, grid.any(0)] > 0
+        return _is_thinned(came.any(0)[None]) or _is_thinned(came | self._left_out()[grid].reshape(came.shape))
 
-    def _grid_rows(self) -> np.ndarray:
-        """Rows that tell the R-fold grid: those of lines without a calibration flag, or all that came."""
-        return self._off_calibration if self._off_calibration.any() else self._counts.any(0)
+    def _grid(self, *, ends_seen: bool | None = None) -> np.ndarray | None:
+        """Lines that a complete image has, bool [kz ky], corners included; None where the header cannot tell.
+
+        Those on the grid of the lines without a calibration flag, or of all that came.
+        """
+        encoding = self._encoding
+        lines = self._off_calibration if self._off_calibration.any() else self._counts > 0
+        if encoding.accelerates_partitions:
+            return self._lattice(lines)
+        rows = encoding.expected_rows(lines.any(0), self._ends_seen() if ends_seen is None else ends_seen)
+        return None if rows is None else encoding.inside & rows
+
+    def _lattice(self, lines: np.ndarray) -> np.ndarray | None:
+        if not lines.any():
+            return None
+        on = fit_lattice(torch.from_numpy(lines), self._encoding.acceleration).mask(lines.shape).numpy()
+        return None if (lines & ~on).any() else on & self._encoding.inside
+
+    def _left_out(self) -> np.ndarray:
+        """Lines in the corners of k-space that were left out on purpose, bool [kz ky]."""
+        came = torch.from_numpy(self._counts > 0)
+        if not self._encoding.accelerates_partitions:
+            return corners_left_out(came).numpy()
+        return lines_left_out(came, fit_lattice(came, self._encoding.acceleration)).numpy()
 
     def _ends_seen(self) -> bool:
         """Whether the scanner marked the outermost rows as first and last; segments have such lines within as well."""
@@ -138,3 +161,13 @@ class Ledger:
             return False
         rows = np.flatnonzero(self._counts.any(0))
         return bool(self._ends[rows[[0, -1]]].all())
+
+
+def _is_thinned(came: np.ndarray) -> bool:
+    """Whether so many of the lines [kz ky] did not come, in so many places, that they were never to come.
+
+    A scan that was cut off, or has partial Fourier, leaves one gap in a partition at most.
+    """
+    n_gaps = np.count_nonzero(np.diff(came.astype(np.int8), axis=1) == -1)
+    is_spread = n_gaps >= FEWEST_GAPS and n_gaps > np.count_nonzero(came.any(1))
+    return bool(is_spread and np.count_nonzero(~came) > MOST_LOST * came.size)

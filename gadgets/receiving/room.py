@@ -187,8 +187,7 @@ class ReceivingRoom:
         shared.ahead = key
         shared.held_back.discard(key)
         shared.went_ahead.add(key)
-        encoding = self._images[key].encoding
-        yield Calibration(lines.acs, (encoding.encoded_matrix[1], lines.acs.shape[-1]), encoding, key.slice)
+        yield lines.ahead(self._images[key].encoding, key.slice)
 
     def _send_if_complete(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images.get(key)
@@ -213,7 +212,7 @@ class ReceivingRoom:
         """Whether calibration lines must still come: announced, or by a header that leaves it open, and needed."""
         mode = image.encoding.calibration_mode
         is_announced = mode in ANNOUNCED or (mode is None and not image.has_neighbours_in_the_centre())
-        return image.encoding.acceleration[0] > 1 and is_announced
+        return image.encoding.total_acceleration > 1 and is_announced
 
     def _send_if_interleaved(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images[key]
@@ -228,7 +227,7 @@ class ReceivingRoom:
 
     def _send(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images.pop(key)
-        image.recentre()
+        image.settle()
         has_own = image.calibration is not None or key in shared.self_calibrating
         shared.leave(key)
         self._series[key[:-1]].leave(key)

@@ -38,8 +38,9 @@ class ZeroFilled(Method):
     label: ClassVar[str] = "zero-filled"
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        kspace = partitions_to_image(torch.nan_to_num(buffer.kspace[0, 0, 0]))
-        return Reconstruction(sum_of_squares(to_image(kspace), buffer))
+        kspace = torch.nan_to_num(buffer.kspace[0, 0, 0])
+        planes = kspace.movedim(1, 0) if buffer.turned else partitions_to_image(kspace)
+        return Reconstruction(sum_of_squares(to_image(planes), buffer))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class NoGain(Map):
 
 def is_unaccelerated(buffer: ReconBuffer) -> bool:
     """Whether the header says that no line is left out, and most are there: then no kernel can be fitted."""
-    return buffer.encoding.acceleration[0] == 1 and _share_of_lines(buffer) > MOST_LINES
+    return buffer.encoding.total_acceleration == 1 and _share_of_lines(buffer) > MOST_LINES
 
 
 def has_all_lines(buffer: ReconBuffer) -> bool:
@@ -68,5 +69,7 @@ def has_all_samples(buffer: ReconBuffer) -> bool:
 
 
 def _share_of_lines(buffer: ReconBuffer) -> float:
+    if buffer.turned:
+        return float(buffer.plane_sampling.mask.float().mean())
     lines = buffer.plane_sampling.lines()
     return int(lines.sum()) / min(len(buffer.encoding.step1), len(lines))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import noise_of, told, unmixing_of
+from gadgets.recon.filling import Filling
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
 from kband_core.completion import Completed, complete
-from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
 
 MOST = 0.5  # of the measured energy: an image of which more is filled in is no longer one of its method
 TOLD = 0.01  # of the measured energy: clean real scans reach 0.003
@@ -45,28 +43,25 @@ class CompletedByGrappa(Method):
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         made, csm = self.method.reconstruct(buffer), maps_of(buffer)
         kspace, sampling = buffer.planes()
-        kernel, noise = self._kernel(buffer), noise_of(buffer)
-
-        def fill() -> Tensor:
-            return apply_grappa(kernel, kspace, sampling)
+        filling = self._filling(buffer)
 
         def misses() -> float:
-            is_asked = self.gives_way_to_better and kernel.acceleration > 1
-            return kernel_misfit(GrappaKernel(kernel.weights[0]), buffer.acs[0, 0] / noise) if is_asked else 0.0
+            return filling.misses() if self.gives_way_to_better else 0.0
 
         done = complete(
             made.sets, csm, kspace, sampling.mask,
-            fill=kernel and fill, fill_misses=misses, noise=noise, unmixing=unmixing_of(buffer),
+            fill=filling and filling.fill, fill_misses=misses, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
         return told(done, csm, buffer, notes={**made.notes, **_said(done)})
 
-    def _kernel(self, buffer: ReconBuffer) -> GrappaKernel | None:
+    def _filling(self, buffer: ReconBuffer) -> Filling | None:
         """Return what fills the lines left out, if anything can; where none is, it fills nothing."""
         try:
-            buffer.plane_sampling.uniform_ends(self.label, buffer.encoding.acceleration[0])
-            return self.grappa.kernel_of(buffer)
+            if not buffer.turned:
+                buffer.plane_sampling.uniform_ends(self.label, buffer.encoding.acceleration[0])
+            return self.grappa.filling(buffer)
         except (ValueError, RuntimeError):
             return None
 

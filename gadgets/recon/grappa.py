@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -10,16 +11,19 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.encoding import Encoding
 from gadgets.gadget import field
-from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import combined
-from gadgets.recon.gfactor import GFactor
+from gadgets.recon.filling import Filling, LatticeFilling, LineFilling
 from gadgets.recon.reconstruction import Method, Reconstruction
-from kband_core.grappa import GrappaKernel, apply_grappa, calibrate_grappa
+from kband_core.grappa import GrappaKernel, calibrate_grappa
+from kband_core.lattice import Lattice
+from kband_core.lattice_grappa import LatticeKernel, calibrate_lattice_grappa, check_block, lattice_of
 
 KernelLines = Annotated[int, field(ge=2, le=8, description="acquired lines the kernel spans along ky")]
 KernelSamples = Annotated[int, field(ge=1, le=15, description="samples the kernel spans along kx")]
 Regularisation = Annotated[float, field(ge=0, le=1, description="Tikhonov weight, relative to mean energy")]
+
+LATTICE = 10  # times the regularisation: more sources, in fewer windows where there are few samples along kx
 
 
 @dataclass
@@ -33,20 +37,39 @@ class Grappa(Method):
 
     def __post_init__(self) -> None:
         self._kernels = PerSlice(self.label, self.fit)
+        self._of_lattices: dict[int, PerSlice[LatticeKernel]] = {}  # by shift
 
     def prepare(self, calibration: Calibration) -> None:
-        self._kernels.prepare(calibration)
+        if not calibration.turned:  # lines of the image tell the lattice
+            self._kernels.prepare(calibration)
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        kspace, sampling = buffer.planes()
-        kernel = self.kernel_of(buffer)
-        csm = None if buffer.csm is None else buffer.csm[0]
-        maps = {GFACTOR.name: GFactor(kernel, kspace, sampling, csm)}
-        return combined(buffer, apply_grappa(kernel, kspace, sampling), maps)
+        filling = self.filling(buffer)
+        return combined(buffer, filling.fill(), filling.maps())
 
-    def kernel_of(self, buffer: ReconBuffer) -> GrappaKernel:
-        """Return the kernel of the buffer's slice. Raises what fitting it raised."""
-        return self._kernels.of(buffer)[0]
+    def filling(self, buffer: ReconBuffer) -> Filling:
+        """Return what fills a single image. Raises what fitting the kernel raised; of planes (kz, ky) `ValueError` if
+        lines lie on no lattice, or too few calibrate."""
+        if not buffer.turned:
+            return LineFilling(self._kernels.of(buffer)[0], buffer)
+        lattice = lattice_of(buffer.plane_sampling, buffer.encoding.acceleration)
+        fit = partial(self.fit_lattice, lattice)
+        kernels = self._of_lattices.setdefault(lattice.shift, PerSlice(self.label, fit))
+        if buffer.acs is not None:
+            check_block(buffer.acs, lattice.acceleration)
+        return LatticeFilling(lambda: kernels.of(buffer)[0], buffer)
+
+    def fit_lattice(
+        self, lattice: Lattice, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]
+    ) -> list[LatticeKernel]:
+        """Fit the weights of a lattice to ACS `(slice, x, coil, kz, ky)`, one kernel for each slice."""
+        windows, weight = "equal" if encoding.calibrates_apart else "balanced", LATTICE * self.regularisation
+        return [
+            calibrate_lattice_grappa(
+                lines, lattice, n_samples=self.kernel_samples, regularisation=weight, windows=windows
+            )
+            for lines in acs
+        ]
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[GrappaKernel]:
         """Fit the weights; fewer source lines where the calibration lines do not span the kernel."""

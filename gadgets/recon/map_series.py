@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.images.quantitative import GFACTOR, SNR, Quantity, quantity_array
 from gadgets.items import ImageArray, ReconBuffer
-from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.recon_space import ReconSpace
 from gadgets.recon.reconstruction import Map
 from kband_core.plural import counted
 
@@ -32,10 +31,10 @@ class MapSeries:
 
     def add(self, images: ImageArray, maps: Sequence[Mapping[str, Map]], buffer: ReconBuffer) -> Iterator[ImageArray]:
         """Keep the maps of the images of `buffer`, one mapping for each; yield the maps of all when too many wait."""
-        is_accelerated = buffer.encoding.acceleration[0] > 1
+        is_accelerated = buffer.encoding.total_acceleration > 1
         wanted = [quantity for quantity in self._wanted if is_accelerated or quantity is not GFACTOR]  # else it is 1
         if wanted:
-            self._waiting.append(_Waiting(images, maps, wanted, buffer.encoding, buffer.kspace.shape[-1]))
+            self._waiting.append(_Waiting(images, maps, wanted, ReconSpace.of(buffer)))
         if len(self._waiting) >= MOST_WAITING:
             yield from self._all()
 
@@ -62,8 +61,7 @@ class _Waiting:
     images: ImageArray
     maps: Sequence[Mapping[str, Map]]
     wanted: Sequence[Quantity]
-    encoding: Encoding
-    n_samples: int
+    space: ReconSpace
 
     def series(self) -> list[ImageArray]:
         """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
@@ -77,11 +75,11 @@ class _Waiting:
             if quantity.name not in maps:
                 raise ValueError(f"the image is {meta['kband_method']}")
             values = maps[quantity.name].compute()
-            shown.append(to_recon_space(values + 0j, self.encoding, self.n_samples).real.cpu())
+            shown.append(self.space.shown(values + 0j).real.cpu())
         return torch.stack(shown).unflatten(0, self.images.headers.shape)
 
     def _snr(self, gfactor: Tensor) -> Tensor:
         """Pixels over the SD of their noise, which is g·√R where that of the samples is 1."""
-        noise = gfactor * self.encoding.acceleration[0] ** 0.5
+        noise = gfactor * self.space.encoding.total_acceleration**0.5
         signal = self.images.data.squeeze(-4).abs()
         return torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0)

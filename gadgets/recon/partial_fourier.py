@@ -19,7 +19,8 @@ PartialFourier = Annotated[
     Literal["auto", "zero_filled", "homodyne", "pocs"],
     field(description="what fills a side of k-space that was not scanned; auto: POCS as far as it predicts a strip"),
 ]
-AXES = {-1: "kx", -2: "ky", -3: "kz"}
+PLANES = {"kz": -3, "ky": -2, "kx": -1}  # axes of images (z, y, x)
+TURNED = {"kx": -3, "kz": -2, "ky": -1}  # and of (x, z, y)
 UNEQUAL = 0.03  # of the matrix: what one side has more than the other, and is still no partial Fourier
 
 
@@ -38,34 +39,37 @@ def fill_partial_fourier(
     if how == "auto" and by.fills_one_side:
         image, done = made.image, "filled by the network"
     else:
-        image, done = _filled(made.image, spans, how)
-    said = f"{done}, {' and '.join(f'{span.fraction:.0%} of {AXES[span.dim]} scanned' for span in spans)}"
+        image, done = _filled(made.image, list(spans.values()), how)
+    said = f"{done}, {' and '.join(f'{span.fraction:.0%} of {axis} scanned' for axis, span in spans.items())}"
     notes = {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
     return replace(made, image=image), notes
 
 
-def spans_of(buffer: ReconBuffer) -> list[Span]:
-    """Return what a single image measured along each axis of which it left out one side, because the header says so.
+def spans_of(buffer: ReconBuffer) -> dict[str, Span]:
+    """Return what a single image measured along the axes of which it left out one side, because the header says so.
 
     Lines that the header announces and that never came are missing, not left out. Where lines were moved to another
     centre, the header is wrong, and they speak for themselves.
     """
     if not isinstance(buffer.sampling, Grid):
-        return []
-    encoding, lines = buffer.encoding, buffer.sampling.mask[0, 0, 0].any(-1)
-    along_ky = _announced(lines.any(0), encoding.row(0), encoding.step1, encoding.acceleration[0])
-    along_kz = _announced(lines.any(1), encoding.partition(0), encoding.step2, encoding.acceleration[1])
-    echo = Span(-1, buffer.kspace.shape[-1], *buffer.readout)
-    spans = [along_kz and replace(along_kz, dim=-3), along_ky, echo if _is_one_sided(echo, 1) else None]
-    return [span for span in spans if span]
+        return {}
+    encoding, mask, dims = buffer.encoding, buffer.sampling.mask[0, 0, 0], TURNED if buffer.turned else PLANES
+    lines = mask[0] if buffer.turned else mask.any(-1)
+    echo = Span(dims["kx"], buffer.kspace.shape[dims["kx"]], *buffer.readout)
+    spans = {
+        "kz": _announced(lines.any(1), encoding.partition(0), encoding.step2, encoding.acceleration[1], dims["kz"]),
+        "ky": _announced(lines.any(0), encoding.row(0), encoding.step1, encoding.acceleration[0], dims["ky"]),
+        "kx": echo if _is_one_sided(echo, 1) else None,
+    }
+    return {axis: span for axis, span in spans.items() if span}
 
 
-def _announced(lines: Tensor, row_of_zero: int, limit: Limit, acceleration: int) -> Span | None:
+def _announced(lines: Tensor, row_of_zero: int, limit: Limit, acceleration: int, dim: int) -> Span | None:
     """What was measured of `lines`, bool `(k,)`, if the limits of their counter announce no more on one side."""
     rows = lines.nonzero().flatten().tolist()
     if not rows:
         return None
-    announced = Span(-2, len(lines), row_of_zero + limit.minimum, row_of_zero + limit.maximum + 1)
+    announced = Span(dim, len(lines), row_of_zero + limit.minimum, row_of_zero + limit.maximum + 1)
     measured = replace(announced, first=rows[0], stop=rows[-1] + 1)
     is_moved = measured.first < announced.first or measured.stop > announced.stop
     return measured if _is_one_sided(measured if is_moved else announced, acceleration) else None

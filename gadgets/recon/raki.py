@@ -53,9 +53,12 @@ class Raki(Method):
         self._latest: dict[int, RakiNetwork] = {}  # by encoding
 
     def prepare(self, calibration: Calibration) -> None:
-        self._networks.prepare(calibration)
+        if not calibration.turned:
+            self._networks.prepare(calibration)
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        if buffer.turned:
+            raise ValueError("RAKI fills lines left out along one direction, and here they were along ky and kz")
         kspace, sampling = buffer.planes()
         network = self._networks.of(buffer)[0]
         csm = None if buffer.csm is None else buffer.csm[0]

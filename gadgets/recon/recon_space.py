@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from gadgets.encoding import Encoding
+from gadgets.items import ReconBuffer
 from kband_core.fourier import interpolate, resize
 
 
-def to_recon_space(image: Tensor, encoding: Encoding, n_samples: int) -> Tensor:
-    """Resample and crop images `(..., z, y, x)` from the encoded to the recon space.
+@dataclass(frozen=True)
+class ReconSpace:
+    """How the images of a buffer are shown.
 
-    The pixel size follows from zero-padding or cropping k-space, the field of view from cropping or padding the image.
-    `n_samples` along the readout tells whether its oversampling was removed before.
+    `n_samples` along the readout tells whether its oversampling was removed before; `turned`: planes are (z, y), one
+    for each x.
     """
-    samples, _, partitions = encoding.encoded_matrix
-    fov = (encoding.encoded_fov[0] * n_samples / samples, *encoding.encoded_fov[1:])
-    for axis, dim in enumerate((-1, -2, -3)):
-        if axis == 2 and partitions == 1:
-            continue
-        matrix = encoding.recon_matrix[axis]
-        length = max(round(matrix * fov[axis] / encoding.recon_fov[axis]), 1)
-        if length != image.shape[dim]:
-            image = interpolate(image, [length], [dim])
-        if matrix != length:
-            image = resize(image, [matrix], [dim])
-    return image
+
+    encoding: Encoding
+    n_samples: int
+    turned: bool
+
+    @classmethod
+    def of(cls, buffer: ReconBuffer) -> ReconSpace:
+        """Tell it of a buffer."""
+        return cls(buffer.encoding, buffer.kspace.shape[-3 if buffer.turned else -1], buffer.turned)
+
+    def shown(self, image: Tensor) -> Tensor:
+        """Resample and crop images from the encoded to the recon space: `(..., z, y, x)`, if turned `(..., x, z, y)`.
+
+        The pixel size follows from zero-padding or cropping k-space, the field of view from cropping or padding the
+        image. Returns `(..., z, y, x)`.
+        """
+        if self.turned:
+            image = image.movedim(-3, -1)
+        samples, _, partitions = self.encoding.encoded_matrix
+        fov = (self.encoding.encoded_fov[0] * self.n_samples / samples, *self.encoding.encoded_fov[1:])
+        for axis, dim in enumerate((-1, -2, -3)):
+            if axis == 2 and partitions == 1:
+                continue
+            matrix = self.encoding.recon_matrix[axis]
+            length = max(round(matrix * fov[axis] / self.encoding.recon_fov[axis]), 1)
+            if length != image.shape[dim]:
+                image = interpolate(image, [length], [dim])
+            if matrix != length:
+                image = resize(image, [matrix], [dim])
+        return image

@@ -21,7 +21,7 @@ from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
 from gadgets.recon.partial_fourier import PartialFourier, fill_partial_fourier
-from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.recon_space import ReconSpace
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
 from kband_core.pixel_range import n_beyond_range
@@ -35,6 +35,7 @@ OnFailure = Annotated[
     field(description="fallback: another image, zero-filled at last, marked; raise: end the scan"),
 ]
 Deadline = Annotated[float, field(gt=0, description="longest time for one image, s; then on_failure")]
+PLANES = 16  # (kz, ky) of a volume, for which it has that time: a whole one takes minutes on a CPU
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Reconstructor:
 
     What another than the first has made is marked as a fallback; the last resort is zero-filling. With
     `on_failure="raise"` there is no other. `combines` tells of which single images no line was left out: their coils
-    are combined, and that is all. `limit` holds each method to `deadline` seconds an image.
+    are combined, and that is all. `limit` holds each method to `deadline` seconds an image; a volume that is
+    undersampled along ky and kz has as many for every 16 x.
     """
 
     who: str
@@ -75,7 +77,7 @@ class Reconstructor:
 
     def _prepare(self, item: Calibration) -> None:
         self._verdict.prepare(item)
-        if item.encoding.acceleration[0] == 1:
+        if item.encoding.total_acceleration == 1:
             return
         try:
             self.methods[0].prepare(item)
@@ -84,7 +86,7 @@ class Reconstructor:
 
     def _images(self, buffer: ReconBuffer) -> tuple[ImageArray, list[Mapping[str, Map]]]:
         shape = buffer.headers.shape
-        data, maps = [], []
+        data, maps, space = [], [], ReconSpace.of(buffer)
         headers, meta = np.empty(shape, object), np.empty(shape, object)
         for index, line in np.ndenumerate(buffer.headers):
             if line is None:
@@ -92,7 +94,7 @@ class Reconstructor:
             single = buffer.single(index)
             made, method, fallback = self._one(single)
             made, filling = self._filled(made, single, method)
-            image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
+            image = space.shown(made.image).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
@@ -110,7 +112,7 @@ class Reconstructor:
         failures: list[str] = []
         for method in self._methods_for(buffer):
             try:
-                made = self.limit(self.deadline, partial(method.reconstruct, buffer))
+                made = self.limit(self._time_for(buffer), partial(method.reconstruct, buffer))
                 check_image(made.image)
                 return made, method, self._reason(failures)
             except Refusal as error:
@@ -132,6 +134,9 @@ class Reconstructor:
                 raise ScanError(f"{self.who}: {error}") from error
             said = f"not filled ({error})"
             return made, {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
+
+    def _time_for(self, buffer: ReconBuffer) -> float:
+        return self.deadline * max(buffer.kspace.shape[4] / PLANES, 1) if buffer.turned else self.deadline
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:
@@ -162,7 +167,7 @@ def _sampled(buffer: ReconBuffer) -> dict[str, str]:
     joined = {"kband_joined_contrasts": ", ".join(map(str, buffer.joined))} if buffer.joined else {}
     try:
         return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}", **joined}
-    except ValueError:  # of lines that differ from partition to partition there is no such figure
+    except ValueError:  # along a trajectory there is no such figure
         return joined
 
 

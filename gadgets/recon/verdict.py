@@ -22,7 +22,8 @@ class LineVerdict:
 
     def prepare(self, calibration: Calibration) -> None:
         """Learn from calibration lines ahead of the image."""
-        self._laws.prepare(calibration)
+        if not calibration.turned:
+            self._laws.prepare(calibration)
 
     def notes(self, buffer: ReconBuffer) -> dict[str, str]:
         """Say of a single image whether its lines fit together: to its meta, and to its comment where they do not."""
@@ -33,9 +34,11 @@ class LineVerdict:
     def _said(self, buffer: ReconBuffer) -> str:
         if buffer.acs is None or buffer.unmixing is None:  # noise, of which nobody knows how strong it is
             return UNKNOWN
-        n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.acceleration[0]
+        n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.total_acceleration
         if n_coils < acceleration:
             return f"{counted(n_coils, 'coil')} cannot unfold R={acceleration}"
+        if buffer.turned:  # windows have lines of one direction
+            return UNKNOWN
         middle = buffer.acs.shape[1] // 2
         if buffer.all_maps is not None and (share := doubled_share(buffer.all_maps[0, middle])) > DOUBLED:
             return f"calibration lines contradict one another in {share:.0%} of the image"

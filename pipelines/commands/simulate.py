@@ -23,7 +23,7 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
 @click.option("--coils", "n_coils", type=click.IntRange(1, 256), default=8, show_default=True,
               help="Receive coils in a ring around the head.")
 @click.option("--slices", "n_slices", type=click.IntRange(1, 47), default=3, show_default=True,
-              help="Slices, 5 mm apart.")
+              help="Slices, 5 mm apart, of a 2-D scan.")
 @click.option("--repetitions", "n_repetitions", type=click.IntRange(1, 65535), default=1, show_default=True,
               help="Repetitions of the scan.")
 @click.option("--averages", "n_averages", type=click.IntRange(1, 65535), default=1, show_default=True,
@@ -61,13 +61,24 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
 @click.option("--echo-drift", type=float, help="Radians from one echo to the next (EPI).")
 @click.option("--navigators", "n_navigators", type=click.IntRange(0), help="Navigators that open each train (EPI).")
 @click.option("--reference", type=click.Choice(["epi", "flash"]), help="How calibration lines are read (EPI).")
+@click.option("--partitions", "n_partitions", type=click.IntRange(2, 1024), default=None,
+              help="Make it one 3-D scan of so many partitions, which hold the whole head; with two rings of coils.")
+@click.option("--partition-acceleration", type=click.IntRange(1), default=1, show_default=True,
+              help="Every which partition of a row is acquired.")
+@click.option("--caipi-shift", type=click.IntRange(0), default=0, show_default=True,
+              help="Partitions by which the pattern moves from one acquired row to the next (CAIPIRINHA).")
+@click.option("--elliptical", is_flag=True, help="Leave out the corners of (ky, kz).")
+@click.option("--poisson", is_flag=True, help="Random lines of (ky, kz), denser in the centre, instead of a lattice.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
               help="Seed of the noise: the same options and seed give the same scan.")
-def simulate(output: Path, overwrite: bool, trajectory: str, **options: Any) -> None:
+def simulate(
+    output: Path, overwrite: bool, trajectory: str, n_partitions: int | None, partition_acceleration: int,
+    caipi_shift: int, elliptical: bool, poisson: bool, **options: Any,
+) -> None:  # fmt: skip
     """Write a raw data set of a simulated head scan as an MRD file.
 
-    The head is made of ellipses and its k-space is exact; a 2-D axial Cartesian scan with noise that is correlated
-    between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
+    The head is made of ellipses and its k-space is exact; an axial Cartesian scan, 2-D or 3-D, with noise that is
+    correlated between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
     --reference.
     """
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
@@ -76,19 +87,25 @@ def simulate(output: Path, overwrite: bool, trajectory: str, **options: Any) -> 
     from pipelines.simulation.simulated_epi import simulate_epi
     from pipelines.simulation.simulated_protocol import Protocol
     from pipelines.simulation.simulated_scan import simulate_scan
+    from pipelines.simulation.slab import Slab
 
     try:
         refuse_other_format(output, *HDF5)
         refuse_existing(output, overwrite)
         of_trains = {name: value for name in TRAIN if (value := options.pop(name)) is not None}
+        kz_ky = (partition_acceleration, caipi_shift, elliptical, poisson)
+        if n_partitions is None and kz_ky != (1, 0, False, False):
+            raise ValueError("a pattern in (ky, kz) needs --partitions")
+        slab = None if n_partitions is None else Slab(n_partitions, *kz_ky)
+        options["n_slices"] = 1 if slab else options["n_slices"]
         if trajectory == "epi":
             if click.get_current_context().get_parameter_source("calibration") is ParameterSource.DEFAULT:
                 options["calibration"] = "separate"
-            made = simulate_epi(Protocol(**options), EchoTrain(**of_trains), progress=True)
+            made = simulate_epi(Protocol(**options, slab=slab), EchoTrain(**of_trains), progress=True)
         elif of_trains:
             raise ValueError(f"{', '.join(of_trains)}: only of --trajectory epi")
         else:
-            made = simulate_scan(Protocol(**options), progress=True)
+            made = simulate_scan(Protocol(**options, slab=slab), progress=True)
         header_xml, acquisitions, reference = made
         write_raw(output, header_xml, acquisitions, reference=reference, overwrite=overwrite)
     except (FileProblem, ValueError) as problem:

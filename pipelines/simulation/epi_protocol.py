@@ -8,7 +8,8 @@ from itertools import product
 from typing import Literal
 
 from gadgets.mrd import ismrmrd
-from pipelines.simulation.simulated_protocol import PlannedLine, Protocol, bit, header_xml, plan_lines
+from pipelines.simulation.simulated_header import header_xml
+from pipelines.simulation.simulated_protocol import PlannedLine, Protocol, bit, plan_lines
 
 xsd = ismrmrd.xsd
 
@@ -84,6 +85,8 @@ def check_protocol(protocol: Protocol, train: EchoTrain) -> None:
         )
     if protocol.interleaved or protocol.held_out_lines:
         raise ValueError("interleaved slices and held-out lines are simulated without echo trains only")
+    if protocol.slab or protocol.partial_echo < 1:
+        raise ValueError("slabs of partitions and partial echoes are simulated without echo trains only")
     if train.n_shots > len(protocol.image_rows):
         raise ValueError(f"{train.n_shots} shots of {len(protocol.image_rows)} lines, at most one for each expected")
 

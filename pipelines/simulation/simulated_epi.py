@@ -21,6 +21,7 @@ from pipelines.simulation.epi_protocol import (
 )
 from pipelines.simulation.simulated_protocol import FOV_MM, PlannedLine, Protocol, bit
 from pipelines.simulation.simulated_scan import (
+    HIDDEN,
     OBJECT_PHASE,
     PHASE_DIR,
     READ_DIR,
@@ -49,17 +50,18 @@ def simulate_epi(
     check_protocol(protocol, train)
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
-    cartesian = kspace_of_slices(protocol, progress)
+    cartesian = [kspace.squeeze(1) for kspace in kspace_of_slices(protocol, progress)]
     read = [_Echoes(protocol, train, number) for number in range(protocol.n_slices)]
     acquisitions = noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
-    for shot in tqdm(list(plan_shots(protocol, train)), desc="shots", disable=not progress, delay=1):
+    for shot in tqdm(list(plan_shots(protocol, train)), desc="shots", **({} if progress else HIDDEN), delay=1):
         for line, data, flags in _shot(protocol, train, shot, read, cartesian):
             noisy = data + complex_noise(covariance, (protocol.n_samples,), rng)
             acquisitions.append(_acquisition(protocol, line, noisy, flags, shot, len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
         cartesian = [whiten(kspace, whitening) for kspace in cartesian]
-    return epi_header_xml(protocol, train), acquisitions, reference_images(protocol, cartesian, acquisitions)
+    reference = reference_images(protocol, [kspace.unsqueeze(1) for kspace in cartesian], acquisitions)
+    return epi_header_xml(protocol, train), acquisitions, reference
 
 
 def gradient_positions(train: EchoTrain, n_samples: int) -> Tensor:

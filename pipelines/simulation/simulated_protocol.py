@@ -1,4 +1,4 @@
-"""What a simulated scanner is told to do: the protocol, its MRD header, and the order of its lines."""
+"""What a simulated scanner is told to do: the protocol, and the order of its lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from typing import Literal
 
 from gadgets.mrd import ismrmrd
 from kband_core.plural import counted
-
-xsd = ismrmrd.xsd
+from pipelines.simulation.slab import Slab
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0
-NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver filter passes
-TR_MS = 5.0
 
 # Each loop's first and last flag, and the counters that stand still within the loop.
 _LOOPS = (
@@ -30,7 +27,7 @@ _LOOPS = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """A 2-D Cartesian scan of the head, seen by a ring of coils. `matrix` pixels along y and x.
+    """A Cartesian scan of the head, seen by a ring of coils, or by two for a `slab`. `matrix` pixels along y and x.
 
     The lines `acceleration` apart run through the k-space centre; `calibration` lines only exist when it exceeds 1.
     `partial_fourier` is the fraction of the rows that are scanned, `partial_echo` that of the samples of each; the
@@ -58,6 +55,7 @@ class Protocol:
     interleaved: bool = False
     held_out_lines: int = 0
     seed: int = 0
+    slab: Slab | None = None
 
     def __post_init__(self) -> None:
         for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling"):
@@ -73,6 +71,8 @@ class Protocol:
             raise ValueError(f"{self.n_slices} slices of {SLICE_SPACING_MM:g} mm, but 1 to {most_slices} cut the head")
         if self.snr <= 0:
             raise ValueError(f"SNR is {self.snr:g}, expected more than 0")
+        if self.slab and (self.n_slices > 1 or self.held_out_lines):
+            raise ValueError("a slab of partitions is one slice, without held-out lines")
         rows = self.acs_rows
         if self.calibrates and not (len(rows) > 0 and rows[0] >= self.first_row and rows[-1] < self.matrix):
             most = 2 * (self.matrix // 2 - self.first_row)
@@ -89,9 +89,14 @@ class Protocol:
         return self.matrix * self.oversampling
 
     @property
+    def total_acceleration(self) -> int:
+        """How many times fewer lines than all, calibration lines aside."""
+        return self.acceleration * (self.slab.acceleration if self.slab else 1)
+
+    @property
     def calibrates(self) -> bool:
         """Whether calibration lines are acquired."""
-        return self.acceleration > 1 and self.calibration != "none"
+        return self.total_acceleration > 1 and self.calibration != "none"
 
     @property
     def first_row(self) -> int:
@@ -119,6 +124,8 @@ class Protocol:
     def all_rows(self) -> range:
         """Rows from the first to the last one that the scan acquires, those left out included."""
         rows = {*self.image_rows, *(self.acs_rows if self.calibrates else ())}
+        if self.slab and self.slab.poisson:
+            return range(self.first_row, self.matrix)
         return range(min(rows), max(rows) + 1)
 
     @property
@@ -137,17 +144,19 @@ class PlannedLine:
     repetition: int = 0
     flags: int = 0
     probability: float = 0.0  # of having been drawn, where the line is held out
+    partition: int = 0
 
 
 def plan_lines(protocol: Protocol) -> list[PlannedLine]:
     """List the lines in the order of their acquisition, noise lines aside. Odd slices follow the even ones."""
     slices = [*range(0, protocol.n_slices, 2), *range(1, protocol.n_slices, 2)]
-    rows = _rows_with_flags(protocol)
+    flags = _lines_with_flags(protocol)
     repetitions, averages = range(protocol.n_repetitions), range(protocol.n_averages)
     if protocol.interleaved:
-        loop = [PlannedLine(row, s, a, r, rows[row]) for r, a, row, s in product(repetitions, averages, rows, slices)]
+        order = ((r, s, a, at) for r, a, at, s in product(repetitions, averages, flags, slices))
     else:
-        loop = [PlannedLine(row, s, a, r, rows[row]) for r, s, a, row in product(repetitions, slices, averages, rows)]
+        order = product(repetitions, slices, averages, flags)
+    loop = [PlannedLine(at[1], s, a, r, flags[at], partition=at[0]) for r, s, a, at in order]
     for first_flag, last_flag, counters in _LOOPS:
         for lines, flag in ((loop, last_flag), (loop[::-1], first_flag)):
             ends = {tuple(getattr(line, name) for name in counters): line for line in lines}
@@ -156,7 +165,8 @@ def plan_lines(protocol: Protocol) -> list[PlannedLine]:
     loop[-1].flags |= bit(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
     if protocol.calibrates and protocol.calibration == "separate":
         only = bit(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-        loop = [PlannedLine(row, s, flags=only) for s, row in product(slices, protocol.acs_rows)] + loop
+        calibrating = product(slices, _acs(protocol))
+        loop = [PlannedLine(row, s, flags=only, partition=partition) for s, (partition, row) in calibrating] + loop
     return [*_held_out(protocol, slices), *loop]
 
 
@@ -173,81 +183,22 @@ def bit(flag: int) -> int:
     return 1 << (flag - 1)
 
 
-def header_xml(protocol: Protocol) -> str:
-    """Write the MRD header of the scan."""
-    system = xsd.acquisitionSystemInformationType(
-        systemVendor="simulation",
-        relativeReceiverNoiseBandwidth=NOISE_BANDWIDTH,
-        receiverChannels=protocol.n_coils,
-        coilLabel=[xsd.coilLabelType(coilNumber=n, coilName=f"Head_{n + 1}") for n in range(protocol.n_coils)],
-    )
-    measurement = xsd.measurementInformationType(
-        measurementID=f"simulated_{protocol.uid}",
-        patientPosition=xsd.patientPositionType.HFS,
-        protocolName="simulated_head",
-    )
-    header = xsd.ismrmrdHeader(
-        measurementInformation=measurement,
-        acquisitionSystemInformation=system,
-        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=123_250_000),
-        encoding=[_encoding(protocol)],
-        sequenceParameters=xsd.sequenceParametersType(TR=[TR_MS]),
-    )
-    if protocol.calibrates and protocol.calibration == "embedded":
-        embedded = xsd.userParameterLongType(name="EmbeddedRefLinesE1", value=protocol.acs_lines)
-        header.userParameters = xsd.userParametersType(userParameterLong=[embedded])
-    return xsd.ToXML(header)
+def _acs(protocol: Protocol) -> list[tuple[int, int]]:
+    """Partition and row of each line of the ACS block."""
+    partitions = protocol.slab.acs_partitions(protocol.acs_lines) if protocol.slab else (0,)
+    return list(product(partitions, protocol.acs_rows))
 
 
-def _rows_with_flags(protocol: Protocol) -> dict[int, int]:
-    rows = dict.fromkeys(protocol.image_rows, 0)
+def _lines_with_flags(protocol: Protocol) -> dict[tuple[int, int], int]:
+    """Flags by partition and row."""
+    lines = dict.fromkeys(((0, row) for row in protocol.image_rows), 0)
+    if protocol.slab:
+        acquired = protocol.slab.image_lines(protocol.matrix, protocol.image_rows, protocol.acs_lines, protocol.seed)
+        lines = dict.fromkeys(map(tuple, acquired.nonzero().tolist()), 0)
     if protocol.calibrates and protocol.calibration == "embedded":
-        for row in protocol.acs_rows:
-            both = row in rows
-            rows[row] = bit(
+        for at in _acs(protocol):
+            both = at in lines
+            lines[at] = bit(
                 ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING if both else ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
             )
-    return dict(sorted(rows.items()))
-
-
-def _encoding(protocol: Protocol) -> xsd.encodingType:
-    rows = protocol.all_rows
-    limits = xsd.encodingLimitsType(
-        kspace_encoding_step_1=xsd.limitType(
-            minimum=rows[0] - protocol.first_row,
-            maximum=rows[-1] - protocol.first_row,
-            center=protocol.matrix // 2 - protocol.first_row,
-        ),
-        kspace_encoding_step_2=_counter(1),
-        average=_counter(protocol.n_averages),
-        slice=_counter(protocol.n_slices),
-        contrast=_counter(1),
-        phase=_counter(1),
-        repetition=_counter(protocol.n_repetitions),
-        set=_counter(1),
-        segment=_counter(1),
-    )
-    encoding = xsd.encodingType(
-        encodedSpace=_space(protocol, protocol.oversampling),
-        reconSpace=_space(protocol, 1),
-        encodingLimits=limits,
-        trajectory=xsd.trajectoryType.CARTESIAN,
-    )
-    if protocol.acceleration > 1:
-        factor = xsd.accelerationFactorType(
-            kspace_encoding_step_1=protocol.acceleration, kspace_encoding_step_2=1
-        )
-        mode = xsd.calibrationModeType(protocol.calibration) if protocol.calibrates else None
-        encoding.parallelImaging = xsd.parallelImagingType(accelerationFactor=factor, calibrationMode=mode)
-    return encoding
-
-
-def _counter(n: int) -> xsd.limitType:
-    return xsd.limitType(minimum=0, maximum=n - 1, center=0)
-
-
-def _space(protocol: Protocol, oversampling: int) -> xsd.encodingSpaceType:
-    return xsd.encodingSpaceType(
-        matrixSize=xsd.matrixSizeType(x=protocol.matrix * oversampling, y=protocol.matrix, z=1),
-        fieldOfView_mm=xsd.fieldOfViewMm(x=FOV_MM * oversampling, y=FOV_MM, z=SLICE_SPACING_MM),
-    )
+    return dict(sorted(lines.items()))

@@ -15,20 +15,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gadgets.mrd import ismrmrd
-from kband_core.fourier import resize, to_image
+from kband_core.fourier import partitions_to_image, resize, to_image
 from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.phantom_volume import ring_coils, volume_kspace
 from kband_core.whitening import whiten, whitening_matrix
+from pipelines.simulation.simulated_header import NOISE_BANDWIDTH, TR_MS, header_xml
 from pipelines.simulation.simulated_protocol import (
     FOV_MM,
-    NOISE_BANDWIDTH,
     SLICE_SPACING_MM,
-    TR_MS,
     PlannedLine,
     Protocol,
     bit,
-    header_xml,
     plan_lines,
 )
+from pipelines.simulation.slab import SLAB_MM
 
 WHITE_MATTER = 0.8  # as the phantom's coils see it in the centre of the head
 OBJECT_PHASE = 1.0  # radians: B0 and eddy currents make real images complex
@@ -62,21 +62,28 @@ def simulate_scan(
     acquisitions = noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
-        data = (kspace[line.slice][:, line.row] + noise)[:, protocol.first_sample :]
+        data = (kspace[line.slice][:, line.partition, line.row] + noise)[:, protocol.first_sample :]
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
-        kspace = [whiten(slice_kspace, whitening) for slice_kspace in kspace]
+        kspace = [whiten(slice_kspace.transpose(0, 1), whitening).transpose(0, 1) for slice_kspace in kspace]
     return header_xml(protocol), acquisitions, reference_images(protocol, kspace, acquisitions)
 
 
 def kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
+    """K-space `(coil, kz, ky, kx)` of each slice, or of the slab."""
+    shown = {} if progress else HIDDEN
+    if protocol.slab:
+        coils = ring_coils(protocol.n_coils, n_rings=min(2, protocol.n_coils), object_phase=OBJECT_PHASE)
+        shape, fov = (protocol.slab.n_partitions, protocol.matrix, protocol.matrix), (SLAB_MM / FOV_MM, 1.0, 1.0)
+        partitions = volume_kspace(coils, shape, fov=fov, oversampling=protocol.oversampling)
+        return [torch.stack(list(tqdm(partitions, desc="partitions", total=shape[0], **shown, delay=1)), 1)]
     coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
     shape = protocol.matrix, protocol.matrix
-    slices = tqdm(range(protocol.n_slices), desc="slices", **({} if progress else HIDDEN), delay=1)
+    slices = tqdm(range(protocol.n_slices), desc="slices", **shown, delay=1)
     heights = (offset_mm(protocol, number) / (FOV_MM / 2) for number in slices)
     heads = (head_phantom(height, local_phase=protocol.local_phase) for height in heights)
-    return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
+    return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling).unsqueeze(1) for head in heads]
 
 
 def offset_mm(protocol: Protocol, slice_number: int) -> float:
@@ -107,6 +114,7 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
     offset = offset_mm(protocol, line.slice)
     counters = ismrmrd.EncodingCounters(
         kspace_encode_step_1=line.row - protocol.first_row,
+        kspace_encode_step_2=line.partition,
         average=line.average,
         slice=line.slice,
         repetition=line.repetition,
@@ -142,12 +150,12 @@ def reference_images(
     }
     images = []
     for number, slice_kspace in enumerate(kspace):
-        coil_images = resize(to_image(slice_kspace), (protocol.matrix,), dims=(-1,))
+        coil_images = resize(to_image(partitions_to_image(slice_kspace)), (protocol.matrix,), dims=(-1,))
         image = ismrmrd.Image.from_array(
-            coil_images.abs().square().sum(0).sqrt().numpy(),
+            coil_images.abs().square().sum(-3).sqrt().numpy(),
             through_centre[number],
             transpose=False,
-            field_of_view=(FOV_MM, FOV_MM, SLICE_SPACING_MM),
+            field_of_view=(FOV_MM, FOV_MM, SLAB_MM if protocol.slab else SLICE_SPACING_MM),
             image_type=ismrmrd.IMTYPE_MAGNITUDE,
             image_index=number + 1,
             image_series_index=1,

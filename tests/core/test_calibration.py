@@ -200,3 +200,20 @@ def test_maps_of_faint_tissue_are_certain(rng):
     """Where noise is as strong as the brain, SENSE, which is confined to certain maps, must not lose the skull."""
     maps = coil_maps(wrapping_head(1.0, rng, snr=1.0), (96, 80))
     assert float(maps.support[head_phantom().image((96, 80)) > 0.05].float().mean()) > 0.85
+
+
+def test_a_plane_of_noise_has_hardly_a_certain_map(rng):
+    """Where noise is known none is signal, though there are fewer windows than directions: 0.4 % of pixels are certain,
+    all of them where it is not known; maps exist."""
+    noise = complex_noise(torch.eye(8), (3, 16, 16), rng).movedim(0, 1)
+    maps = coil_maps(noise, (24, 20), noise=torch.tensor(2.0**0.5))
+    assert maps.support.float().mean() < 0.02
+    assert coil_maps(noise, (24, 20)).support.all()
+    assert (maps.csm[:, 0].abs().square().sum(-3) > 0.99).all()
+
+
+def test_air_is_left_out_where_noise_is_known(rng):
+    """A head in 16 × 16 lines, too few to tell noise: without it all pixels are certain, with it 68 %."""
+    acs = resize(noisy_calibration(8, 0.1, rng, shape=(16, 16)), [16], dims=[-2])
+    assert coil_maps(acs, (64, 64)).support.float().mean() > 0.95
+    assert coil_maps(acs, (64, 64), noise=torch.tensor(0.1)).support.float().mean() < 0.8

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kband_core.device import choose_device, computes_bfloat16
+from kband_core.device import choose_device, computes_bfloat16, planes_at_once
 
 
 def test_auto_takes_what_is_there():
@@ -43,3 +43,10 @@ def test_a_torch_that_cannot_tell_computes_in_float32(monkeypatch):
     """Older ones know less of their CPU."""
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert computes_bfloat16(torch.device("cpu")) is False
+
+
+def test_one_plane_is_always_worked_on():
+    """However large it is; of small ones as many as half a GiB holds on a CPU."""
+    cpu = torch.device("cpu")
+    assert planes_at_once(1 << 40, cpu) == 1
+    assert planes_at_once(1 << 20, cpu) == 512

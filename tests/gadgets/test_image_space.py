@@ -6,7 +6,7 @@ import torch
 from gadgets.encoding import Limit
 from gadgets.errors import ScanError
 from gadgets.images.image_header import ImageNumbers
-from gadgets.recon.recon_space import to_recon_space
+from gadgets.recon.recon_space import ReconSpace
 
 
 def test_recon_space_keeps_the_object_in_place(minimal_scan):
@@ -20,7 +20,7 @@ def test_recon_space_keeps_the_object_in_place(minimal_scan):
         y = (torch.arange(n_y) - n_y // 2) * fov_y / n_y
         return torch.exp(-((x - 12.0) ** 2 + (y[:, None] + 9.0) ** 2) / 200) + 0j
 
-    image = to_recon_space(gaussian(80, 60, 160.0, 120.0)[None], shown, n_samples=80)
+    image = ReconSpace(shown, 80, turned=False).shown(gaussian(80, 60, 160.0, 120.0)[None])
     assert image.shape == (1, 48, 96)
     assert (image[0] - gaussian(96, 48, 120.0, 80.0)).abs().max() < 0.01
 
@@ -30,7 +30,7 @@ def test_recon_space_of_a_readout_that_keeps_its_oversampling(minimal_scan):
     scan = minimal_scan((32, 32, 1), (64.0, 64.0, 5.0), oversampling=2)
     narrow = torch.randn(1, 32, 32, dtype=torch.complex64)
     wide = torch.nn.functional.pad(narrow, (16, 16))
-    torch.testing.assert_close(to_recon_space(wide, scan.encodings[0], n_samples=64), narrow)
+    torch.testing.assert_close(ReconSpace(scan.encodings[0], 64, turned=False).shown(wide), narrow)
 
 
 def test_image_numbers_are_unique(minimal_scan, make_acquisition):

@@ -1,0 +1,24 @@
+"""A buffer of other coils, made of those that came: compressed or whitened ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gadgets.items import ReconBuffer
+from kband_core.coils import compress
+
+
+def recombined(buffer: ReconBuffer, matrix: Tensor) -> ReconBuffer:
+    """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
+
+    def combined(kspace: Tensor) -> Tensor:
+        return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
+
+    held_out = buffer.held_out and (combined(buffer.held_out[0]), buffer.held_out[1])
+    acs = compress(buffer.acs, matrix.unsqueeze(1))
+    back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
+    unmixing = back if buffer.unmixing is None else buffer.unmixing @ back
+    return replace(buffer, kspace=combined(buffer.kspace), acs=acs, held_out=held_out, unmixing=unmixing)

@@ -1,0 +1,77 @@
+"""Lines that were left out, filled by the kernel of a slice: a value that makes k-space without gaps when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from gadgets.images.quantitative import GFACTOR
+from gadgets.items import ReconBuffer
+from gadgets.recon.combined import noise_of
+from gadgets.recon.gfactor import GFactor
+from gadgets.recon.reconstruction import Map
+from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
+from kband_core.lattice_grappa import LatticeKernel, apply_lattice_grappa
+
+
+class Filling(Protocol):
+    """A kernel and the single image that it fills."""
+
+    def fill(self) -> Tensor:
+        """K-space of its planes `(z, coil, ky, kx)` without gaps."""
+
+    def misses(self) -> float:
+        """Which share of the energy of the lines that it fills the kernel misses, told from calibration lines."""
+
+    def maps(self) -> Mapping[str, Map]:
+        """Maps of what comes of it."""
+
+
+@dataclass(frozen=True)
+class LineFilling:
+    """Lines of one direction, every R-th of which came."""
+
+    kernel: GrappaKernel
+    buffer: ReconBuffer
+
+    def fill(self) -> Tensor:
+        return apply_grappa(self.kernel, *self.buffer.planes())
+
+    def misses(self) -> float:
+        if self.kernel.acceleration == 1:
+            return 0.0
+        return kernel_misfit(GrappaKernel(self.kernel.weights[0]), self.buffer.acs[0, 0] / noise_of(self.buffer))
+
+    def maps(self) -> Mapping[str, Map]:
+        csm = None if self.buffer.csm is None else self.buffer.csm[0]
+        return {GFACTOR.name: GFactor(self.kernel, *self.buffer.planes(), csm)}
+
+
+@dataclass(frozen=True)
+class LatticeFilling:
+    """Lines of two directions on a lattice; `kernel` is fitted when it is asked for."""
+
+    kernel: Callable[[], LatticeKernel]
+    buffer: ReconBuffer
+
+    def fill(self) -> Tensor:
+        return apply_lattice_grappa(self.kernel(), *self.buffer.planes())
+
+    def misses(self) -> float:
+        return self.kernel().misfit
+
+    def maps(self) -> Mapping[str, Map]:
+        return {GFACTOR.name: NoMap("lines were left out along ky and kz, of one direction only there is a map")}
+
+
+@dataclass(frozen=True)
+class NoMap(Map):
+    """A map that cannot be made, and why."""
+
+    reason: str
+
+    def compute(self) -> Tensor:
+        raise ValueError(self.reason)
