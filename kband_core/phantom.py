@@ -179,8 +179,13 @@ def coil_kspace(
     """
     n_y, n_x = shape[0], shape[1] * oversampling
     fov_y, fov_x = fov[0], fov[1] * oversampling
-    ky, kx = ((torch.arange(n, dtype=torch.float64) - n // 2) / width for n, width in ((n_y, fov_y), (n_x, fov_x)))
+    ky, kx = grid_frequencies(n_y, fov_y), grid_frequencies(n_x, fov_x)
     return coil_samples(phantom, coils, ky, kx) * (math.sqrt(n_y * n_x) / (fov_y * fov_x))
+
+
+def grid_frequencies(n: int, fov: float) -> Tensor:
+    """Return the `n` frequencies at which a grid samples a field of view, cycles per box, 0 at N//2; float64."""
+    return (torch.arange(n, dtype=torch.float64) - n // 2) / fov
 
 
 def coil_samples(phantom: Phantom, coils: SinusoidalCoils, ky: Tensor, kx: Tensor) -> Tensor:

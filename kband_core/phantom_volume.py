@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kband_core.phantom import HEAD, SinusoidalCoils, loop_coils, shifted_frequencies
+from kband_core.phantom import HEAD, SinusoidalCoils, grid_frequencies, loop_coils, shifted_frequencies
 
 Z_FREQUENCIES = (-0.5, 0.0, 0.5)  # of the sensitivities along z, in cycles per box: they repeat after two boxes
 RINGS_AT = 0.4  # the outer rings lie as far from the centre, in boxes: the head ends at 0.575
@@ -90,8 +90,8 @@ def volume_kspace(
     (n_z, n_y, n_x), (fov_z, fov_y, fov_x) = shape, fov
     n_x, fov_x, head = n_x * oversampling, fov_x * oversampling, head_ellipsoids()
     frequencies = coils.in_plane.frequencies
-    ky, at_y = shifted_frequencies(n_y, fov_y, frequencies)
-    kx, at_x = shifted_frequencies(n_x, fov_x, frequencies)
+    ky, at_y = shifted_frequencies(grid_frequencies(n_y, fov_y), frequencies)
+    kx, at_x = shifted_frequencies(grid_frequencies(n_x, fov_x), frequencies)
     scale = math.sqrt(n_z * n_y * n_x) / (fov_z * fov_y * fov_x)
     weights = (coils.in_plane.coefficients * scale).to(torch.complex64)
     known: dict[float, Tensor] = {}
