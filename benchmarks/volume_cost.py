@@ -38,7 +38,7 @@ def main(matrix: str, n_coils: int, beside_bart: bool) -> None:
 
 def _large_case(shape: tuple[int, int, int], n_coils: int) -> Case:
     rng = torch.Generator().manual_seed(0)
-    head = simulated(tuple(max(n // 4, 32) for n in shape), n_coils)  # coils and object alike, at a coarser matrix
+    head, _ = simulated(tuple(max(n // 4, 32) for n in shape), n_coils)  # coils and object alike, at a coarser matrix
     kspace = torch.randn(shape[2], n_coils, *shape[:2], dtype=torch.complex64, generator=rng) * NOISE
     n_x, _, n_z, n_y = head.shape
     some = [slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip((shape[0], shape[1]), (n_z, n_y), strict=True)]

@@ -95,23 +95,24 @@ def mask_of(pattern: str, shape: tuple[int, int]) -> tuple[Tensor, tuple[int, in
     return acquired, acceleration
 
 
-def undersampled(name: str, kspace: Tensor) -> Iterator[Case]:
-    """Take lines away from k-space `(x, coil, kz, ky)`; say what acceleration is left."""
+def undersampled(name: str, kspace: Tensor, clean: Tensor | None = None) -> Iterator[Case]:
+    """Take lines away from k-space `(x, coil, kz, ky)`; say what acceleration is left. `clean`: it without noise."""
+    whole = kspace if clean is None else clean
     for pattern in PATTERNS:
         acquired, acceleration = mask_of(pattern, tuple(kspace.shape[-2:]))
-        within = acquired if "ellipse" in pattern else torch.ones_like(acquired)
-        covered = _inside_ellipse(within.shape) if "ellipse" in pattern else within
-        reference = root_sum_of_squares(to_image(kspace * covered))
+        covered = _inside_ellipse(acquired.shape) if "ellipse" in pattern else torch.ones_like(acquired)
+        reference = root_sum_of_squares(to_image(whole * covered))
         left = acquired.numel() / int(acquired.sum())
         yield Case(f"{name}, {pattern} ({left:.1f})", kspace, acquired, acceleration, reference)
 
 
-def simulated(shape: tuple[int, int, int], n_coils: int) -> Tensor:
-    """K-space `(x, coil, kz, ky)` of the head phantom, `shape` (z, y, x), with white noise."""
+def simulated(shape: tuple[int, int, int], n_coils: int) -> tuple[Tensor, Tensor]:
+    """K-space `(x, coil, kz, ky)` of the head phantom, `shape` (z, y, x), with white noise and without."""
     rng = torch.Generator().manual_seed(0)
     kspace = torch.stack(list(volume_kspace(ring_coils(n_coils), shape, fov=(1.25, 1.0, 1.0), oversampling=1)), 1)
-    kspace += complex_noise(NOISE**2 * torch.eye(n_coils), kspace.shape[1:], rng)
-    return to_image(kspace, (-1,)).permute(3, 0, 1, 2).contiguous()
+    noisy = kspace + complex_noise(NOISE**2 * torch.eye(n_coils), kspace.shape[1:], rng)
+    separated = (to_image(each, (-1,)).permute(3, 0, 1, 2).contiguous() for each in (noisy, kspace))
+    return tuple(separated)
 
 
 @click.command()
@@ -123,7 +124,8 @@ def main(data: Path, matrix: str) -> None:
     print_conditions(
         "real planes both of whose axes are undersampled (x of length 1), and a simulated head, 12 coils; with\n"
         f"{ACS_LINES} × {ACS_LINES} ACS lines; in brackets the R that is left. Errors are those of magnitudes to the\n"
-        "root sum of squares of the fully sampled coil images, after one least-squares factor.\n"
+        "root sum of squares of the fully sampled coil images, noise-free if simulated, after one least-squares\n"
+        "factor.\n"
         "'In head': where both have maps."
     )
     planes = [
@@ -131,7 +133,7 @@ def main(data: Path, matrix: str) -> None:
         for case in undersampled(name, fully_sampled(data / f"{stem}.h5", number)[None])
     ]  # fmt: skip
     n_x, n_y, n_z = map(int, matrix.split(","))
-    volumes = list(undersampled(f"simulated {n_x}×{n_y}×{n_z}", simulated((n_z, n_y, n_x), 12)))
+    volumes = list(undersampled(f"simulated {n_x}×{n_y}×{n_z}", *simulated((n_z, n_y, n_x), 12)))
     exceeding = [each for cases in (planes, volumes) for each in (*_compare_sense(cases), *_compare_grappa(cases))]
     _compare_network(planes)
     if exceeding:
