@@ -224,7 +224,7 @@ class ImageLines:
             headers=headers,
             counts=counts,
             encoding=self.encoding,
-            readout=(0, kspace.shape[-1]) if self.is_turned else self.imaging.readout,
+            readout=self.imaging.readout,
             acs=None if lines is None else lines.acs[None],
             acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
