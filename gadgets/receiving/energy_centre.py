@@ -26,7 +26,10 @@ def rows_off_centre(lines: KSpaceLines) -> int:
     centre, strongest = n_rows // 2, int(strength.argmax())
     off = strongest - centre
     at_centre = strength[max(centre - reach, 0) : centre + reach + 1].max()
-    return off if abs(off) > FARTHEST * n_rows and strength[strongest] > STRONGER * at_centre else 0
+    strength_there, strength[strongest] = strength[strongest], 0
+    beside = strength[max(strongest - reach, 0) : strongest + reach + 1].max()
+    is_a_hill = beside > at_centre  # and no line that got the counters of another
+    return off if abs(off) > FARTHEST * n_rows and strength_there > STRONGER * at_centre and is_a_hill else 0
 
 
 def _around_the_echo(lines: KSpaceLines) -> slice:
