@@ -92,7 +92,8 @@ def test_a_lone_strong_line_moves_no_centre(head_scan, make_acquisition, head):
     lines = [make_acquisition(spoilt[:, row], kspace_encode_step_1=row) for row in range(64)]
     (buffer,) = images(head_scan(), lines)
     assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(spoilt))
-    assert buffer.problems == ()
+    assert buffer.problems == ("row 48 is stronger than the centre, and alone: another's counters",)
+    assert buffer.counts[0, 0, 0] == (63, 64)
 
 
 def test_a_phase_across_the_object_moves_no_centre(head_scan, make_acquisition, head):
