@@ -26,7 +26,8 @@ def header_text(xml: bytes | str) -> str:
     if isinstance(xml, bytes):
         declared = DECLARED.match(xml[:LONGEST_DECLARATION].decode("latin-1"))
         xml = _decoded(xml, declared[2] if declared else "utf-8")
-    return DECLARED.sub(r"\1", xml.rstrip("\0"), count=1)
+    beginning, rest = xml[:LONGEST_DECLARATION], xml[LONGEST_DECLARATION:]  # of all of it blanks would take for ever
+    return (DECLARED.sub(r"\1", beginning, count=1) + rest).rstrip("\0")
 
 
 def _decoded(xml: bytes, encoding: str) -> str:

@@ -157,7 +157,7 @@ def interference(lines: Tensor, distance: Tensor) -> list[int]:
     `(line)` from the centre is 1 at the ends of k-space.
     """
     last = torch.nonzero(distance > LAST_LINES).flatten()
-    if len(last) == 0:
+    if len(last) == 0 or lines.shape[-1] < COLUMNS:
         return []
     furthest = distance[last].topk(min(MOST_LAST, len(last))).indices
     energy = sample_energy(to_image(lines[:, last[furthest]], dims=(-1,))).mean((-3, -2))

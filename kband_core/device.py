@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")  # instructions of Intel's, AMD's and ARM's CPUs
@@ -13,13 +15,15 @@ FREE_SHARE = 1 / 4  # of a GPU's free memory: transforms, and what they are stor
 def choose_device(name: str) -> torch.device:
     """Resolve `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the GPU with the most free memory, else the CPU.
 
-    Raises `ValueError` if the named GPU is not there.
+    Raises `ValueError` for other names, and if the named GPU is not there.
     """
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
         free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
         return torch.device("cuda", free.index(max(free)))
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
+        raise ValueError(f"no device '{name}'; auto, cpu, cuda or cuda:N expected")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"no device '{name}': {torch.cuda.device_count()} CUDA devices found")

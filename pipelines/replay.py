@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ from pipelines.files.image_sink import image_sink
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
+
+log = logging.getLogger(__name__)
 
 LONG_WAIT = 1.0  # s for an image
 
@@ -97,6 +100,11 @@ def _replay_one(
                         to_compare += [image] if reference else []
                 except (PipelineError, ScanError) as error:
                     problem = str(error)
+                except FileProblem:
+                    raise
+                except Exception as error:  # of a gadget; the images that it has made are whole
+                    log.exception("a gadget failed")
+                    problem = f"internal error, {type(error).__name__}: {error}"
             problem = lines.damage or problem
     except FileProblem as error:
         return str(error).removeprefix(f"{path}: ")

@@ -50,9 +50,9 @@ def _whitened_calibration(item: Calibration, found: list[Tensor]) -> Calibration
 def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
     try:
         matrix = torch.stack(matrices.of(buffer))
+        return replace(recombined(buffer, matrix), problems=(*buffer.problems, *_unequal(matrix)))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
-    return replace(recombined(buffer, matrix), problems=(*buffer.problems, *_unequal(matrix)))
 
 
 def _unequal(matrices: Tensor) -> list[str]:

@@ -90,7 +90,9 @@ class _Found:
             self._put(index, rows, lines)
             self._acs[index[0]] -= offset[:, None, None]
             self._problems.append("receivers add a constant to all samples, which was taken off")
-        self._judge_coils(rows, energy.mean(-1), acs)
+        if not self._judge_coils(rows, energy.mean(-1), acs):
+            self._problems.append("no coil received a signal that can be used")
+            return
         if not self._alive.all():  # what a broken coil holds tells nothing of its lines
             lines, energy, acs = (part * self._alive[:, None, None] for part in (lines, energy, acs))
         broken = _broken(lines, energy, distance, acs)
@@ -99,11 +101,16 @@ class _Found:
         if columns := interference(lines, distance / (len(acquired) / 2)):
             self._problems.append(f"a radio wave in column {columns[0]}")
 
-    def _judge_coils(self, rows: Tensor, energy: Tensor, acs: Tensor) -> None:
+    def _judge_coils(self, rows: Tensor, energy: Tensor, acs: Tensor) -> bool:
+        """Leave out what is broken, unless that is all; whether any coil is left."""
         calibrating = _calibration_rows(self._buffer, acs.shape[-2])
         apart = (rows < calibrating.start) | (rows >= calibrating.stop)
+        alive = self._alive
         if apart.any():
-            self._alive &= ~broken_coils(energy[:, apart], sample_energy(acs).mean(-1))
+            alive = alive & ~broken_coils(energy[:, apart], sample_energy(acs).mean(-1))
+        if is_any := bool(alive.any()):
+            self._alive = alive
+        return is_any
 
     def _mended(self, index: tuple[int, int, int], acquired: Tensor, rows: Tensor, acs: Tensor) -> Tensor:
         """Make the lines of `rows` again; returns all that were `acquired`."""

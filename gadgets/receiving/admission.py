@@ -78,6 +78,9 @@ class Admission:
             encoding = self._scan.encoding(key.encoding)
         except ScanError as error:
             return str(error)
+        if not line.data.size:
+            size = f"{line.active_channels} coils and {line.number_of_samples} samples"
+            return f"it has {size}, at least 1 expected of each"
         if line.active_channels != n_coils:
             return f"it has {counted(line.active_channels, 'coil')}, the lines before have {n_coils}"
         if line.number_of_samples != n_samples:

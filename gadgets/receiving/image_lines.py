@@ -190,9 +190,14 @@ class ImageLines:
         if self.ledger.count().expected is None and rows_change(self.imaging):
             self.is_turned = True
         n_rows = self.imaging.counts.shape[1]
-        if not (off := rows_off_centre(self.imaging)):
+        off, is_a_hill = rows_off_centre(self.imaging)
+        if not off:
             return
         self._counted = self._count()  # by the header, whose rows these are
+        if not is_a_hill:
+            self._counted = self._counted._replace(received=self._counted.received - 1)
+            self._remarks.append(f"row {n_rows // 2 + off} is stronger than the centre, and alone: another's counters")
+            return
         self._remarks.append(
             f"most energy lies in row {n_rows // 2 + off}, but the header's centre is row {n_rows // 2}: moved there"
         )

@@ -29,6 +29,7 @@ from pipelines.protocol.wire import Wire
 log = logging.getLogger(__name__)
 
 LONGEST_SENTENCE = 1000  # characters
+LINES = (Id.ACQUISITION, Id.RECON_DATA, Id.IMAGE, Id.IMAGE_ARRAY)  # for which a worker waits
 UNEXPECTED = {Id.CONFIG_FILE: "a configuration", Id.CONFIG_TEXT: "a configuration", Id.HEADER: "a header",
               Id.ERROR: "an error"}  # fmt: skip
 
@@ -123,8 +124,7 @@ class Session:
 
     def _start(self) -> tuple[Request | None, str | None]:
         """Read configuration and header; without a header there is no scan, only a question."""
-        seconds = self._patience.start
-        by = Deadline(time.monotonic() + seconds, f"configuration and header took longer than {seconds:g} s")
+        by = self._within(self._patience.start, "configuration and header took")
         config = self._read_control(by)
         if config.id == Id.CLOSE:
             return None, None
@@ -190,7 +190,8 @@ class Session:
     def _read_peer(self) -> None:
         """Read to the peer's CLOSE, and announce what comes."""
         structlog.contextvars.bind_contextvars(scan=self._scan_id)
-        while (message := self._read_control()).id != Id.CLOSE:
+        end, line = self._within(self._patience.scan, "the scan took"), self._next_line()
+        while (message := self._read_control(min(end, line))).id != Id.CLOSE:
             self._announce(Arrived(self._scan_id, message))
             if message.id in (Id.ACQUISITION, Id.RECON_DATA):
                 self._delivery.last_line = time.monotonic()
@@ -204,8 +205,16 @@ class Session:
                 self._warn(Id.IMAGE, "an image came from the client and is ignored: the pipeline begins with lines")
             else:
                 self._backlog.put(message)
+            if message.id in LINES:
+                line = self._next_line()
         self._announce(Arrived(self._scan_id, message))
         self._backlog.end()
+
+    def _next_line(self) -> Deadline:
+        return self._within(self._patience.line, "the next line took")
+
+    def _within(self, seconds: float, what: str) -> Deadline:
+        return Deadline(time.monotonic() + seconds, f"{what} longer than {seconds:g} s")
 
     def _warn(self, number: Id, sentence: str | None) -> None:
         """Say what is passed over, once for each kind of message, to the client and the log."""

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 
 MOST = 300  # patterns; whoever has more names is no patient
+LONGEST = 4000  # characters that tell a person: of many more the patterns would take hours
+MOST_CUTS = 10  # of one text; what then still tells was made to
 LETTERS, RUNS = re.compile(r"[^\W\d_]+"), re.compile(r"[^\W\d_]+|\d+")
 ACCENTS = "[\u0300-\u036f]*"
 SPELLINGS = {"o": "[oø]", "l": "[lł]", "d": "[dđ]", "ss": "(?:ss|ß)", "ae": "(?:ae|æ)"}
@@ -28,7 +30,9 @@ class Telltales:
     """What tells a person. Parts of a name are found inside other words from three letters on, shorter ones alone."""
 
     def __init__(self, names: Iterable[str], dates: Iterable[str], ids: Iterable[str]) -> None:
-        ids, dates = list(ids), list(dates)
+        names, ids, dates = list(names), list(ids), list(dates)
+        if (length := sum(map(len, (*names, *dates, *ids)))) > LONGEST:
+            raise TooMany(f"{length} characters tell a person, at most {LONGEST} are looked for")
         patterns = {pattern for name in names for pattern in _of_name(name)}
         patterns |= {pattern for date in dates for pattern in _of_date(date)}
         patterns |= {pattern for each in ids for pattern in _of_id(each)}
@@ -50,12 +54,12 @@ class Telltales:
             return False
 
     def cut(self, text: str) -> str:
-        """Return a text without them; one that tells nothing as it is."""
-        if not self.are_in(text):
-            return text
-        while self.are_in(text):  # what was around a word may be one
-            text = self._pattern.sub("", unicodedata.normalize("NFD", text))
-        return unicodedata.normalize("NFC", text)
+        """Return a text without them; one that tells nothing as it is, and nothing of one that tells all over."""
+        for _ in range(MOST_CUTS):  # what was around a word may be one
+            if not self.are_in(text):
+                return text
+            text = unicodedata.normalize("NFC", self._pattern.sub("", unicodedata.normalize("NFD", text)))
+        return ""
 
 
 def _of_name(name: str) -> Iterable[str]:

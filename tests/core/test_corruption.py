@@ -170,3 +170,8 @@ def test_a_few_lines_are_not_broken(rng, n_lines):
     assert not silent_lines(sample_energy(lines).mean(-1)).any()
     assert not receiver_offset(lines, sample_energy(lines)).any()
     assert interference(lines, from_centre(96)[48 - n_lines // 2 :][:n_lines]) == []
+
+
+def test_of_a_few_columns_none_is_told():
+    """There are not as many beside it as one is compared with."""
+    assert interference(torch.ones(4, 6, 6, dtype=torch.complex64), from_centre(6)) == []

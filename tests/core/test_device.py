@@ -11,6 +11,13 @@ def test_auto_takes_what_is_there():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@pytest.mark.parametrize("name", ["meta", "cuda:99999999999999999999", "CPU", "gpu", ""])
+def test_other_names_are_refused(name):
+    """Also those that torch knows: nothing comes of an image on the device `meta`."""
+    with pytest.raises(ValueError, match=f"^no device '{name}'; auto, cpu, cuda or cuda:N expected$"):
+        choose_device(name)
+
+
 def test_missing_gpu_is_named():
     """The device and the number found."""
     with pytest.raises(ValueError, match=rf"^no device 'cuda:99': {torch.cuda.device_count()} CUDA devices found$"):

@@ -70,6 +70,7 @@ def test_the_first_line_set_aside_for_a_reason_is_said_at_once(scan_of, make_acq
     [
         (lambda make, k: make(k[:, 0, :4], kspace_encode_step_1=0), "4 samples, 6 expected"),
         (lambda make, k: make(with_nan(k[:, 0]), kspace_encode_step_1=0), "1 of 18 samples are not finite numbers"),
+        (lambda make, k: make(k[:0, 0], kspace_encode_step_1=0), "it has 0 coils and 6 samples, at least 1 expected"),
     ],
 )
 def test_a_bad_first_line_costs_itself_alone(scan_of, make_acquisition, kspace, spoil, reason):

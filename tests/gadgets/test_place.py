@@ -85,6 +85,17 @@ def test_a_centre_that_has_no_energy_is_not_believed(head_scan, make_acquisition
     assert torch.equal(middle, torch.from_numpy(partial_head)[:, 32])
 
 
+def test_a_lone_strong_line_moves_no_centre(head_scan, make_acquisition, head):
+    """The centre is a hill; a line of another place and gain stands alone, and is no reason to move all."""
+    spoilt = head.copy()
+    spoilt[:, 48] = 4 * head[:, 32]
+    lines = [make_acquisition(spoilt[:, row], kspace_encode_step_1=row) for row in range(64)]
+    (buffer,) = images(head_scan(), lines)
+    assert torch.equal(buffer.kspace[0, 0, 0, :, 0], torch.from_numpy(spoilt))
+    assert buffer.problems == ("row 48 is stronger than the centre, and alone: another's counters",)
+    assert buffer.counts[0, 0, 0] == (63, 64)
+
+
 def test_a_phase_across_the_object_moves_no_centre(head_scan, make_acquisition, head):
     """It moves the strongest line by three rows, as a field that is not homogeneous does."""
     lines = [make_acquisition(np.roll(head, 3, 1)[:, row], kspace_encode_step_1=row) for row in range(64)]

@@ -81,6 +81,13 @@ def test_a_coil_that_falls_silent_after_its_calibration_is_left_out(head_scan, l
     assert nmse(image, root_sum_of_squares(head[others])) < 0.02
 
 
+def test_without_any_signal_there_is_a_marked_image(head_scan, lines_of, head):
+    """A coil that is not plugged in: the last coil must not be left out as well, and with it the image."""
+    _, meta = image_of(head_scan(acceleration=2), list(lines_of(2, kspace=0 * head)))
+    assert meta["kband_fallback"] != "no"
+    assert "no coil received a signal that can be used" in meta["ImageComments"]
+
+
 def test_sound_lines_pass(head_scan, lines_of, noisy):
     """The same buffer, and nothing said."""
     items = reconstruct(head_scan(acceleration=2), lines_of(2, kspace=noisy), AcquisitionBuffer())

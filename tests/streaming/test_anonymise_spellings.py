@@ -121,3 +121,14 @@ def test_a_header_of_names_alone_takes_no_time():
     """Nobody has a thousand names; what claims so is kept by its numbers alone."""
     names = " ".join(f"n{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}" for n in range(5000))
     assert anonymised(f"<h><patientName>{names}</patientName><x>5</x><note>naaa</note></h>") == "<x>5</x>"
+
+
+def test_nobody_has_a_name_of_a_page():
+    """Patterns of it would stop the server; the header is kept by its numbers alone."""
+    assert anonymised(f"<h><patientName>{'a' * 5000}</patientName><x>5</x><note>a</note></h>") == "<x>5</x>"
+
+
+def test_of_a_text_that_tells_in_layers_nothing_stays():
+    """Whoever cuts one by one cuts for ever: a name is in the middle, and again when that has gone."""
+    layers = "mei" * 20 + "er" * 20
+    assert anonymised(f"<h><patientName>Meier</patientName><note>{layers} x</note></h>") == "<h><note /></h>"

@@ -76,6 +76,43 @@ def test_dripping_peers_give_their_seats_back(served):
         served.check()
 
 
+@contextlib.contextmanager
+def repeating(peer, message: bytes):
+    """Send whole messages, for ever."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        with contextlib.suppress(OSError):
+            while not over.wait(0.05):
+                peer.send(message)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LONG)
+
+
+@pytest.mark.parametrize("message", [by_hand.text(5, b"still here"), by_hand.query(b"?")])
+def test_a_line_has_a_deadline_whatever_else_comes(message):
+    """Texts and queries keep a connection alive, not a seat."""
+    patience = Patience(0.5, LONG, LONG, message=0.5)
+    with serving(patience=patience) as served, served.connect() as peer:
+        peer.send(*BEGIN, LINES[0])
+        with repeating(peer, message):
+            assert peer.sentence() == "the next line took longer than 1 s"
+
+
+def test_a_scan_has_a_deadline_though_lines_come():
+    """The same line again and again is no scan."""
+    with serving(patience=Patience(scan=1.0)) as served, served.connect() as peer:
+        peer.send(*BEGIN)
+        with repeating(peer, LINES[0]):
+            assert peer.sentence() == "the scan took longer than 1 s"
+
+
 def test_large_message_has_time_by_its_size():
     """What keeps to the pace is no slow peer, however long it takes; what falls behind is."""
     ours, theirs = socket.socketpair()
