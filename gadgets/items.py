@@ -174,7 +174,7 @@ class ReconBuffer:
         """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
 
         def combined(kspace: Tensor) -> Tensor:
-            return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
+            return torch.einsum("lvc,lsnc...->lsnv...", matrix, kspace)
 
         held_out = self.held_out and (combined(self.held_out[0]), self.held_out[1])
         acs = compress(self.acs, matrix.unsqueeze(1))

@@ -177,6 +177,19 @@ def coil_kspace(
     return kspace * (math.sqrt(n_y * n_x) / (fov_y * fov_x))
 
 
+def coil_samples(phantom: Phantom, coils: SinusoidalCoils, coords: Tensor) -> Tensor:
+    """Sample the k-space Σ a F(k - κ) that each coil receives at `coords` `(..., 2)`, ky and kx in cycles per box.
+
+    At 0 it is the integral over the area. Returns `(coil, ...)`.
+    """
+    ky, kx = coords.double().unbind(-1)
+    shifted_x = kx - coils.frequencies.view(-1, *[1] * kx.ndim)
+    received = 0
+    for along_x, shift in zip(coils.coefficients.to(torch.complex64).unbind(1), coils.frequencies, strict=True):
+        received = received + torch.tensordot(along_x, phantom.kspace(ky - shift, shifted_x), dims=1)
+    return received
+
+
 def coil_covariance(n_coils: int, rng: torch.Generator) -> Tensor:
     """Draw a noise covariance of a ring of coils: variances within ±30 % of 1, neighbours correlated by 0.2.
 

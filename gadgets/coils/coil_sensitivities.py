@@ -16,6 +16,7 @@ from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.fourier import resize
+from kband_core.sampling import Grid
 
 
 @dataclass
@@ -53,7 +54,7 @@ class CoilSensitivities(Gadget):
     def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
             found = maps.of(buffer)
-            if len(found) == 1:
+            if len(found) == 1 and isinstance(buffer.sampling, Grid):
                 buffer = mended(buffer, found[0][1])
                 found = maps.of(buffer)
             csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))

@@ -25,10 +25,12 @@ from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
 from kband_core.pixel_range import n_beyond_range
 from kband_core.reconstruct import check_image
+from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
 
 FAILURES = (ValueError, ArithmeticError, ScanError, MemoryError, RuntimeError)  # torch's are RuntimeErrors
+ZERO_FILLED = ZeroFilled()
 OnFailure = Annotated[
     Literal["fallback", "raise"],
     field(description="fallback: another image, zero-filled at last, marked; raise: end the scan"),
@@ -40,7 +42,7 @@ Deadline = Annotated[float, field(gt=0, description="longest time for one image,
 class Reconstructor:
     """Turns buffers into image arrays for the gadget `who`, each image by the first of `methods` that can make it.
 
-    What another than the first has made is marked as a fallback; the last resort is zero-filling. With
+    What another than the first has made is marked as a fallback; the last one is `last_resort`. With
     `on_failure="raise"` there is no other. `combines` tells of which single images no line was left out: their coils
     are combined, and that is all. `limit` holds each method to `deadline` seconds an image.
     """
@@ -52,6 +54,7 @@ class Reconstructor:
     deadline: float = 60.0
     limit: Limit = unlimited
     quantities: Sequence[Quantity] = ()
+    last_resort: Method = ZERO_FILLED
 
     def __post_init__(self) -> None:
         self._numbers = ImageNumbers()
@@ -89,7 +92,9 @@ class Reconstructor:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
             made, label, fallback = self._one(single)
-            image = to_recon_space(made.image, buffer.encoding, buffer.kspace.shape[-1]).cpu()
+            image = made.image.cpu()
+            if isinstance(buffer.sampling, Grid):
+                image = to_recon_space(image, buffer.encoding, buffer.kspace.shape[-1])
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
@@ -115,8 +120,7 @@ class Reconstructor:
                 failures.append(f"{error}" if not failures else f"{method.label}: {error}")
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
-        last_resort = ZeroFilled()
-        return last_resort.reconstruct(buffer), last_resort.label, self._reason(failures)
+        return self.last_resort.reconstruct(buffer), self.last_resort.label, self._reason(failures)
 
     def _methods_for(self, buffer: ReconBuffer) -> Sequence[Method]:
         try:

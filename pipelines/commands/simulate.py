@@ -32,6 +32,11 @@ import click
               help="Readout samples per pixel along x.")
 @click.option("--partial-fourier", type=float, default=1.0, show_default=True,
               help="Fraction of the rows of k-space that are scanned, above 0.5; the first ones are left out.")
+@click.option("--trajectory", type=click.Choice(["cartesian", "radial", "golden", "spiral"]), default="cartesian",
+              show_default=True, help="Where k-space is sampled; only on the Cartesian grid are lines left out, or "
+                                      "calibrate.")
+@click.option("--shots", "n_shots", type=click.IntRange(1, 65535), default=64, show_default=True,
+              help="Spokes or interleaves of an image, along another trajectory.")
 @click.option("--snr", type=float, default=40.0, show_default=True,
               help="White matter over the noise SD of the real part of one coil, in the fully sampled image of one "
                    "average.")
@@ -47,9 +52,9 @@ import click
 def simulate(output: Path, overwrite: bool, **options: Any) -> None:
     """Write a raw data set of a simulated head scan as an MRD file.
 
-    The head is made of ellipses and its k-space is exact; a 2-D axial Cartesian scan with noise that is correlated
-    between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
-    --reference.
+    The head is made of ellipses and its k-space is exact; a 2-D axial scan, Cartesian, radial or spiral, with
+    noise that is correlated between coils. The file also holds the noise-free images that a perfect scan would give,
+    for kband view --reference.
     """
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw

@@ -1,22 +1,25 @@
-"""What a simulated scanner is told to do: the protocol, its MRD header, and the order of its lines."""
+"""What a simulated scanner is told to do: the protocol, and the order of its lines."""
 
 from __future__ import annotations
 
+import math
 import random
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
-from gadgets.mrd import ismrmrd
+import torch
+from torch import Tensor
 
-xsd = ismrmrd.xsd
+from gadgets.mrd import ismrmrd
+from kband_core.trajectories import spirals, spokes
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0
-NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver filter passes
-TR_MS = 5.0
+GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 # Each loop's first and last flag, and the counters that stand still within the loop.
 _LOOPS = (
@@ -29,13 +32,17 @@ _LOOPS = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """A 2-D Cartesian scan of the head, seen by a ring of coils. `matrix` pixels along y and x.
+    """A 2-D scan of the head, seen by a ring of coils. `matrix` pixels along y and x.
 
     The lines `acceleration` apart run through the k-space centre; `calibration` lines only exist when it exceeds 1.
     `partial_fourier` is the fraction of the rows that are scanned; the first ones are left out. `snr` is that of the
     fully sampled image of one average: white matter, as the root of the sum over coils sees it in the centre of the
     head, over the noise SD of the real part of one coil. `interleaved`: each line of all slices before the next line.
     `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
+
+    Along another `trajectory` than the grid an image has `n_shots`, spokes or interleaves, and the counterpart of a row
+    is a shot: no acceleration, calibration lines, partial Fourier or held-out lines. Noise is that of a grid of
+    `matrix` rows, sample by sample.
     """
 
     matrix: int = 256
@@ -53,11 +60,15 @@ class Protocol:
     interleaved: bool = False
     held_out_lines: int = 0
     seed: int = 0
+    trajectory: Literal["cartesian", "radial", "golden", "spiral"] = "cartesian"
+    n_shots: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling"):
+        for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling", "n_shots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 expected")
+        if self.is_along_shots and (self.held_out_lines or self.partial_fourier < 1):
+            raise ValueError(f"{self.trajectory}: held-out lines and partial Fourier need trajectory cartesian")
         if not 0.5 < self.partial_fourier <= 1:
             raise ValueError(f"partial Fourier is {self.partial_fourier:g}, expected more than 0.5 and at most 1")
         if not 1 <= self.acceleration <= self.matrix // 2:
@@ -77,21 +88,41 @@ class Protocol:
     @property
     def n_samples(self) -> int:
         """Samples per line, oversampling included."""
-        return self.matrix * self.oversampling
+        return self.shots.shape[1] if self.trajectory == "spiral" else self.matrix * self.oversampling
+
+    @property
+    def is_along_shots(self) -> bool:
+        """Whether samples lie on no grid."""
+        return self.trajectory != "cartesian"
+
+    @cached_property
+    def shots(self) -> Tensor:
+        """Places of all samples of an image `(shot, sample, 2)`, in cycles per pixel."""
+        if self.trajectory == "spiral":
+            return spirals(self.n_shots, self.matrix, self.oversampling)
+        step = GOLDEN if self.trajectory == "golden" else math.pi / self.n_shots
+        return spokes(torch.arange(self.n_shots, dtype=torch.float64) * step, self.n_samples)
 
     @property
     def calibrates(self) -> bool:
         """Whether calibration lines are acquired."""
-        return self.acceleration > 1 and self.calibration != "none"
+        return not self.is_along_shots and self.acceleration > 1 and self.calibration != "none"
 
     @property
     def first_row(self) -> int:
         """The row of the k-space matrix where encoding step 1 starts to count."""
-        return self.matrix - round(self.partial_fourier * self.matrix)
+        return 0 if self.is_along_shots else self.matrix - round(self.partial_fourier * self.matrix)
+
+    @property
+    def centre_step(self) -> int:
+        """Encoding step 1 of the centre of k-space; of shots, which all pass it, the first."""
+        return 0 if self.is_along_shots else self.matrix // 2 - self.first_row
 
     @property
     def image_rows(self) -> range:
-        """Rows acquired for the image, calibration lines aside."""
+        """Rows acquired for the image, calibration lines aside; or shots."""
+        if self.is_along_shots:
+            return range(self.n_shots)
         offset = (self.matrix // 2 - self.first_row) % self.acceleration
         return range(self.first_row + offset, self.matrix, self.acceleration)
 
@@ -159,32 +190,6 @@ def bit(flag: int) -> int:
     return 1 << (flag - 1)
 
 
-def header_xml(protocol: Protocol) -> str:
-    """Write the MRD header of the scan."""
-    system = xsd.acquisitionSystemInformationType(
-        systemVendor="simulation",
-        relativeReceiverNoiseBandwidth=NOISE_BANDWIDTH,
-        receiverChannels=protocol.n_coils,
-        coilLabel=[xsd.coilLabelType(coilNumber=n, coilName=f"Head_{n + 1}") for n in range(protocol.n_coils)],
-    )
-    measurement = xsd.measurementInformationType(
-        measurementID=f"simulated_{protocol.uid}",
-        patientPosition=xsd.patientPositionType.HFS,
-        protocolName="simulated_head",
-    )
-    header = xsd.ismrmrdHeader(
-        measurementInformation=measurement,
-        acquisitionSystemInformation=system,
-        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=123_250_000),
-        encoding=[_encoding(protocol)],
-        sequenceParameters=xsd.sequenceParametersType(TR=[TR_MS]),
-    )
-    if protocol.calibrates and protocol.calibration == "embedded":
-        embedded = xsd.userParameterLongType(name="EmbeddedRefLinesE1", value=protocol.acs_lines)
-        header.userParameters = xsd.userParametersType(userParameterLong=[embedded])
-    return xsd.ToXML(header)
-
-
 def _rows_with_flags(protocol: Protocol) -> dict[int, int]:
     rows = dict.fromkeys(protocol.image_rows, 0)
     if protocol.calibrates and protocol.calibration == "embedded":
@@ -194,46 +199,3 @@ def _rows_with_flags(protocol: Protocol) -> dict[int, int]:
                 ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING if both else ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
             )
     return dict(sorted(rows.items()))
-
-
-def _encoding(protocol: Protocol) -> xsd.encodingType:
-    rows = protocol.all_rows
-    limits = xsd.encodingLimitsType(
-        kspace_encoding_step_1=xsd.limitType(
-            minimum=rows[0] - protocol.first_row,
-            maximum=rows[-1] - protocol.first_row,
-            center=protocol.matrix // 2 - protocol.first_row,
-        ),
-        kspace_encoding_step_2=_counter(1),
-        average=_counter(protocol.n_averages),
-        slice=_counter(protocol.n_slices),
-        contrast=_counter(1),
-        phase=_counter(1),
-        repetition=_counter(protocol.n_repetitions),
-        set=_counter(1),
-        segment=_counter(1),
-    )
-    encoding = xsd.encodingType(
-        encodedSpace=_space(protocol, protocol.oversampling),
-        reconSpace=_space(protocol, 1),
-        encodingLimits=limits,
-        trajectory=xsd.trajectoryType.CARTESIAN,
-    )
-    if protocol.acceleration > 1:
-        factor = xsd.accelerationFactorType(
-            kspace_encoding_step_1=protocol.acceleration, kspace_encoding_step_2=1
-        )
-        mode = xsd.calibrationModeType(protocol.calibration) if protocol.calibrates else None
-        encoding.parallelImaging = xsd.parallelImagingType(accelerationFactor=factor, calibrationMode=mode)
-    return encoding
-
-
-def _counter(n: int) -> xsd.limitType:
-    return xsd.limitType(minimum=0, maximum=n - 1, center=0)
-
-
-def _space(protocol: Protocol, oversampling: int) -> xsd.encodingSpaceType:
-    return xsd.encodingSpaceType(
-        matrixSize=xsd.matrixSizeType(x=protocol.matrix * oversampling, y=protocol.matrix, z=1),
-        fieldOfView_mm=xsd.fieldOfViewMm(x=FOV_MM * oversampling, y=FOV_MM, z=SLICE_SPACING_MM),
-    )

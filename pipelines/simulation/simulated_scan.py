@@ -16,17 +16,24 @@ from tqdm import tqdm
 
 from gadgets.mrd import ismrmrd
 from kband_core.fourier import resize, to_image
-from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.phantom import (
+    Phantom,
+    SinusoidalCoils,
+    coil_covariance,
+    coil_kspace,
+    coil_samples,
+    complex_noise,
+    head_phantom,
+    loop_coils,
+)
 from kband_core.whitening import whiten, whitening_matrix
+from pipelines.simulation.simulated_header import NOISE_BANDWIDTH, TR_MS, header_xml
 from pipelines.simulation.simulated_protocol import (
     FOV_MM,
-    NOISE_BANDWIDTH,
     SLICE_SPACING_MM,
-    TR_MS,
     PlannedLine,
     Protocol,
     bit,
-    header_xml,
     plan_lines,
 )
 
@@ -56,12 +63,15 @@ def simulate_scan(
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
+    if protocol.is_along_shots:
+        covariance = covariance * protocol.oversampling  # the band is as much wider, and no half of it is cut away
     kspace = _kspace_of_slices(protocol, progress)
+    measured = _along_shots(protocol) if protocol.is_along_shots else kspace
     lines = plan_lines(protocol)
     acquisitions = _noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for line in tqdm(lines, desc="lines", disable=not progress, delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
-        data = kspace[line.slice][:, line.row] + noise
+        data = measured[line.slice][:, line.row] + noise
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
@@ -70,11 +80,23 @@ def simulate_scan(
 
 
 def _kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
-    coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
-    shape = protocol.matrix, protocol.matrix
+    coils, shape = _coils(protocol), (protocol.matrix, protocol.matrix)
     slices = tqdm(range(protocol.n_slices), desc="slices", disable=not progress, delay=1)
-    heads = (head_phantom(_offset_mm(protocol, number) / (FOV_MM / 2)) for number in slices)
-    return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling) for head in heads]
+    return [coil_kspace(_head(protocol, number), coils, shape, oversampling=protocol.oversampling) for number in slices]
+
+
+def _along_shots(protocol: Protocol) -> list[Tensor]:
+    """Samples `(coil, shot, sample)` of each slice, on the scale of an orthonormal transform of the recon matrix."""
+    coils, n = _coils(protocol), protocol.matrix
+    return [coil_samples(_head(protocol, number), coils, protocol.shots * n) * n for number in range(protocol.n_slices)]
+
+
+def _coils(protocol: Protocol) -> SinusoidalCoils:
+    return loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
+
+
+def _head(protocol: Protocol, slice_number: int) -> Phantom:
+    return head_phantom(_offset_mm(protocol, slice_number) / (FOV_MM / 2))
 
 
 def _offset_mm(protocol: Protocol, slice_number: int) -> float:
@@ -109,11 +131,13 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
         slice=line.slice,
         repetition=line.repetition,
     )
+    trajectory = protocol.shots[line.row].flip(-1).numpy() if protocol.is_along_shots else None  # kx first
     return ismrmrd.Acquisition.from_array(
         data,
+        trajectory,
         flags=line.flags,
         idx=counters,
-        center_sample=protocol.n_samples // 2,
+        center_sample=0 if protocol.trajectory == "spiral" else protocol.n_samples // 2,
         sample_time_us=_dwell_us(protocol),
         position=tuple(offset * component for component in SLICE_DIR),
         read_dir=READ_DIR,
@@ -132,7 +156,7 @@ def _bookkeeping(protocol: Protocol, scan_counter: int) -> dict[str, int]:
 def _reference(
     protocol: Protocol, kspace: Sequence[Tensor], acquisitions: Sequence[ismrmrd.Acquisition]
 ) -> list[ismrmrd.Image]:
-    centre = protocol.matrix // 2 - protocol.first_row
+    centre = protocol.centre_step
     through_centre = {
         line.idx.slice: line
         for line in reversed(acquisitions)

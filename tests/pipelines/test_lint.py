@@ -72,7 +72,7 @@ def test_unknown_gadgets_get_close_names():
     assert errors(text) == [
         "no gadget 'NoiseAdjustGadgte'; close is NoiseAdjustGadget",
         "no gadget 'Qwertz'; kband doctor --gadgets lists them",
-        "no gadget 'SensRecon'; close is SenseRecon or KBandRecon",
+        "no gadget 'SensRecon'; close is SenseRecon or NufftSenseRecon",
     ]
 
 

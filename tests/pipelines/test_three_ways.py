@@ -1,4 +1,4 @@
-"""Thirteen plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, no drift."""
+"""Plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, no drift."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from pipelines.chain.xml import read_chain
 
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
+ALONG_TRAJECTORIES = {name + way for name in ("radial", "spiral") for way in ("", "_warm")}
 
 
 def nodes(name: str) -> dict[str, tuple]:
@@ -17,7 +18,8 @@ def nodes(name: str) -> dict[str, tuple]:
 
 def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
-    assert set(installed_pipelines()) == {name + way for name in RECONSTRUCTIONS for way in WAYS} | {"prepare"}
+    on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS}
+    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -39,6 +41,15 @@ def test_buffered_pipelines_differ_in_the_way_in_alone(name):
     stock = ["AcquisitionAccumulateTriggerGadget", "BucketToBufferGadget", "BufferIntake"]
     assert [classname for classname, _ in buffered[at : at + 3]] == stock
     assert (buffered[:at], buffered[at + 3 :]) == (direct[:at], direct[at + 1 :])
+
+
+def test_radial_and_spiral_are_one_chain():
+    """Gadgetron's RemoveROOversampling would leave their trajectories untrimmed: none of them has it."""
+    assert nodes("radial") == nodes("spiral")
+    assert [name for name in nodes("radial") if name in nodes("sense")] == [
+        "NoiseAdjustGadget", "CoilCompression", "CoilSensitivities", "ImageArraySplitGadget", "ComplexToFloatGadget",
+        "AutoScaleGadget", "FloatToUShortGadget", "ImageFinishGadget",
+    ]  # fmt: skip
 
 
 def test_planes_are_those_that_a_reconstruction_gets():
