@@ -20,16 +20,25 @@ BART_AXES = 16
 
 def require_peers() -> None:
     """Stop with one sentence where BART or pygrappa is missing."""
-    if shutil.which("bart") is None:
-        raise click.ClickException("the command bart is not found; install BART, as Debian's package bart")
+    require_bart()
     if find_spec("pygrappa") is None:
         raise click.ClickException("pygrappa is not installed; pip install kband[bench]")
 
 
+def require_bart() -> None:
+    """Stop with one sentence where BART is missing."""
+    if shutil.which("bart") is None:
+        raise click.ClickException("the command bart is not found; install BART, as Debian's package bart")
+
+
 def write_cfl(path: Path, array: Tensor) -> None:
     """Write `(coil, y, x)` or `(set, coil, y, x)` in BART's order, column-major (x, y, z, coil, set)."""
-    lengths = [*array.shape[-2:][::-1], 1, *array.shape[:-2][::-1]]
-    lengths += [1] * (BART_AXES - len(lengths))
+    write_array(path, array, [*array.shape[-2:][::-1], 1, *array.shape[:-2][::-1]])
+
+
+def write_array(path: Path, array: Tensor, lengths: Sequence[int]) -> None:
+    """Write an array, last axis first, as BART's first axes of these lengths."""
+    lengths = [*lengths, *[1] * (BART_AXES - len(lengths))]
     path.with_suffix(".hdr").write_text(f"# Dimensions\n{' '.join(map(str, lengths))}\n")
     array.contiguous().numpy().astype(np.complex64).tofile(path.with_suffix(".cfl"))
 
@@ -48,6 +57,21 @@ def bart(command: Sequence[str], *inputs: Tensor) -> Tensor:
             write_cfl(Path(folder) / f"in{number}", array)
         names = [f"in{number}" for number in range(len(inputs))]
         subprocess.run(["bart", *command, *names, "out"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return read_cfl(Path(folder) / "out")
+
+
+def bart_along(command: Sequence[str], coords: Tensor, kspace: Tensor, *inputs: Tensor) -> Tensor:
+    """Run a BART command with a trajectory: `coords` `(shot, sample, 2)` in cycles per image, x first, and `kspace`
+    `(coil, shot, sample)` before its other inputs; return its output `(set, coil, y, x)`.
+    """
+    shots, samples = coords.shape[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        write_array(Path(folder) / "traj", torch.nn.functional.pad(coords, (0, 1)), [3, samples, shots])
+        write_array(Path(folder) / "kspace", kspace, [1, samples, shots, len(kspace)])
+        for number, array in enumerate(inputs):
+            write_cfl(Path(folder) / f"in{number}", array)
+        names = ["traj", "kspace", *(f"in{number}" for number in range(len(inputs))), "out"]
+        subprocess.run(["bart", *command, *names], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         return read_cfl(Path(folder) / "out")
 
 
