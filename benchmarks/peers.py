@@ -37,8 +37,12 @@ def write_cfl(path: Path, array: Tensor, n_axes: int = 2) -> None:
     With `n_axes` 3 they have an axis z before y.
     """
     axes, others = array.shape[-n_axes:], array.shape[:-n_axes]
-    lengths = [*axes[::-1], *[1] * (3 - n_axes), *others[::-1]]
-    lengths += [1] * (BART_AXES - len(lengths))
+    write_array(path, array, [*axes[::-1], *[1] * (3 - n_axes), *others[::-1]])
+
+
+def write_array(path: Path, array: Tensor, lengths: Sequence[int]) -> None:
+    """Write an array, last axis first, as BART's first axes of these lengths."""
+    lengths = [*lengths, *[1] * (BART_AXES - len(lengths))]
     path.with_suffix(".hdr").write_text(f"# Dimensions\n{' '.join(map(str, lengths))}\n")
     array.contiguous().numpy().astype(np.complex64).tofile(path.with_suffix(".cfl"))
 
@@ -57,6 +61,21 @@ def bart(command: Sequence[str], *inputs: Tensor, n_axes: int = 2) -> Tensor:
             write_cfl(Path(folder) / f"in{number}", array, n_axes)
         names = [f"in{number}" for number in range(len(inputs))]
         subprocess.run(["bart", *command, *names, "out"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return read_cfl(Path(folder) / "out")
+
+
+def bart_along(command: Sequence[str], coords: Tensor, kspace: Tensor, *inputs: Tensor) -> Tensor:
+    """Run a BART command with a trajectory: `coords` `(shot, sample, 2)` in cycles per image, x first, and `kspace`
+    `(coil, shot, sample)` before its other inputs; return its output `(set, coil, y, x)`.
+    """
+    shots, samples = coords.shape[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        write_array(Path(folder) / "traj", torch.nn.functional.pad(coords, (0, 1)), [3, samples, shots])
+        write_array(Path(folder) / "kspace", kspace, [1, samples, shots, len(kspace)])
+        for number, array in enumerate(inputs):
+            write_cfl(Path(folder) / f"in{number}", array)
+        names = ["traj", "kspace", *(f"in{number}" for number in range(len(inputs))), "out"]
+        subprocess.run(["bart", *command, *names], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         return read_cfl(Path(folder) / "out")
 
 

@@ -16,6 +16,7 @@ COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
 LARGEST_MATRIX = (8192, 4096, 2048)  # x, y, z: bounds what a header can make us allocate
 LARGEST_COUNTER = 65535
 TRAJECTORIES = ("cartesian", "epi", "radial", "goldenangle", "spiral", "other")
+LINE_BY_LINE = ("cartesian", "epi")  # encoding step 1 is a row of the matrix
 AXES = ("x", "y", "z")
 DECLARED = re.compile(r"""(\s*<\?xml\b[^>]*?)\s+encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 LONGEST_DECLARATION = 200
@@ -46,13 +47,16 @@ def read_encoding(index: int, encoding: Any) -> Encoding:
     matrix, parallel = _matrix(encoding.encodedSpace, f"{who}: encoded matrix"), encoding.parallelImaging
     factor = parallel.accelerationFactor if parallel else None
     mode = parallel.calibrationMode if parallel else None
-    step1, flaw = _fitting(_step_limit(limits, "kspace_encoding_step_1", matrix[1], index), matrix[1])
+    trajectory = _word(encoding.trajectory, f"{who}: trajectory", TRAJECTORIES)
+    step1, flaw = _step_limit(limits, "kspace_encoding_step_1", matrix[1], index), None
+    if trajectory in LINE_BY_LINE:
+        step1, flaw = _fitting(step1, matrix[1])
     if flaw:
         log.warning("MRD header: %s: %s", who, flaw)
     return _without_empty_partitions(
         Encoding(
             index=index,
-            trajectory=_word(encoding.trajectory, f"{who}: trajectory", TRAJECTORIES),
+            trajectory=trajectory,
             encoded_matrix=matrix,
             encoded_fov=_fov(encoding.encodedSpace, f"{who}: encoded field of view"),
             recon_matrix=_matrix(encoding.reconSpace, f"{who}: recon matrix"),

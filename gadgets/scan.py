@@ -16,6 +16,7 @@ from gadgets.encoding import Encoding
 from gadgets.errors import PipelineError, ScanError
 from gadgets.mrd_header import header_text, number, read_encoding
 
+ALONG_TRAJECTORIES = ("radial", "goldenangle", "spiral", "other")
 NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver passes, where the header does not say
 NOT_A_HEADER = (defusedxml.ElementTree.ParseError, XsdataError, ValueError, TypeError, AttributeError, LookupError)
 
@@ -54,11 +55,34 @@ class Scan:
         """Whether a line that refers to this encoding can be placed; the buffers set others aside."""
         return index < len(self.encodings)
 
+    def announces_step1(self, index: int) -> bool:
+        """Whether the header sets limits of encoding step 1: else nobody knows how many shots there will be."""
+        return getattr(self.header.encoding[index].encodingLimits, "kspace_encoding_step_1", None) is not None
+
     def encoding(self, index: int) -> Encoding:
         """Return the encoding a line refers to. Raises `ScanError` if the header has no such encoding."""
         if not self.has_encoding(index):
             raise ScanError(f"a line names encoding {index}, the header has {len(self.encodings)}")
         return self.encodings[index]
+
+
+def require_trajectory(scan: Scan, who: str) -> None:
+    """Raise `PipelineError` unless every encoding samples single slices, one at a time, along a trajectory."""
+    for encoding in scan.encodings:
+        if encoding.trajectory not in ALONG_TRAJECTORIES:
+            raise PipelineError(
+                f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
+                f"{', '.join(ALONG_TRAJECTORIES)} expected"
+            )
+        if encoding.encoded_matrix[2] > 1 or len(encoding.step2) > 1:
+            raise PipelineError(
+                f"{who}: encoding {encoding.index} has {encoding.encoded_matrix[2]} partitions; trajectories are "
+                "supported in 2 dimensions only"
+            )
+        if encoding.multiband > 1:
+            raise PipelineError(
+                f"{who}: encoding {encoding.index} excites {encoding.multiband} slices at once; only 1 is supported"
+            )
 
 
 def require_cartesian(scan: Scan, who: str) -> None:

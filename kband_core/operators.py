@@ -16,6 +16,7 @@ from kband_core.coils import coil_images, combine
 from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.sampling import Grid, Trajectory
 from kband_core.threads import side_by_side
+from kband_core.trajectory_operator import TrajectoryOperator
 
 IN_CACHE = 1 << 21  # bytes of coil images that a core transforms without fetching them anew from main memory
 
@@ -38,12 +39,9 @@ class EncodingOperator(Protocol):
 def encoding_operator(sampling: Grid | Trajectory, csm: Tensor) -> EncodingOperator:
     """Return the operator of a scan: `csm` `(..., set, coil, y, x)`, one or more sets of coil sensitivity maps.
 
-    With two sets it is that of soft SENSE (Uecker 2014). Raises `ValueError` if sampling and maps do not fit, or for a
-    trajectory.
+    With two sets it is that of soft SENSE (Uecker 2014). Raises `ValueError` if sampling and maps do not fit.
     """
-    if isinstance(sampling, Trajectory):
-        raise ValueError("Trajectory: no operator yet; only a grid can be encoded")
-    return GridOperator(sampling, csm)
+    return (TrajectoryOperator if isinstance(sampling, Trajectory) else GridOperator)(sampling, csm)
 
 
 def predicted_kspace(image: Tensor, csm: Tensor) -> Tensor:

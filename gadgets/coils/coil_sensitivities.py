@@ -19,6 +19,7 @@ from kband_core.device import planes_at_once
 from kband_core.eigenmaps import principal_coil, with_phase_of
 from kband_core.fourier import resize
 from kband_core.noise import noise_level
+from kband_core.sampling import Grid
 
 COARSE = 32  # points of the grid of eigenvectors, of many x: a quarter of the time, and 1 % more error of SENSE at most
 BYTES_PER_PIXEL = 8 * 16  # and coil: eigenvectors of four neighbours, two sets of them, twice
@@ -62,7 +63,7 @@ class CoilSensitivities(Gadget):
     def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
             found = maps.of(buffer)
-            if len(found) == 1 and not buffer.turned:
+            if len(found) == 1 and isinstance(buffer.sampling, Grid) and not buffer.turned:
                 buffer = mended(buffer, found[0][1])
                 found = maps.of(buffer)
             csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets.encoding import Encoding
+from gadgets.image_matrix import image_matrix
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.threads import single_thread
 
@@ -47,7 +48,7 @@ class PerSlice(Generic[Result]):
             raise ValueError("no calibration lines arrived for this slice")
         keys = [(buffer.encoding.index, number) for number in buffer.slice_counters()]
         if not all(self._is_known(key, acs) for key, acs in zip(keys, buffer.acs, strict=True)):
-            self._add(keys, buffer.acs, buffer.encoding, tuple(buffer.kspace.shape[-2:]))
+            self._add(keys, buffer.acs, buffer.encoding, image_matrix(buffer))
         results = [self._known[key][1] for key in keys]
         for result in results:
             if isinstance(result, Exception):

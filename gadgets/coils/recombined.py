@@ -15,7 +15,7 @@ def recombined(buffer: ReconBuffer, matrix: Tensor) -> ReconBuffer:
     """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
 
     def combined(kspace: Tensor) -> Tensor:
-        return torch.einsum("lvc,lsnczyx->lsnvzyx", matrix, kspace)
+        return torch.einsum("lvc,lsnc...->lsnv...", matrix, kspace)
 
     held_out = buffer.held_out and (combined(buffer.held_out[0]), buffer.held_out[1])
     acs = compress(buffer.acs, matrix.unsqueeze(1))

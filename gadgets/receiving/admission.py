@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
+from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
+from gadgets.receiving.image_shots import ImageShots
 from gadgets.receiving.place import misfit, place_of
 from gadgets.receiving.readout_directions import ReadoutDirections
 from gadgets.receiving.role import Role
@@ -20,14 +23,15 @@ from kband_core.plural import counted
 
 log = logging.getLogger(__name__)
 
+Misfit: TypeAlias = Callable[[Encoding, ismrmrd.Acquisition], str | None]  # why a line has no place, if it has none
 NUMBERS = re.compile(r"\d+")
 
 
 class Admission:
     """Lets lines in or sets them aside: told in the log, in the remarks on their image, and at the end of the scan."""
 
-    def __init__(self, who: str, scan: Scan) -> None:
-        self._who, self._scan = who, scan
+    def __init__(self, who: str, scan: Scan, misfit: Misfit = misfit) -> None:
+        self._who, self._scan, self._misfit = who, scan, misfit
         self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
         self._set_aside = _Reasons()
         self._is_reversed: dict[ImageKey, bool] = {}
@@ -35,7 +39,8 @@ class Admission:
         self._of_image: defaultdict[ImageKey, _Reasons] = defaultdict(_Reasons)
 
     def refuses(
-        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None, *, has_left: bool,
+        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | ImageShots | None, *,
+        has_left: bool,
         is_reversed: bool,
     ) -> str | None:  # fmt: skip
         """Say why a line cannot be used, or None. `image` is what came of its image, which may have left already.
@@ -72,7 +77,9 @@ class Admission:
         """Say how many lines were set aside, a sentence for each kind of reason."""
         return self._set_aside.sentences()
 
-    def _flaw(self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | None) -> str | None:
+    def _flaw(
+        self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | ImageShots | None
+    ) -> str | None:
         n_coils, n_samples = self._shapes.get(key.encoding, (line.active_channels, line.number_of_samples))
         try:
             encoding = self._scan.encoding(key.encoding)
@@ -85,7 +92,7 @@ class Admission:
             return f"it has {counted(line.active_channels, 'coil')}, the lines before have {n_coils}"
         if line.number_of_samples != n_samples:
             return f"it has {counted(line.number_of_samples, 'sample')}, the lines before have {n_samples}"
-        if reason := misfit(encoding, line) or (flaw(line) if role is Role.HELD_OUT else None):
+        if reason := self._misfit(encoding, line) or (flaw(line) if role is Role.HELD_OUT else None):
             return reason
         if image is not None and image.repeats(line, role, place_of(encoding, line)):
             return f"it came before, and the header announces {encoding.n_averages} of its kind"

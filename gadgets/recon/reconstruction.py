@@ -23,7 +23,7 @@ class Map(Protocol):
 class Reconstruction:
     """What a method made of a single image.
 
-    image  complex64 `(z, y, x)` on the encoded grid
+    image  complex64 `(z, y, x)` on the encoded grid; along a trajectory on that of the recon space
     maps   by the name of the quantity
     notes  meta key to text; that of `ImageComments` is added to the comment
     sets   of a method that goes by maps: one image for each set of them, `(z, set, y, x)`, of which `image` is made

@@ -26,10 +26,12 @@ from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
 from kband_core.pixel_range import n_beyond_range
 from kband_core.reconstruct import check_image
+from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
 
 FAILURES = (ValueError, ArithmeticError, ScanError, MemoryError, RuntimeError)  # torch's are RuntimeErrors
+ZERO_FILLED = ZeroFilled()
 OnFailure = Annotated[
     Literal["fallback", "raise"],
     field(description="fallback: another image, zero-filled at last, marked; raise: end the scan"),
@@ -42,7 +44,7 @@ PLANES = 16  # (kz, ky) of a volume, for which it has that time: a whole one tak
 class Reconstructor:
     """Turns buffers into image arrays for the gadget `who`, each image by the first of `methods` that can make it.
 
-    What another than the first has made is marked as a fallback; the last resort is zero-filling. With
+    What another than the first has made is marked as a fallback; the last one is `last_resort`. With
     `on_failure="raise"` there is no other. `combines` tells of which single images no line was left out: their coils
     are combined, and that is all. `limit` holds each method to `deadline` seconds an image; a volume that is
     undersampled along ky and kz has as many for every 16 x.
@@ -56,6 +58,7 @@ class Reconstructor:
     limit: Limit = unlimited
     quantities: Sequence[Quantity] = ()
     partial_fourier: PartialFourier = "auto"
+    last_resort: Method = ZERO_FILLED
 
     def __post_init__(self) -> None:
         self._numbers = ImageNumbers()
@@ -94,7 +97,7 @@ class Reconstructor:
             single = buffer.single(index)
             made, method, fallback = self._one(single)
             made, filling = self._filled(made, single, method)
-            image = space.shown(made.image).cpu()
+            image = (space.shown(made.image) if isinstance(buffer.sampling, Grid) else made.image).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
@@ -121,8 +124,7 @@ class Reconstructor:
                 failures.append(f"{error}" if not failures else f"{method.label}: {error}")
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
-        last_resort = ZeroFilled()
-        return last_resort.reconstruct(buffer), last_resort, self._reason(failures)
+        return self.last_resort.reconstruct(buffer), self.last_resort, self._reason(failures)
 
     def _filled(
         self, made: Reconstruction, buffer: ReconBuffer, method: Method

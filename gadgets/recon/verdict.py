@@ -9,6 +9,7 @@ from gadgets.encoding import Encoding
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.consistency import DOUBLED, WindowLaw, doubled_share, learn_windows, misfit
 from kband_core.plural import counted
+from kband_core.sampling import Trajectory
 
 GOOD = "good"
 UNKNOWN = "unknown"
@@ -32,6 +33,8 @@ class LineVerdict:
         return {"kband_consistency": said, **marked}
 
     def _said(self, buffer: ReconBuffer) -> str:
+        if isinstance(buffer.sampling, Trajectory):  # its calibration lines are gridded: none was measured
+            return UNKNOWN
         if buffer.acs is None or buffer.unmixing is None:  # noise, of which nobody knows how strong it is
             return UNKNOWN
         n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.total_acceleration

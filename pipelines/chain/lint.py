@@ -40,7 +40,7 @@ def lint(text: str | bytes) -> list[Finding]:
     findings += [problem for problem in found if isinstance(problem, Finding)]
     for node, kind in zip(chain.nodes, classes, strict=True):
         findings += [*_place(node, kind), *_references(node, chain.nodes), *_properties(node, kind, chain.nodes)]
-    return [*findings, *_order(chain, classes)]
+    return [*findings, *_order(chain, classes), *_untrimmed(chain)]
 
 
 def _error(sentence: str) -> Finding:
@@ -187,6 +187,16 @@ def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding
             yield _error(problem)
     if last and chain.form != "bare" and (problem := ending_problem(last)):
         yield _error(f"{problem}, which Gadgetron drops for want of a writer; a chain must end with Image")
+
+
+def _untrimmed(chain: Chain) -> Iterator[Finding]:
+    """Gadgetron's own gadget crops the samples and leaves their places; our twin takes both."""
+    trimmed = False
+    for node in chain.nodes:
+        trimmed |= node.classname == "RemoveROOversamplingGadget" and not node.is_external
+        if trimmed and node.classname == "TrajectoryBuffer":
+            yield _warning("RemoveROOversamplingGadget before TrajectoryBuffer: Gadgetron's own crops the samples, but "
+                           "not their trajectory; leave it out")  # fmt: skip
 
 
 def _names(kinds: Iterable[type]) -> str:

@@ -52,9 +52,12 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
 @click.option("--held-out-lines", type=click.IntRange(0), default=0, show_default=True,
               help="Lines of each image, drawn at random from all, that are measured first and kept out of it, to tell "
                    "its error.")
-@click.option("--trajectory", type=click.Choice(["cartesian", "epi"]), default="cartesian", show_default=True,
-              help="epi: lines are read by trains of echoes, every second one in reverse; calibration is separate.")
-@click.option("--shots", "n_shots", type=click.IntRange(1), help="Trains that share the lines of a slice (EPI).")
+@click.option("--trajectory", type=click.Choice(["cartesian", "epi", "radial", "golden", "spiral"]),
+              default="cartesian", show_default=True,
+              help="Where k-space is sampled; epi: lines are read by trains of echoes, every second one in reverse, and "
+                   "calibration is separate; radial, golden, spiral: none is left out.")
+@click.option("--shots", "n_shots", type=click.IntRange(1, 65535), show_default="1, others 64",
+              help="Trains that share the lines of a slice (EPI); spokes or interleaves of an image.")
 @click.option("--ramp-sampling/--no-ramp-sampling", default=None, help="Sample on the gradient's ramps as well (EPI).")
 @click.option("--echo-shift", type=float, help="Steps along kx between echoes of both ways (EPI).")
 @click.option("--echo-phase", type=float, help="Radians between echoes of both ways (EPI).")
@@ -77,9 +80,9 @@ def simulate(
 ) -> None:  # fmt: skip
     """Write a raw data set of a simulated head scan as an MRD file.
 
-    The head is made of ellipses and its k-space is exact; an axial Cartesian scan, 2-D or 3-D, with noise that is
-    correlated between coils. The file also holds the noise-free images that a perfect scan would give, for kband view
-    --reference.
+    The head is made of ellipses and its k-space is exact; an axial scan, Cartesian (2-D or 3-D), by echo trains,
+    radial or spiral, with noise that is correlated between coils. The file also holds the noise-free images that a
+    perfect scan would give, for kband view --reference.
     """
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
@@ -98,6 +101,8 @@ def simulate(
             raise ValueError("a pattern in (ky, kz) needs --partitions")
         slab = None if n_partitions is None else Slab(n_partitions, *kz_ky)
         options["n_slices"] = 1 if slab else options["n_slices"]
+        if trajectory not in ("cartesian", "epi"):
+            options |= {"trajectory": trajectory, "n_shots": of_trains.pop("n_shots", Protocol.n_shots)}
         if trajectory == "epi":
             if click.get_current_context().get_parameter_source("calibration") is ParameterSource.DEFAULT:
                 options["calibration"] = "separate"

@@ -125,8 +125,9 @@ def check_pipelines() -> Iterator[Check]:
         if any(found.severity == "error" for found in findings):
             continue
         problem, result = dry_run(path.read_bytes())
-        if problem:
-            yield Check("error", f"pipeline {name}: a dry run fails after {result}: {problem}")
+        if problem:  # what an extra would bring is no flaw: sites without trajectories go without it
+            level = "warning" if "pip install kband[" in problem else "error"
+            yield Check(level, f"pipeline {name}: a dry run fails after {result}: {problem}")
         else:
             yield Check("ok", f"pipeline {name}: {'' if findings else 'no flaws, '}{result}")
     yield Check("ok", f"{len(set(REGISTRY.values()))} gadgets; kband doctor --gadgets lists them")

@@ -7,6 +7,7 @@ from functools import cache
 
 from gadgets.items import TrainingPlane
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.scan import Scan
 from kband_core.plural import counted, plural
 from pipelines.chain.pipeline import Pipeline
@@ -16,6 +17,7 @@ from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 
 TINY = Protocol(matrix=64, n_coils=4, n_slices=1, acceleration=4)  # R=1.9 with its ACS lines: models have seen it
+TINY_RADIAL = Protocol(matrix=64, n_coils=4, n_slices=1, trajectory="radial", n_shots=34)
 
 
 def dry_run(xml: str | bytes) -> tuple[str | None, str]:
@@ -25,9 +27,11 @@ def dry_run(xml: str | bytes) -> tuple[str | None, str]:
     """
     verdict, started, problem, n_planes = Verdict(), time.perf_counter(), None, 0
     try:
-        header, lines = _tiny_scan()
+        pipeline = Pipeline.from_xml(xml)
+        is_along_shots = any(isinstance(gadget, TrajectoryBuffer) for gadget in pipeline.gadgets)
+        header, lines = _tiny_scan(TINY_RADIAL if is_along_shots else TINY)
         started = time.perf_counter()
-        for item in run(Pipeline.from_xml(xml), Scan.from_xml(header), lines, verdict):
+        for item in run(pipeline, Scan.from_xml(header), lines, verdict):
             n_planes += isinstance(item, TrainingPlane)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other pipelines are looked at as well
         problem = " ".join(str(error).split()) or type(error).__name__
@@ -38,5 +42,5 @@ def dry_run(xml: str | bytes) -> tuple[str | None, str]:
 
 
 @cache
-def _tiny_scan() -> tuple[str, list[ismrmrd.Acquisition]]:
-    return simulate_scan(TINY)[:2]
+def _tiny_scan(protocol: Protocol) -> tuple[str, list[ismrmrd.Acquisition]]:
+    return simulate_scan(protocol)[:2]

@@ -10,6 +10,7 @@ xsd = ismrmrd.xsd
 
 NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver filter passes
 TR_MS = 5.0
+TRAJECTORIES = {"golden": "goldenangle"}  # in MRD's words, where they are others
 
 
 def header_xml(protocol: Protocol) -> str:
@@ -44,7 +45,7 @@ def _encoding(protocol: Protocol) -> xsd.encodingType:
         kspace_encoding_step_1=xsd.limitType(
             minimum=rows[0] - protocol.first_row,
             maximum=rows[-1] - protocol.first_row,
-            center=protocol.matrix // 2 - protocol.first_row,
+            center=protocol.centre_step,
         ),
         kspace_encoding_step_2=_partitions(protocol),
         average=_counter(protocol.n_averages),
@@ -59,9 +60,9 @@ def _encoding(protocol: Protocol) -> xsd.encodingType:
         encodedSpace=_space(protocol, protocol.oversampling),
         reconSpace=_space(protocol, 1),
         encodingLimits=limits,
-        trajectory=xsd.trajectoryType.CARTESIAN,
+        trajectory=xsd.trajectoryType(TRAJECTORIES.get(protocol.trajectory, protocol.trajectory)),
     )
-    if protocol.total_acceleration > 1:
+    if protocol.total_acceleration > 1 and not protocol.is_along_shots:
         factor = xsd.accelerationFactorType(
             kspace_encoding_step_1=protocol.acceleration,
             kspace_encoding_step_2=protocol.slab.acceleration if protocol.slab else 1,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import random
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from gadgets.mrd import ismrmrd
 from kband_core.plural import counted
+from kband_core.trajectories import spirals, spokes
 from pipelines.simulation.slab import Slab
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0
+GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 # Each loop's first and last flag, and the counters that stand still within the loop.
 _LOOPS = (
@@ -27,7 +34,7 @@ _LOOPS = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """A Cartesian scan of the head, seen by a ring of coils, or by two for a `slab`. `matrix` pixels along y and x.
+    """A scan of the head, seen by a ring of coils, or by two for a `slab`. `matrix` pixels along y and x.
 
     The lines `acceleration` apart run through the k-space centre; `calibration` lines only exist when it exceeds 1.
     `partial_fourier` is the fraction of the rows that are scanned, `partial_echo` that of the samples of each; the
@@ -36,6 +43,10 @@ class Protocol:
     sum over coils sees it in the centre of the head, over the noise SD of the real part of one coil. `interleaved`:
     each line of all slices before the next line.
     `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
+
+    Along another `trajectory` than the grid an image has `n_shots`, spokes or interleaves, and the counterpart of a row
+    is a shot: no acceleration, calibration lines, partial Fourier or held-out lines. Noise is that of a grid of
+    `matrix` rows, sample by sample.
     """
 
     matrix: int = 256
@@ -56,11 +67,18 @@ class Protocol:
     held_out_lines: int = 0
     seed: int = 0
     slab: Slab | None = None
+    trajectory: Literal["cartesian", "radial", "golden", "spiral"] = "cartesian"
+    n_shots: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling"):
+        for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling", "n_shots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 expected")
+        partly = min(self.partial_fourier, self.partial_echo) < 1
+        if self.is_along_shots and (self.held_out_lines or self.slab or partly):
+            raise ValueError(
+                f"{self.trajectory}: slabs, held-out lines, partial Fourier and echoes need trajectory cartesian"
+            )
         for what, fraction in (("Fourier", self.partial_fourier), ("echo", self.partial_echo)):
             if not 0.5 < fraction <= 1:
                 raise ValueError(f"partial {what} is {fraction:g}, expected more than 0.5 and at most 1")
@@ -86,7 +104,20 @@ class Protocol:
     @property
     def n_samples(self) -> int:
         """Samples per line, oversampling included."""
-        return self.matrix * self.oversampling
+        return self.shots.shape[1] if self.trajectory == "spiral" else self.matrix * self.oversampling
+
+    @property
+    def is_along_shots(self) -> bool:
+        """Whether samples lie on no grid."""
+        return self.trajectory != "cartesian"
+
+    @cached_property
+    def shots(self) -> Tensor:
+        """Places of all samples of an image `(shot, sample, 2)`, in cycles per pixel."""
+        if self.trajectory == "spiral":
+            return spirals(self.n_shots, self.matrix, self.oversampling)
+        step = GOLDEN if self.trajectory == "golden" else math.pi / self.n_shots
+        return spokes(torch.arange(self.n_shots, dtype=torch.float64) * step, self.n_samples)
 
     @property
     def total_acceleration(self) -> int:
@@ -96,12 +127,17 @@ class Protocol:
     @property
     def calibrates(self) -> bool:
         """Whether calibration lines are acquired."""
-        return self.total_acceleration > 1 and self.calibration != "none"
+        return not self.is_along_shots and self.total_acceleration > 1 and self.calibration != "none"
 
     @property
     def first_row(self) -> int:
         """The row of the k-space matrix where encoding step 1 starts to count."""
-        return self.matrix - round(self.partial_fourier * self.matrix)
+        return 0 if self.is_along_shots else self.matrix - round(self.partial_fourier * self.matrix)
+
+    @property
+    def centre_step(self) -> int:
+        """Encoding step 1 of the centre of k-space; of shots, which all pass it, the first."""
+        return 0 if self.is_along_shots else self.matrix // 2 - self.first_row
 
     @property
     def first_sample(self) -> int:
@@ -110,7 +146,9 @@ class Protocol:
 
     @property
     def image_rows(self) -> range:
-        """Rows acquired for the image, calibration lines aside."""
+        """Rows acquired for the image, calibration lines aside; or shots."""
+        if self.is_along_shots:
+            return range(self.n_shots)
         offset = (self.matrix // 2 - self.first_row) % self.acceleration
         return range(self.first_row + offset, self.matrix, self.acceleration)
 

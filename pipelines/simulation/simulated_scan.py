@@ -16,7 +16,15 @@ from tqdm import tqdm
 
 from gadgets.mrd import ismrmrd
 from kband_core.fourier import partitions_to_image, resize, to_image
-from kband_core.phantom import coil_covariance, coil_kspace, complex_noise, head_phantom, loop_coils
+from kband_core.phantom import (
+    Phantom,
+    coil_covariance,
+    coil_kspace,
+    complex_noise,
+    head_phantom,
+    loop_coils,
+)
+from kband_core.phantom_samples import coil_samples_at
 from kband_core.phantom_volume import ring_coils, volume_kspace
 from kband_core.whitening import whiten, whitening_matrix
 from pipelines.simulation.simulated_header import NOISE_BANDWIDTH, TR_MS, header_xml
@@ -57,12 +65,15 @@ def simulate_scan(
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     covariance = coil_covariance(protocol.n_coils, rng) * (WHITE_MATTER / protocol.snr) ** 2
+    if protocol.is_along_shots:
+        covariance = covariance * protocol.oversampling  # the band is as much wider, and no half of it is cut away
     kspace = kspace_of_slices(protocol, progress)
+    measured = _along_shots(protocol) if protocol.is_along_shots else kspace
     lines = plan_lines(protocol)
     acquisitions = noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
-        data = (kspace[line.slice][:, line.partition, line.row] + noise)[:, protocol.first_sample :]
+        data = (measured[line.slice][:, line.partition, line.row] + noise)[:, protocol.first_sample :]
         acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
@@ -78,12 +89,21 @@ def kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
         shape, fov = (protocol.slab.n_partitions, protocol.matrix, protocol.matrix), (SLAB_MM / FOV_MM, 1.0, 1.0)
         partitions = volume_kspace(coils, shape, fov=fov, oversampling=protocol.oversampling)
         return [torch.stack(list(tqdm(partitions, desc="partitions", total=shape[0], **shown, delay=1)), 1)]
-    coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
-    shape = protocol.matrix, protocol.matrix
+    coils, shape = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE), (protocol.matrix, protocol.matrix)
     slices = tqdm(range(protocol.n_slices), desc="slices", **shown, delay=1)
-    heights = (offset_mm(protocol, number) / (FOV_MM / 2) for number in slices)
-    heads = (head_phantom(height, local_phase=protocol.local_phase) for height in heights)
+    heads = (_head(protocol, number) for number in slices)
     return [coil_kspace(head, coils, shape, oversampling=protocol.oversampling).unsqueeze(1) for head in heads]
+
+
+def _along_shots(protocol: Protocol) -> list[Tensor]:
+    """Samples `(coil, 1, shot, sample)` of each slice, on the scale of an orthonormal transform of the recon matrix."""
+    coils, n = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE), protocol.matrix
+    heads = (_head(protocol, number) for number in range(protocol.n_slices))
+    return [coil_samples_at(head, coils, protocol.shots * n).unsqueeze(1) * n for head in heads]
+
+
+def _head(protocol: Protocol, slice_number: int) -> Phantom:
+    return head_phantom(offset_mm(protocol, slice_number) / (FOV_MM / 2), local_phase=protocol.local_phase)
 
 
 def offset_mm(protocol: Protocol, slice_number: int) -> float:
@@ -119,11 +139,13 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
         slice=line.slice,
         repetition=line.repetition,
     )
+    trajectory = protocol.shots[line.row].flip(-1).numpy() if protocol.is_along_shots else None  # kx first
     return ismrmrd.Acquisition.from_array(
         data,
+        trajectory,
         flags=line.flags,
         idx=counters,
-        center_sample=protocol.n_samples // 2 - protocol.first_sample,
+        center_sample=0 if protocol.trajectory == "spiral" else protocol.n_samples // 2 - protocol.first_sample,
         sample_time_us=dwell_us(protocol),
         position=tuple(offset * component for component in SLICE_DIR),
         read_dir=READ_DIR,
@@ -142,7 +164,7 @@ def bookkeeping(protocol: Protocol, scan_counter: int) -> dict[str, int]:
 def reference_images(
     protocol: Protocol, kspace: Sequence[Tensor], acquisitions: Sequence[ismrmrd.Acquisition]
 ) -> list[ismrmrd.Image]:
-    centre = protocol.matrix // 2 - protocol.first_row
+    centre = protocol.centre_step
     through_centre = {
         line.idx.slice: line
         for line in reversed(acquisitions)

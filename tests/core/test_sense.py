@@ -8,7 +8,7 @@ from kband_core.operators import encoding_operator, predicted_kspace
 from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.reconstruct import check_image, sense, zero_filled
-from kband_core.sampling import Grid, Trajectory
+from kband_core.sampling import Grid
 from kband_core.solvers import conjugate_gradient
 from tests.laws import check_adjoint, nmse
 
@@ -51,12 +51,6 @@ def test_operator_keeps_what_was_measured(rng):
     measured = encoding_operator(Grid(mask), csm).forward(image)
     assert torch.equal(measured[:, mask], predicted_kspace(image, csm)[:, mask])
     assert not measured[:, ~mask].any()
-
-
-def test_trajectory_is_not_encoded(rng):
-    """Nothing may look as if it were."""
-    with pytest.raises(ValueError, match=r"^Trajectory: no operator yet; only a grid can be encoded$"):
-        encoding_operator(Trajectory(torch.zeros(5, 8, 2)), random_complex(rng, 1, 3, 6, 8))
 
 
 def test_conjugate_gradient_solves_each_system_of_a_batch(rng):

@@ -7,7 +7,7 @@ from typing import Any
 import ismrmrd
 
 from gadgets.gadget import gadget_class
-from gadgets.items import Aside
+from gadgets.items import Aside, Calibration
 from gadgets.scan import Scan
 
 
@@ -24,3 +24,12 @@ def samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
     arrays = through("SenseRecon", buffers)
     data = through("BucketToBuffer", buckets)
     return [*lines, *buckets, *data, *buffers, *arrays, *through("ImageArraySplit", arrays)]
+
+
+def radial_samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
+    """Return radial lines, the calibration that a gadget for trajectories may meet, and buffers with maps."""
+    buffer = gadget_class("TrajectoryBuffer")()
+    buffer.open(scan)
+    buffers = list(gadget_class("CoilSensitivities")().process(buffer.process(iter(lines))))
+    calibrations = [Calibration(one.acs[0], (64, 64), one.encoding, 0) for one in buffers]
+    return [*lines, *calibrations, *buffers]

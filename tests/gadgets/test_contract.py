@@ -1,5 +1,7 @@
 """The contract that every registered gadget keeps."""
 
+import functools
+
 import ismrmrd
 import pytest
 
@@ -7,11 +9,16 @@ import gadgets  # noqa: F401  registers every gadget
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import REGISTRY, gadget_class
 from gadgets.items import Aside, ImageArray
-from tests.gadgets.samples import samples_of
+from gadgets.scan import Scan
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
+from tests.gadgets.samples import radial_samples_of, samples_of
 
 OURS = {cls for cls in REGISTRY.values() if cls.__module__.startswith("gadgets.")}
 GADGETS = sorted(OURS, key=lambda cls: cls.__name__)
-PROMISE_AN_IMAGE = {"AcquisitionBuffer", "BufferIntake"}  # an exam that ends without a line is theirs to tell
+ALONG_TRAJECTORIES = {"TrajectoryBuffer", "NufftSenseRecon"}
+# an exam that ends without a line is theirs to tell
+PROMISE_AN_IMAGE = {"AcquisitionBuffer", "BufferIntake", "TrajectoryBuffer"}
 ACCEPTED = [pytest.param(cls, kind, id=f"{cls.__name__}-{kind.__name__}") for cls in GADGETS for kind in cls.accepts]
 
 
@@ -21,34 +28,57 @@ def cls(request):
 
 
 @pytest.fixture(scope="session")
-def scan(head_scan):
-    """The scan of a head, R=2 with embedded calibration lines."""
-    return head_scan(acceleration=2)
+def scan_for(head_scan):
+    """Maker of the scan that a gadget is for: of a head, R=2 with embedded calibration lines, or radial."""
+
+    @functools.cache
+    def scan_for(cls):
+        return Scan.from_xml(_radial()[0]) if cls.__name__ in ALONG_TRAJECTORIES else head_scan(acceleration=2)
+
+    return scan_for
+
+
+@functools.cache
+def _radial():
+    pytest.importorskip("finufft")
+    return simulate_scan(Protocol(matrix=64, n_coils=4, n_slices=1, trajectory="radial", noise_scan=False))
 
 
 @pytest.fixture(scope="session")
-def samples(scan, lines_of):
-    """Items of every kind that such a scan makes on its way."""
-    return samples_of(scan, list(lines_of(2)))
+def samples_for(scan_for, lines_of):
+    """Maker of items of every kind that such a scan makes on its way."""
+
+    @functools.cache
+    def samples(is_radial):
+        if is_radial:
+            return radial_samples_of(Scan.from_xml(_radial()[0]), _radial()[1])
+        return samples_of(scan_for(object), list(lines_of(2)))
+
+    return lambda cls: samples(cls.__name__ in ALONG_TRAJECTORIES)
 
 
 @pytest.fixture
-def opened(cls, scan):
+def samples(cls, samples_for):
+    return samples_for(cls)
+
+
+@pytest.fixture
+def opened(cls, scan_for):
     gadget = cls.from_properties({})
-    gadget.open(scan)
+    gadget.open(scan_for(cls))
     return gadget
 
 
 @pytest.fixture(scope="session")
-def yielded(scan, samples):
+def yielded(scan_for, samples_for):
     """Maker of all that a gadget yields when it gets the samples of these kinds; each is made once."""
     made = {}
 
     def yielded(cls, kinds):
         if (cls, kinds) not in made:
             gadget = cls.from_properties({})
-            gadget.open(scan)
-            made[cls, kinds] = list(gadget.process(item for item in samples if isinstance(item, kinds)))
+            gadget.open(scan_for(cls))
+            made[cls, kinds] = list(gadget.process(item for item in samples_for(cls) if isinstance(item, kinds)))
         return made[cls, kinds]
 
     return yielded

@@ -72,7 +72,7 @@ def test_unknown_gadgets_get_close_names():
     assert errors(text) == [
         "no gadget 'NoiseAdjustGadgte'; close is NoiseAdjustGadget",
         "no gadget 'Qwertz'; kband doctor --gadgets lists them",
-        "no gadget 'SensRecon'; close is SenseRecon or KBandRecon",
+        "no gadget 'SensRecon'; close is SenseRecon or NufftSenseRecon",
     ]
 
 
@@ -222,3 +222,12 @@ def test_the_legacy_form_is_flat_and_nested():
         "AutoScaleGadget.max_value is written as attributes, which Gadgetron does not read in the legacy form; "
         "write <name> and <value>",
     ]
+
+
+def test_oversampling_must_stay_where_samples_have_places():
+    """Gadgetron's own gadget leaves the trajectory of what it cut away; inside our part the twin takes both."""
+    trajectory = ours("TrajectoryBuffer") + ours("CoilSensitivities") + ours("NufftSenseRecon")
+    sentence = ("RemoveROOversamplingGadget before TrajectoryBuffer: Gadgetron's own crops the samples, but not their "
+                "trajectory; leave it out")  # fmt: skip
+    assert lint(chain(inside=trajectory)) == []
+    assert warnings(chain(before=BEFORE + stock("RemoveROOversamplingGadget"), inside=trajectory)) == [sentence]

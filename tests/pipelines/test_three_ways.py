@@ -1,4 +1,4 @@
-"""Sixteen plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, EPI; no drift."""
+"""Plain files for whoever opens one, and yet one chain: four reconstructions, three ways in, EPI; no drift."""
 
 import pytest
 
@@ -8,6 +8,7 @@ from pipelines.chain.xml import read_chain
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
+ALONG_TRAJECTORIES = {name + way for name in ("radial", "spiral") for way in ("", "_warm")}
 
 
 def nodes(name: str) -> dict[str, tuple]:
@@ -19,7 +20,8 @@ def nodes(name: str) -> dict[str, tuple]:
 def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
     of_epi = {f"epi_{name}" for name in OF_EPI}
-    assert set(installed_pipelines()) == {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi | {"prepare"}
+    on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
+    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -53,6 +55,15 @@ def test_epi_pipelines_differ_by_the_trains_alone(name):
     ]  # fmt: skip
     assert epi[at + 1][0] == "AcquisitionBuffer"
     assert epi[:at] + epi[at + 1 :] == [node for node in plain if node[0] in dict(epi)]
+
+
+def test_radial_and_spiral_are_one_chain():
+    """Gadgetron's RemoveROOversampling would leave their trajectories untrimmed: none of them has it."""
+    assert nodes("radial") == nodes("spiral")
+    assert [name for name in nodes("radial") if name in nodes("sense")] == [
+        "NoiseAdjustGadget", "CoilCompression", "CoilSensitivities", "ImageArraySplitGadget", "ComplexToFloatGadget",
+        "AutoScaleGadget", "FloatToUShortGadget", "ImageFinishGadget",
+    ]  # fmt: skip
 
 
 def test_planes_are_those_that_a_reconstruction_gets():

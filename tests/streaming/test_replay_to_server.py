@@ -43,6 +43,18 @@ def replay_to(port: int, raw, output, *options) -> tuple[object, list[np.ndarray
 
 
 @pytest.mark.parametrize("dialect", ["gadgetron", "fire"])
+def test_trajectories_come_through(port, tmp_path, dialect):
+    """They travel beside the samples; the warm server forgets none."""
+    pytest.importorskip("finufft")
+    raw = tmp_path / "scan.h5"
+    kband("simulate", "--trajectory", "radial", "--matrix", 48, "--shots", 40, "--slices", 1, "-o", raw)
+    assert kband("replay", raw, "-p", "radial", "-o", tmp_path / "here.h5").exit_code == 0
+    result, (there,) = replay_to(port, raw, tmp_path / "there.h5", "--dialect", dialect, "-p", "radial")
+    assert result.exit_code == 0, result.output
+    assert np.array_equal(there, read_images(tmp_path / "here.h5")[0].data)
+
+
+@pytest.mark.parametrize("dialect", ["gadgetron", "fire"])
 @pytest.mark.parametrize("pipeline", ["sense", "sense.xml", "text"])
 def test_our_server_gives_the_images_of_a_replay_in_process(port, head, tmp_path, dialect, pipeline):
     """One chain, two roads: pixels are equal, whether the pipeline is named or sent as text."""

@@ -1,0 +1,106 @@
+"""CG-SENSE along the trajectories of real radial and spiral phantoms, against BART's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import torch
+from measure import data_option, print_conditions, print_table, scores
+from peers import bart_along, require_bart
+from torch import Tensor
+
+from gadgets.coils.coil_sensitivities import CoilSensitivities
+from gadgets.items import ReconBuffer
+from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
+from gadgets.recon.nufft_sense import Gridding, NufftSense
+from gadgets.scan import Scan
+from kband_core.coils import root_sum_of_squares
+from kband_core.reconstruct import sense
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
+from pipelines.files.mrd_file import RawFile
+
+RADIAL = {"69 spokes": ("phantom_radial_69spokes_16ch_2slices", 0.005),
+          "29 spokes": ("phantom_radial_29spokes_16ch_2slices", 0.01)}  # fmt: skip
+SPIRAL = "phantom_spiral_8ch"
+WEIGHT, ITERATIONS = 0.001, 30  # of both solvers
+MOST = {"magnitude": 0.13, "spiral": 0.05}
+OBJECT = 0.15  # of the brightest pixel
+
+
+@click.command()
+@data_option
+def main(data: Path) -> None:
+    """Compare on the same samples; exit with 1 where a difference exceeds its bound."""
+    require_bart()
+    print_conditions(
+        f"16 coils, 192², λ = {WEIGHT}, {ITERATIONS} iterations of both (pics -l2 -w1) on our maps: complex NRMSE\n"
+        f"after one factor, and s, BART's with its files. Magnitude NRMSE of our {NufftSense.n_iterations} iterations\n"
+        f"at λ = {NufftSense.regularisation} per sample and pixel, as shipped, and of gridding, to BART's image."
+    )
+    rows, exceeding, shipped = [], [], f"{NufftSense.n_iterations} iterations"
+    for name, (stem, most) in RADIAL.items():
+        for buffer in _buffers(data / f"{stem}.h5"):
+            label = f"{name}, slice {buffer.slice_counters()[0]}"
+            row, figures = _against_pics(buffer)
+            rows.append((label, *row))
+            exceeding += [f"{label}: {figures[0]:.4f}"] if figures[0] > most else []
+            exceeding += [f"{label}, {shipped}: {figures[1]:.3f}"] if figures[1] > MOST["magnitude"] else []
+    print_table(("radial", "same maps", "ours, s", "BART, s", shipped, "gridding"), rows)
+    for buffer in _buffers(data / f"{SPIRAL}.h5"):
+        row, difference = _against_nufft(buffer)
+        print_table(("spiral, in the object", "difference to nufft -i -m 30"), row)
+        exceeding += [f"spiral: {difference:.3f}"] if difference > MOST["spiral"] else []
+    if exceeding:
+        raise click.ClickException(f"{len(exceeding)} differences exceed their bounds: {'; '.join(exceeding)}")
+    click.echo("all within their bounds")
+
+
+def _buffers(path: Path) -> Iterator[ReconBuffer]:
+    with RawFile(path) as raw:
+        chain = Pipeline([TrajectoryBuffer(device="cpu"), CoilSensitivities(n_sets=1)])
+        for item in run(chain, Scan.from_xml(raw.header_xml), raw, Verdict()):
+            if isinstance(item, ReconBuffer):
+                yield item
+
+
+def _against_pics(buffer: ReconBuffer) -> tuple[list[str], tuple[float, float]]:
+    csm, sampling, kspace = buffer.csm[0, 0], buffer.sampling[0, 0, 0], buffer.kspace[0, 0, 0]
+    ours, our_time = _timed(lambda: sense(kspace, sampling, csm, regularisation=WEIGHT, n_iterations=ITERATIONS))
+    command = ["pics", "-S", "-w1", "-l2", f"-r{WEIGHT}", f"-i{ITERATIONS}", "-t"]
+    theirs, their_time = _timed(lambda: bart_along(command, _cycles(buffer), kspace, csm)[0, 0])
+    factor = torch.vdot(ours.flatten(), theirs.flatten()) / ours.abs().square().sum()
+    same = float((factor * ours - theirs).norm() / theirs.norm())
+    shipped = scores(NufftSense().reconstruct(buffer).image[0], theirs.abs())[0]
+    gridded = scores(Gridding().reconstruct(buffer).image[0], theirs.abs())[0]
+    row = [f"{same:.4f}", f"{our_time:.1f}", f"{their_time:.1f}", f"{shipped:.3f}", f"{gridded:.3f}"]
+    return row, (same, shipped)
+
+
+def _against_nufft(buffer: ReconBuffer) -> tuple[list[tuple[str, str]], float]:
+    kspace, (ny, nx) = buffer.kspace[0, 0, 0], buffer.csm.shape[-2:]
+    command = ["nufft", "-i", "-m", "30", "-d", f"{nx}:{ny}:1"]
+    theirs = root_sum_of_squares(bart_along(command, _cycles(buffer), kspace)[0])
+    inside = theirs > OBJECT * theirs.max()
+    made = {method.label: method.reconstruct(buffer).image[0] for method in (Gridding(), NufftSense())}
+    found = {name: scores(image * inside, theirs * inside)[0] for name, image in made.items()}
+    return [(name, f"{value:.3f}") for name, value in found.items()], min(found.values())
+
+
+def _cycles(buffer: ReconBuffer) -> Tensor:
+    """Places in cycles per image, kx first."""
+    shape = torch.tensor(buffer.csm.shape[-2:])
+    return (buffer.sampling.coords[0, 0, 0] * shape).flip(-1)
+
+
+def _timed(compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    started = time.perf_counter()
+    return compute(), time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Where the samples of a shot lie in k-space, or why they have no place there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadgets.encoding import Encoding
+from gadgets.mrd import ismrmrd
+from kband_core.trajectories import spokes
+
+REACH = (0.2, 0.6)  # cycles per pixel of the largest |k| of a shot, along x or y
+
+
+@dataclass(frozen=True)
+class ShotPlaces:
+    """Tells the places of shots by the trajectory that they carry, or by `angle_step`, in degrees from one to the next.
+
+    `conjugate` turns the sign of carried trajectories.
+    """
+
+    angle_step: float | None
+    conjugate: bool
+
+    def coords(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> Tensor:
+        """Return float32 `(sample, 2)`, ky before kx, in cycles per pixel of the recon space; without the discards.
+
+        What a line carries, and what a step gives, is in cycles per pixel of the encoded space, kx first.
+        """
+        samples = measured(shot)
+        encoded, shown = (
+            np.divide(fov[:2], matrix[:2])
+            for fov, matrix in (
+                (encoding.encoded_fov, encoding.encoded_matrix),
+                (encoding.recon_fov, encoding.recon_matrix),
+            )
+        )
+        traj = self._encoded(shot)[samples, :2] * (shown / encoded).astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(traj[:, ::-1]))
+
+    def density(self, shot: ismrmrd.Acquisition) -> Tensor | None:
+        """Return the weights float32 `(sample,)` in the third column of a 2-D trajectory, if there are any."""
+        if shot.traj.shape[1] < 3 or not shot.traj[:, 2].any():
+            return None
+        return torch.from_numpy(shot.traj[measured(shot), 2].astype(np.float32))
+
+    def misfit(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> str | None:
+        """Say why a shot has no place in its encoding, or None if it has."""
+        index = shot.idx
+        for name, value, limit in (
+            ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
+            *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
+        ):
+            if limit is not None and not limit.minimum <= value <= limit.maximum:
+                return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+        if not np.isfinite(shot.data.view(np.float32)).all():
+            return f"{np.count_nonzero(~np.isfinite(shot.data))} samples are not finite numbers"
+        n_dimensions = shot.traj.shape[1]
+        if self.angle_step is None and n_dimensions == 0:
+            return f"{encoding.trajectory}: lines carry no trajectory; set angle_step"
+        if n_dimensions not in (0, 2, 3):
+            return f"the trajectory has {n_dimensions} dimensions, 2 or 3 expected"
+        if len(shot.data[0, measured(shot)]) < 2:
+            return f"{shot.discard_pre} + {shot.discard_post} of {shot.number_of_samples} samples are to be discarded"
+        traj = self._encoded(shot)[measured(shot)]
+        if n_broken := np.count_nonzero(~np.isfinite(traj)):
+            return f"{n_broken} coordinates of the trajectory are not finite numbers"
+        largest = float(np.abs(traj[:, :2]).max())
+        if not REACH[0] <= largest <= REACH[1]:
+            return f"largest |k| is {largest:.4g}; cycles per pixel, {REACH[0]} to {REACH[1]}, expected"
+        return None
+
+    def _encoded(self, shot: ismrmrd.Acquisition) -> np.ndarray:
+        """Trajectory `(sample, 2 or 3)` in cycles per pixel of the encoded space, kx first."""
+        if self.angle_step is None:
+            return -shot.traj if self.conjugate else shot.traj
+        angle = math.radians(self.angle_step * shot.idx.kspace_encode_step_1)
+        spoke = spokes(torch.tensor([angle], dtype=torch.float64), shot.number_of_samples, shot.center_sample)
+        return spoke[0].numpy()[:, ::-1]
+
+
+def measured(shot: ismrmrd.Acquisition) -> slice:
+    """Samples that are not to be discarded."""
+    return slice(shot.discard_pre, max(shot.number_of_samples - shot.discard_post, shot.discard_pre))

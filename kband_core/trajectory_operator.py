@@ -1,0 +1,59 @@
+"""The encoding operator along a trajectory."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kband_core.axes import check_axes
+from kband_core.coils import coil_images, combine
+from kband_core.nufft import adjoint_nufft, normal_nufft, normal_spectrum, nufft
+from kband_core.sampling import Trajectory
+from kband_core.threads import side_by_side
+
+
+class TrajectoryOperator:
+    """A = F·S with F along a trajectory: image sets `(..., set, y, x)` → samples `(..., coil, shot, sample)`.
+
+    The trajectory, `(shot, sample, 2)`, is the same for all axes before. `forward` and `adjoint` need finufft, `normal`
+    needs it once; AᴴA is a convolution of each coil's image. Raises `ValueError` for a trajectory in three dimensions,
+    or for several at once.
+    """
+
+    def __init__(self, sampling: Trajectory, csm: Tensor) -> None:
+        check_axes(csm=(csm, "... set coil y x"))
+        if sampling.coords.ndim != 3 or sampling.coords.shape[-1] != 2:
+            raise ValueError(
+                f"Trajectory: the coordinates have shape {tuple(sampling.coords.shape)}, (shot, sample, 2) expected"
+            )
+        self.sampling, self.csm = sampling, csm
+        self._n_threads = torch.get_num_threads()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """A: `(..., set, y, x)` → `(..., coil, shot, sample)`."""
+        return nufft(coil_images(image, self.csm), self.sampling.coords)
+
+    def adjoint(self, kspace: Tensor) -> Tensor:
+        """Aᴴ: `(..., coil, shot, sample)` → `(..., set, y, x)`."""
+        return combine(adjoint_nufft(kspace, self.sampling.coords, tuple(self.csm.shape[-2:])), self.csm)
+
+    def normal(self, image: Tensor) -> Tensor:
+        """AᴴA, some coils at a time, side by side; but in turn where derivatives are recorded."""
+
+        def of_coils(csm: Tensor) -> Tensor:
+            return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
+
+        if torch.is_grad_enabled() and (image.requires_grad or self.csm.requires_grad):
+            return of_coils(self.csm)
+        return sum(side_by_side(of_coils, self._parts, self._n_threads))
+
+    @cached_property
+    def _spectrum(self) -> Tensor:
+        return normal_spectrum(self.sampling.coords, tuple(self.csm.shape[-2:]))
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, ...]:
+        """Maps of one coil at a time, whose padded image stays in a core's cache; a GPU takes all at once."""
+        return self.csm.split(1 if self.csm.device.type == "cpu" else self.csm.shape[-3], dim=-3)
