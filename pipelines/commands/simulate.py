@@ -54,7 +54,7 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
                    "its error.")
 @click.option("--trajectory", type=click.Choice(["cartesian", "epi", "radial", "golden", "spiral"]),
               default="cartesian", show_default=True,
-              help="Where k-space is sampled; epi: lines are read by trains of echoes, every second one in reverse, and "
+              help="Where k-space is sampled; epi: lines are read by trains of echoes, every second one reversed, and "
                    "calibration is separate; radial, golden, spiral: none is left out.")
 @click.option("--shots", "n_shots", type=click.IntRange(1, 65535), show_default="1, others 64",
               help="Trains that share the lines of a slice (EPI); spokes or interleaves of an image.")
