@@ -214,4 +214,4 @@ def test_partial_fourier_of_planes_is_told_and_filled(simulated):
 
     (zeros, meta), (filled, _) = made("zero_filled"), made("pocs")
     assert meta["kband_partial_fourier"] == "zero-filled, 77% of ky scanned and 81% of kx scanned"
-    assert error(filled, reference) < 0.5 * error(zeros, reference)
+    assert error(filled, reference) < 0.7 * error(zeros, reference)  # of the corner neither side was measured

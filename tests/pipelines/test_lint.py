@@ -80,7 +80,7 @@ def test_unknown_properties_get_close_names():
     """Gadgetron ignores an unknown property in silence."""
     inside = INSIDE.replace("</classname></gadget>", f"</classname>{prop('n_iteration', '5')}</gadget>")
     assert errors(chain(inside=inside)) == [
-        "AcquisitionBuffer.n_iteration: no such property; properties are acs_lines, device",
+        "AcquisitionBuffer.n_iteration: no such property; properties are acs_lines, device, join_echoes",
         "CoilSensitivities.n_iteration: no such property; properties are acs_lines, method, n_sets",
         "SenseRecon.n_iteration: no such property; close is n_iterations",
     ]
@@ -94,7 +94,7 @@ def test_every_wrong_value_is_found():
     given = {"n_iterations": "many", "regularisation": "7", "on_failure": "raise", "device": ""}
     wrong = ours("SenseRecon", "".join(prop(*item) for item in given.items()))
     assert sorted(errors(chain(inside=ours("AcquisitionBuffer") + wrong))) == [
-        "SenseRecon.device: no such property; properties are deadline, n_iterations, on_failure, regularisation",
+        "SenseRecon.device: no such property; properties are deadline, n_iterations, on_failure, partial_fourier, regularisation",
         "SenseRecon.n_iterations: input should be a valid integer, unable to parse string as an integer, got 'many'",
         "SenseRecon.regularisation: input should be less than or equal to 1, got '7'",
     ]
