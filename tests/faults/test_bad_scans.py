@@ -159,7 +159,7 @@ def test_missing_calibration(scan, tmp_path, pipeline):
     result = replayed(write(tmp_path / "scan.h5", scan, lines), tmp_path, pipeline)
     assert result.exit_code == 1
     assert "2 of 2 images made by a fallback, 2 of 2 images incomplete" in sentence(result)
-    assert "calibration lines" in sentence(result)
+    assert "calibration line" in sentence(result)
     for image in read_images(tmp_path / "images.h5"):
         assert image.image_series_index == 101
         assert image.meta["ImageComments"].startswith("FALLBACK zero-filled: ")

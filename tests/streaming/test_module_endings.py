@@ -63,4 +63,4 @@ def test_scan_cut_short_is_told(scan):
     sent = [line_bytes(line) for line in stock.prepared(header, lines)]
     *images, message = answers(LINES, header, *sent[: len(sent) * 3 // 4])
     assert {image.id for image in images} == {Id.IMAGE_ARRAY}
-    assert "images are incomplete (SENSE; INCOMPLETE " in text_of(message)
+    assert "1 of 2 images is incomplete (SENSE; INCOMPLETE " in text_of(message)

@@ -209,7 +209,7 @@ def test_nan_found_by_a_worker_is_one_sentence(tmp_path, planes, recipe):
                 group["kspace"][0, 0, 0] = float("nan")
     told = kband("train", recipe, "-o", tmp_path, "--planes", planes, "--workers", 1, "--device", "cpu")
     assert told.exit_code == 1
-    assert "samples of kspace in slice 0 of subject" in told.output
+    assert "1 sample of kspace in slice 0 of subject" in told.output
     assert "Traceback" not in told.output
 
 
