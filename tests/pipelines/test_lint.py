@@ -93,8 +93,9 @@ def test_every_wrong_value_is_found():
     """All in one go: a pipeline is not mended by one flaw a day."""
     given = {"n_iterations": "many", "regularisation": "7", "on_failure": "raise", "device": ""}
     wrong = ours("SenseRecon", "".join(prop(*item) for item in given.items()))
+    known = "deadline, n_iterations, on_failure, partial_fourier, regularisation"
     assert sorted(errors(chain(inside=ours("AcquisitionBuffer") + wrong))) == [
-        "SenseRecon.device: no such property; properties are deadline, n_iterations, on_failure, partial_fourier, regularisation",
+        f"SenseRecon.device: no such property; properties are {known}",
         "SenseRecon.n_iterations: input should be a valid integer, unable to parse string as an integer, got 'many'",
         "SenseRecon.regularisation: input should be less than or equal to 1, got '7'",
     ]
