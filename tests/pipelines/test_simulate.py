@@ -191,7 +191,7 @@ def test_command_writes_a_scan_and_refuses_to_overwrite_it(tmp_path):
     options = ["-o", str(scan), "--matrix", "48", "--coils", "4", "--acs-lines", "12"]
     first, second = (CliRunner().invoke(simulate, options) for _ in range(2))
     assert first.exit_code == 0, first.output
-    assert first.output.startswith(f"{scan}: 88 lines of 4 coils")
+    assert first.stdout.startswith(f"{scan}: 88 lines of 4 coils")
     assert second.exit_code == 1
     assert f"Error: {scan}: exists already; give another name, or allow to overwrite it\n" in second.output
     with RawFile(scan) as raw:
