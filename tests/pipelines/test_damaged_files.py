@@ -108,7 +108,8 @@ def os_pid(path):
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
 from pipelines.files.apart import apart
 def read(path):
     yield 1
