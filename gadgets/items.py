@@ -102,7 +102,6 @@ class ReconBuffer:
     unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
     problems: tuple[str, ...] = ()
-    joined: tuple[int, ...] = ()  # contrasts whose half echoes were joined to this one
     notes: dict[str, str] = field(default_factory=dict)
     turned: bool = False
 

@@ -83,7 +83,6 @@ class CoilSensitivities(Gadget):
         maps = coil_maps(acs, matrix) if noise is None else coil_maps(acs, matrix, noise=noise, eigen_grid=COARSE)
         return list(zip(maps.certain(), maps.csm, strict=True))
 
-
     def _turned_maps(
         self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]
     ) -> list[tuple[Tensor, Tensor]]:

@@ -60,7 +60,7 @@ class AcquisitionBuffer(Gadget):
         items = receive(_without_notes(acquisitions, notes), self.label(), self._scan, self.acs_lines)
         for item in join_echoes(items) if self.join_echoes else items:
             if isinstance(item, ReconBuffer):
-                item = replace(item, notes=notes.pop(ImageKey.of(item.headers[0, 0, 0]), {}))
+                item = replace(item, notes={**item.notes, **notes.pop(ImageKey.of(item.headers[0, 0, 0]), {})})
             yield item if isinstance(item, Aside) else item.to(self._device)
 
 

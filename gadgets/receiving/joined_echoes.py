@@ -95,7 +95,8 @@ def _joined(first: ReconBuffer, second: ReconBuffer) -> ReconBuffer:
     return replace(
         first, kspace=joined(first.kspace, second.kspace) * lines.unsqueeze(3), sampling=Grid(lines), acs=acs,
         counts=counts, readout=(0, first.kspace.shape[-1]), held_out=None,
-        problems=(*dict.fromkeys((*first.problems, *second.problems)), said), joined=contrasts,
+        problems=(*dict.fromkeys((*first.problems, *second.problems)), said),
+        notes={**first.notes, "kband_joined_contrasts": ", ".join(map(str, contrasts))},
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gadgets.encoding import Encoding
+from gadgets.encoding import Encoding, Limit
 from gadgets.mrd import ismrmrd
 from kband_core.fourier import resize, to_image, to_kspace
 
@@ -62,19 +62,25 @@ def turned_round(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
     return turned
 
 
+def outside_limits(*counters: tuple[str, int, Limit | None]) -> str | None:
+    """Say which of the counters (name, value, limit) lies outside what the header announces, or None if none does."""
+    for name, value, limit in counters:
+        if limit is not None and not limit.minimum <= value <= limit.maximum:
+            return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+    return None
+
+
 def misfit(encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
     """Say why a line has no place in its encoding, or None if it has.
 
     The limits of averages tell how many there are; which numbers they have is the scanner's.
     """
     index = line.idx
-    for name, value, limit in (
-        ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
-        ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
-        *((name, getattr(index, name), limit) for name, limit in encoding.counters.items() if name != "average"),
-    ):
-        if limit is not None and not limit.minimum <= value <= limit.maximum:
-            return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+    counters = ((name, getattr(index, name), limit) for name, limit in encoding.counters.items() if name != "average")
+    step1 = "encoding step 1", index.kspace_encode_step_1, encoding.step1
+    step2 = "encoding step 2", index.kspace_encode_step_2, encoding.step2
+    if reason := outside_limits(step1, step2, *counters):
+        return reason
     partition, row = place_of(encoding, line)
     _, ky, kz = encoding.encoded_matrix
     if not (0 <= row < ky and 0 <= partition < kz):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.place import outside_limits
 from kband_core.trajectories import spokes
 
 REACH = (0.2, 0.6)  # cycles per pixel of the largest |k| of a shot, along x or y
@@ -51,12 +52,9 @@ class ShotPlaces:
     def misfit(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> str | None:
         """Say why a shot has no place in its encoding, or None if it has."""
         index = shot.idx
-        for name, value, limit in (
-            ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
-            *((counter, getattr(index, counter), limit) for counter, limit in encoding.counters.items()),
-        ):
-            if limit is not None and not limit.minimum <= value <= limit.maximum:
-                return f"{name} is {value}, outside the header's limits {limit.minimum} to {limit.maximum}"
+        counters = ((name, getattr(index, name), limit) for name, limit in encoding.counters.items())
+        if reason := outside_limits(("encoding step 1", index.kspace_encode_step_1, encoding.step1), *counters):
+            return reason
         if not np.isfinite(shot.data.view(np.float32)).all():
             return f"{np.count_nonzero(~np.isfinite(shot.data))} samples are not finite numbers"
         n_dimensions = shot.traj.shape[1]

@@ -9,23 +9,26 @@ from torch import Tensor
 from gadgets.encoding import Encoding
 from gadgets.items import ReconBuffer
 from kband_core.fourier import interpolate, resize
+from kband_core.sampling import Trajectory
 
 
 @dataclass(frozen=True)
 class ReconSpace:
     """How the images of a buffer are shown.
 
-    `n_samples` along the readout tells whether its oversampling was removed before; `turned`: planes are (z, y), one
-    for each x.
+    `n_samples` along the readout tells whether its oversampling was removed before; None along a trajectory, whose
+    images are made on the recon matrix. `turned`: planes are (z, y), one for each x.
     """
 
     encoding: Encoding
-    n_samples: int
+    n_samples: int | None
     turned: bool
 
     @classmethod
     def of(cls, buffer: ReconBuffer) -> ReconSpace:
         """Tell it of a buffer."""
+        if isinstance(buffer.sampling, Trajectory):
+            return cls(buffer.encoding, None, False)
         return cls(buffer.encoding, buffer.kspace.shape[-3 if buffer.turned else -1], buffer.turned)
 
     def shown(self, image: Tensor) -> Tensor:
@@ -34,6 +37,8 @@ class ReconSpace:
         The pixel size follows from zero-padding or cropping k-space, the field of view from cropping or padding the
         image. Returns `(..., z, y, x)`.
         """
+        if self.n_samples is None:
+            return image
         if self.turned:
             image = image.movedim(-3, -1)
         samples, _, partitions = self.encoding.encoded_matrix

@@ -25,8 +25,8 @@ from gadgets.recon.recon_space import ReconSpace
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.verdict import LineVerdict
 from kband_core.pixel_range import n_beyond_range
+from kband_core.plural import counted
 from kband_core.reconstruct import check_image
-from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Reconstructor:
             single = buffer.single(index)
             made, method, fallback = self._one(single)
             made, filling = self._filled(made, single, method)
-            image = (space.shown(made.image) if isinstance(buffer.sampling, Grid) else made.image).cpu()
+            image = space.shown(made.image).cpu()
             data.append(image)
             maps.append(made.maps)
             number = self._numbers.number(line, buffer.encoding)
@@ -162,15 +162,11 @@ class Reconstructor:
 
 
 def _sampled(buffer: ReconBuffer) -> dict[str, str]:
-    """All lines over those acquired, calibration lines that serve the image included: whatever the header says.
-
-    And which half echoes were joined, if any.
-    """
-    joined = {"kband_joined_contrasts": ", ".join(map(str, buffer.joined))} if buffer.joined else {}
+    """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
     try:
-        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}", **joined}
+        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
     except ValueError:  # along a trajectory there is no such figure
-        return joined
+        return {}
 
 
 def _clipped(image: Tensor) -> dict[str, str]:
@@ -178,7 +174,7 @@ def _clipped(image: Tensor) -> dict[str, str]:
     n_clipped = n_beyond_range(image.abs())
     if not n_clipped:
         return {}
-    said = f"{n_clipped} pixel{'s' * (n_clipped > 1)} brighter than 12 bits show, clipped"
+    said = f"{counted(n_clipped, 'pixel')} brighter than 12 bits show, clipped"
     return {"kband_clipped": str(n_clipped), "ImageComments": said}
 
 

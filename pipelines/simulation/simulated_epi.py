@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,12 +24,8 @@ from pipelines.simulation.simulated_protocol import FOV_MM, PlannedLine, Protoco
 from pipelines.simulation.simulated_scan import (
     HIDDEN,
     OBJECT_PHASE,
-    PHASE_DIR,
-    READ_DIR,
-    SLICE_DIR,
     WHITE_MATTER,
-    bookkeeping,
-    dwell_us,
+    acquisition_of,
     kspace_of_slices,
     noise_lines,
     offset_mm,
@@ -54,9 +51,10 @@ def simulate_epi(
     read = [_Echoes(protocol, train, number) for number in range(protocol.n_slices)]
     acquisitions = noise_lines(protocol, covariance, rng) if protocol.noise_scan else []
     for shot in tqdm(list(plan_shots(protocol, train)), desc="shots", **({} if progress else HIDDEN), delay=1):
-        for line, data, flags in _shot(protocol, train, shot, read, cartesian):
+        encoding = FLASH_ENCODING if shot.is_flash else 0
+        for line, data in _shot(protocol, train, shot, read, cartesian):
             noisy = data + complex_noise(covariance, (protocol.n_samples,), rng)
-            acquisitions.append(_acquisition(protocol, line, noisy, flags, shot, len(acquisitions) + 1))
+            acquisitions.append(acquisition_of(protocol, line, noisy, len(acquisitions) + 1, encoding=encoding))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
         cartesian = [whiten(kspace, whitening) for kspace in cartesian]
@@ -96,10 +94,10 @@ class _Echoes:
 
 def _shot(
     protocol: Protocol, train: EchoTrain, shot: PlannedShot, read: list[_Echoes], cartesian: list[Tensor]
-) -> list[tuple[PlannedLine, Tensor, int]]:
-    """Lines of one shot with their samples `(coil, sample)` and flags, navigators among them."""
+) -> list[tuple[PlannedLine, Tensor]]:
+    """Lines of one shot, navigators among them, with their samples `(coil, sample)`; reversed ones bear the flag."""
     if shot.is_flash:
-        return [(line, cartesian[line.slice][:, line.row], line.flags) for line in shot.lines]
+        return [(line, cartesian[line.slice][:, line.row]) for line in shot.lines]
     first = shot.lines[0]
     navigators = [
         PlannedLine(protocol.matrix // 2, first.slice, first.average, first.repetition, NAVIGATOR)
@@ -111,30 +109,5 @@ def _shot(
         sign = 1 if echo % 2 == 0 else -1
         drift = torch.polar(torch.tensor(1.0), torch.tensor(train.echo_drift * float(echo)))
         data = read[line.slice].by_way[sign][:, line.row] * drift
-        made.append((line, data, line.flags | (0 if sign == 1 else REVERSED)))
+        made.append((replace(line, flags=line.flags | (0 if sign == 1 else REVERSED)), data))
     return made
-
-
-def _acquisition(
-    protocol: Protocol, line: PlannedLine, data: Tensor, flags: int, shot: PlannedShot, scan_counter: int
-) -> ismrmrd.Acquisition:
-    offset = offset_mm(protocol, line.slice)
-    counters = ismrmrd.EncodingCounters(
-        kspace_encode_step_1=line.row - protocol.first_row,
-        average=line.average,
-        slice=line.slice,
-        repetition=line.repetition,
-    )
-    return ismrmrd.Acquisition.from_array(
-        data.numpy(),
-        flags=flags,
-        idx=counters,
-        center_sample=protocol.n_samples // 2,
-        sample_time_us=dwell_us(protocol),
-        encoding_space_ref=FLASH_ENCODING if shot.is_flash else 0,
-        position=tuple(offset * component for component in SLICE_DIR),
-        read_dir=READ_DIR,
-        phase_dir=PHASE_DIR,
-        slice_dir=SLICE_DIR,
-        **bookkeeping(protocol, scan_counter),
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -74,7 +73,7 @@ def simulate_scan(
     for line in tqdm(lines, desc="lines", **({} if progress else HIDDEN), delay=1):
         noise = complex_noise(covariance, (protocol.n_samples,), rng)
         data = (measured[line.slice][:, line.partition, line.row] + noise)[:, protocol.first_sample :]
-        acquisitions.append(_acquisition(protocol, line, data.numpy(), scan_counter=len(acquisitions) + 1))
+        acquisitions.append(acquisition_of(protocol, line, data, len(acquisitions) + 1))
     if protocol.noise_scan:
         whitening = whitening_matrix(covariance, 1.0)
         kspace = [whiten(slice_kspace.transpose(0, 1), whitening).transpose(0, 1) for slice_kspace in kspace]
@@ -130,7 +129,10 @@ def noise_lines(protocol: Protocol, covariance: Tensor, rng: torch.Generator) ->
     ]
 
 
-def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, scan_counter: int) -> ismrmrd.Acquisition:
+def acquisition_of(
+    protocol: Protocol, line: PlannedLine, data: Tensor, scan_counter: int, *, encoding: int = 0
+) -> ismrmrd.Acquisition:
+    """Return a planned line with its samples `(coil, sample)`, of an `encoding` of the header."""
     offset = offset_mm(protocol, line.slice)
     counters = ismrmrd.EncodingCounters(
         kspace_encode_step_1=line.row - protocol.first_row,
@@ -141,12 +143,13 @@ def _acquisition(protocol: Protocol, line: PlannedLine, data: np.ndarray, *, sca
     )
     trajectory = protocol.shots[line.row].flip(-1).numpy() if protocol.is_along_shots else None  # kx first
     return ismrmrd.Acquisition.from_array(
-        data,
+        data.numpy(),
         trajectory,
         flags=line.flags,
         idx=counters,
         center_sample=0 if protocol.trajectory == "spiral" else protocol.n_samples // 2 - protocol.first_sample,
         sample_time_us=dwell_us(protocol),
+        encoding_space_ref=encoding,
         position=tuple(offset * component for component in SLICE_DIR),
         read_dir=READ_DIR,
         phase_dir=PHASE_DIR,

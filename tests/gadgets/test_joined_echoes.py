@@ -35,7 +35,7 @@ def test_joined_echoes_are_the_full_echo(scan_of, halves, kspace):
     assert buffer.readout == (0, N_SAMPLES)
     assert str(buffer.counts[0, 0, 0]) == "16 of 16"
     assert buffer.problems == ("half echoes of contrasts 0 and 1 joined, the second scaled by 0.93",)
-    assert buffer.joined == (0, 1)
+    assert buffer.notes == {"kband_joined_contrasts": "0, 1"}
 
 
 def test_calibration_lines_are_joined_as_well(scan_of, halves, kspace):

@@ -1,6 +1,7 @@
 """A peer that drips holds its place for a limited time, whatever it drips into."""
 
 import contextlib
+import itertools
 import socket
 import threading
 import urllib.request
@@ -28,24 +29,29 @@ def served():
 
 
 @contextlib.contextmanager
-def dripping(connection: socket.socket, rest: bytes):
-    """Send a byte every 50 ms, never silent for long."""
+def sending(send, parts):
+    """Send a part every 50 ms, never silent for long."""
     over = threading.Event()
 
-    def drip() -> None:
+    def go_on() -> None:
         with contextlib.suppress(OSError):
-            for byte in rest:
+            for part in parts:
                 if over.wait(0.05):
                     return
-                connection.sendall(bytes([byte]))
+                send(part)
 
-    thread = threading.Thread(target=drip, daemon=True)
+    thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join(LONG)
+
+
+def dripping(connection: socket.socket, rest: bytes):
+    """Send byte by byte."""
+    return sending(connection.sendall, (bytes([byte]) for byte in rest))
 
 
 @pytest.mark.parametrize("before", [b"", b"".join(by_hand.query(b"?") for _ in range(5)), SENSE])
@@ -76,23 +82,9 @@ def test_dripping_peers_give_their_seats_back(served):
         served.check()
 
 
-@contextlib.contextmanager
 def repeating(peer, message: bytes):
     """Send whole messages, for ever."""
-    over = threading.Event()
-
-    def repeat() -> None:
-        with contextlib.suppress(OSError):
-            while not over.wait(0.05):
-                peer.send(message)
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(LONG)
+    return sending(peer.send, itertools.repeat(message))
 
 
 @pytest.mark.parametrize("message", [by_hand.text(5, b"still here"), by_hand.query(b"?")])
