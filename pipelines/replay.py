@@ -26,8 +26,9 @@ from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
-from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
-from pipelines.files.image_sink import image_sink
+from pipelines.export.formats import ending_of, image_sink, refuse_name
+from pipelines.files.finished_file import FileProblem, refuse_existing
+from pipelines.files.image_sink import ImageSink
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.pictures.comparison import compare
@@ -38,39 +39,49 @@ LONG_WAIT = 1.0  # s for an image
 
 Pace = Callable[..., Iterator[Any]]
 Road = Callable[[UpToDamage, Verdict, Account | None], Iterator[Any]]
+SinkAt = Callable[[Path, str], ImageSink]
 
 
 def replay_all(
     inputs: tuple[Path, ...], pipeline: str, output: str, overwrite: bool, parameters: dict[str, str], pace: str,
-    address: tuple[str, int] | None, dialect: Any, deadline: float, verbose: bool,
+    address: tuple[str, int] | None, dialect: Any, deadline: float, form: str, verbose: bool,
 ) -> int:  # fmt: skip
     """Replay raw files, as `kband replay` is told; return how many failed. Raises `ClickException`."""
     as_due = _at_scanner_pace if pace == "scanner" else _at_once
     try:
         if address is None:
-            road = partial(_here, _overridden(read_chain(load_xml(pipeline)), parameters), as_due)
+            chain = _overridden(read_chain(load_xml(pipeline)), parameters)
+            road, made_by = partial(_here, chain, as_due), repr(chain.nodes)
         else:
             is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
             xml = load_xml(pipeline) if is_file else None
-            road = partial(_there, Target(*address, pipeline, xml, dialect, parameters, deadline), as_due)
+            target = Target(*address, pipeline, xml, dialect, parameters, deadline)
+            road, made_by = partial(_there, target, as_due), f"{pipeline} {xml} {sorted(parameters.items())}"
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
-    targets = _targets(inputs, Path(pipeline).stem, output)
-    n_failed = 0
+    sink_at, n_failed = partial(image_sink, form=form, made_by=made_by, overwrite=overwrite), 0
+    targets = _targets(inputs, Path(pipeline).stem + ending_of(form), output)
     for path, target in zip(inputs, targets, strict=True):
-        if problem := _replay_one(path, road, target, overwrite, inputs, Account() if verbose else None):
+        try:
+            refuse_name(target, form)
+            refuse_existing(target, overwrite, inputs=inputs)
+            problem = _replay_one(path, road, target, sink_at, Account() if verbose else None)
+        except FileProblem as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        if problem:
             click.echo(f"Error: {path}: {problem}", err=True)
             n_failed += 1
     return n_failed
 
 
-def _targets(inputs: tuple[Path, ...], pipeline: str, named: str) -> list[Path]:
-    """Name the image file of each raw file: `named`, or one of its own in that folder, which is made."""
+def _targets(inputs: tuple[Path, ...], ending: str, named: str) -> list[Path]:
+    """Name the output of each raw file: `named`, or one of its own, with that `ending`, in that folder, which is made.
+    """
     output = Path(named)
     to_folder = len(inputs) > 1 or named.endswith(os.sep) or output.is_dir()
     targets: dict[Path, Path] = {}
     for path in inputs:
-        target = output / f"{path.stem}_{pipeline}.h5" if to_folder else output
+        target = output / f"{path.stem}_{ending}" if to_folder else output
         if target in targets:
             raise click.ClickException(f"{targets[target]} and {path} would both become {target}; replay them apart")
         targets[target] = path
@@ -82,32 +93,28 @@ def _targets(inputs: tuple[Path, ...], pipeline: str, named: str) -> list[Path]:
     return list(targets)
 
 
-def _replay_one(
-    path: Path, road: Road, target: Path, overwrite: bool, inputs: tuple[Path, ...], account: Account | None
-) -> str | None:
-    """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed."""
+def _replay_one(path: Path, road: Road, target: Path, sink_at: SinkAt, account: Account | None) -> str | None:
+    """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed.
+
+    Raises `FileProblem`.
+    """
     verdict, started = Verdict(), time.perf_counter()
-    try:
-        refuse_other_format(target, *HDF5)
-        refuse_existing(target, overwrite, inputs=inputs)
-        with open_raw(path) as raw:
-            lines, problem = UpToDamage(raw), None
-            reference, to_compare = raw.reference(), []
-            with image_sink(target, raw.header_xml, overwrite=overwrite) as sink:
-                try:
-                    for image in _counted(road(lines, verdict, account)):
-                        sink.append(image)
-                        to_compare += [image] if reference else []
-                except (PipelineError, ScanError) as error:
-                    problem = str(error)
-                except FileProblem:
-                    raise
-                except Exception as error:  # of a gadget; the images that it has made are whole
-                    log.exception("a gadget failed")
-                    problem = f"internal error, {type(error).__name__}: {error}"
-            problem = lines.damage or problem
-    except FileProblem as error:
-        return str(error).removeprefix(f"{path}: ")
+    with open_raw(path) as raw:
+        lines, problem = UpToDamage(raw), None
+        reference, to_compare = raw.reference(), []
+        with sink_at(target, raw.header_xml) as sink:
+            try:
+                for image in _counted(road(lines, verdict, account)):
+                    sink.append(image)
+                    to_compare += [image] if reference else []
+            except (PipelineError, ScanError) as error:
+                problem = str(error)
+            except FileProblem:
+                raise
+            except Exception as error:  # of a gadget; the images that it has made are whole
+                log.exception("a gadget failed")
+                problem = f"internal error, {type(error).__name__}: {error}"
+        problem = lines.damage or problem
     if verdict.n_images:
         seconds = time.perf_counter() - started
         n_lines, n_images = counted(verdict.n_lines, "line"), counted(verdict.n_images, "image")

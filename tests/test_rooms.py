@@ -23,6 +23,7 @@ ORDER = (
     {"pipelines.chain", "pipelines.simulation"},
     {"pipelines.protocol"},
     {"pipelines.files"},
+    {"pipelines.export"},
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},

@@ -31,7 +31,10 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
 @click.option("--pipeline", "-p", default="sense", shell_complete=pipeline_names,
               help="Name of an installed pipeline, or an XML file.")  # fmt: skip
-@click.option("--output", "-o", required=True, help="Image file (.h5), or folder: one that exists, or ends in /.")
+@click.option("--output", "-o", required=True,
+              help="Image file (.h5), of other formats a new folder; or folder for it: one that exists, or ends in /.")
+@click.option("--format", "form", type=click.Choice(["mrd", "dicom", "nifti", "npy", "cfl"]), default="mrd",
+              help="An MRD file, or a folder: of DICOM images, or of volumes for NIfTI, NumPy or BART.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
 @click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",
               help="Set a property of the pipeline. With --to, only --dialect fire can tell the server.")  # fmt: skip
@@ -45,7 +48,7 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
               help="Tell R, calibration lines, coils, and the seconds of each gadget.")  # fmt: skip
 @click.pass_context
 def replay(ctx: click.Context, verbose: bool, **options: Any) -> None:
-    """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write MRD image files.
+    """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write the images.
 
     Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
 

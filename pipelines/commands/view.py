@@ -33,10 +33,10 @@ def view(
     With --reference, NRMSE and SSIM are those of the magnitudes, after one least-squares scale factor per image.
     """
     from kband_core.plural import counted
+    from pipelines.files.file_header import protocol_name
     from pipelines.files.finished_file import FileProblem, finished_file, refuse_existing
     from pipelines.files.mrd_file import read_images
     from pipelines.files.mrd_stream import open_raw
-    from pipelines.files.protocol_name import protocol_name
     from pipelines.pictures.montage import Source, beside_references, montage, side_by_side  # matplotlib is slow
 
     output = output or files[0].with_suffix(".png")

@@ -11,7 +11,7 @@ import h5py
 
 from kband_core.finished_file import finished
 
-FORMATS = {".h5", ".hdf5", ".mrd", ".dat", ".dcm", ".ima", ".nii", ".gz", ".mat", ".npy", ".npz", ".png", ".jpg",
+ENDINGS = {".h5", ".hdf5", ".mrd", ".dat", ".dcm", ".ima", ".nii", ".gz", ".mat", ".npy", ".npz", ".png", ".jpg",
            ".jpeg", ".tif", ".tiff", ".svg", ".pdf", ".csv", ".txt", ".json", ".xml", ".yaml", ".zip"}  # fmt: skip
 HDF5 = (".h5", ".hdf5")
 
@@ -33,7 +33,7 @@ def refuse_existing(path: Path | str, overwrite: bool, *, inputs: Iterable[Path]
 def refuse_other_format(path: Path | str, *own: str) -> None:
     """Raise `FileProblem` if the name of a file to be written ends like a format that it will not be in."""
     suffix = Path(path).suffix.lower()
-    if suffix in FORMATS - set(own):
+    if suffix in ENDINGS - set(own):
         raise FileProblem(f"{path}: what is written is no {suffix} file; give it a name that ends in {own[0]}")
 
 

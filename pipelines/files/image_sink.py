@@ -1,13 +1,11 @@
-"""Where images go: whatever takes them one by one, chosen by the name of the output."""
+"""Where images go: whatever takes them one by one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from gadgets.mrd import ismrmrd
-from pipelines.files.mrd_file import ImageFile
 
 
 class ImageSink(Protocol):
@@ -22,8 +20,3 @@ class ImageSink(Protocol):
 
     def append(self, image: ismrmrd.Image) -> None:
         """Take one image."""
-
-
-def image_sink(path: Path, header_xml: str, *, overwrite: bool = False) -> ImageSink:
-    """Choose the sink of an output path: an MRD file, whatever its ending."""
-    return ImageFile(path, header_xml, overwrite=overwrite)

@@ -1,6 +1,6 @@
-"""Where images go is one choice, by the name of the output; `kband replay` knows no more of it than that."""
+"""Where images go is one choice, by the form that is wanted; `kband replay` knows no more of it than that."""
 
-from pipelines.files.image_sink import image_sink
+from pipelines.export.formats import image_sink
 from pipelines.files.mrd_file import ImageFile
 from tests.command import kband
 

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from pipelines.commands.view import view
+from pipelines.files.file_header import protocol_name
 from pipelines.files.mrd_file import ImageFile
-from pipelines.files.protocol_name import protocol_name
 from pipelines.pictures.montage import Source, montage, side_by_side
 from pipelines.pictures.panel import AMBER
 from tests.pipelines.test_view import image, texts

@@ -1,4 +1,4 @@
-"""The name of the protocol that an image file's header tells."""
+"""The headers that an HDF5 file holds, whether of raw lines or of images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from pipelines.files.apart import apart
 
 def protocol_name(path: Path | str) -> str:
     """Return the first protocol name that a header of the file holds, or '' if none does."""
-    return next(apart(_names_in, path), "")
+    names = (name for xml, _ in apart(_headers_in, path) for name in _names(xml))
+    return next(names, "")
 
 
-def _names_in(path: Path | str) -> Iterator[str]:
+def image_file_header(path: Path | str) -> str | None:
+    """Return the header of a file of images, '' if it has none; None if the file holds raw lines."""
+    headers = list(apart(_headers_in, path))
+    return None if any(is_raw for _, is_raw in headers) else next((xml for xml, _ in headers), "")
+
+
+def _headers_in(path: Path | str) -> Iterator[tuple[str, bool]]:
+    """Each header, and whether raw lines stand beside it."""
     with h5py.File(path, "r") as file:
         for group in file.values():
             found = group.get("xml") if isinstance(group, h5py.Group) else None
             if isinstance(found, h5py.Dataset) and found.size:
-                yield from _names(header_text(np.ravel(found[()])[0]))
+                yield header_text(np.ravel(found[()])[0]), "data" in group
 
 
 def _names(xml: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Images for others' tools: DICOM, NIfTI, NumPy, BART."""
