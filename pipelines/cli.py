@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "view": "draw the images of an MRD file as PNG",
     "export": "write images as DICOM, NIfTI, npy or cfl, or raw lines as npy or cfl",
+    "send": "send DICOM images to an archive (PACS)",
     "list": "name pipelines, recipes and models that are there",
     "check": "find what is wrong with a pipeline's XML",
     "train": "train a network by a recipe",

@@ -9,8 +9,7 @@ from pipelines.files.finished_file import ENDINGS, HDF5, FileProblem, refuse_oth
 from pipelines.files.image_sink import ImageSink
 from pipelines.files.mrd_file import ImageFile
 
-NEEDED = {"mrd": (), "dicom": ("pydicom", "highdicom"), "nifti": ("nibabel",), "npy": (), "cfl": ()}  # packages
-FORMATS = tuple(NEEDED)
+NEEDED = {"dicom": ("pydicom", "highdicom"), "nifti": ("nibabel",), "send": ("pydicom", "pynetdicom")}  # packages
 
 
 def ending_of(form: str) -> str:
@@ -26,6 +25,12 @@ def refuse_name(path: Path, form: str) -> None:
         raise FileProblem(f"{path}: {form} images are a folder; give it a name without {path.suffix}")
 
 
+def require_packages(what: str) -> None:
+    """Raise `FileProblem`, saying what to install, if a package is missing that a form, or sending, needs."""
+    if missing := [name for name in NEEDED.get(what, ()) if importlib.util.find_spec(name) is None]:
+        raise FileProblem(f"{' and '.join(missing)} missing, and {what} needs it: pip install kband[export]")
+
+
 def image_sink(
     path: Path, header_xml: str, form: str = "mrd", *, made_by: str = "", overwrite: bool = False
 ) -> ImageSink:
@@ -33,8 +38,7 @@ def image_sink(
 
     Raises `FileProblem` if a package is missing.
     """
-    if missing := [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]:
-        raise FileProblem(f"{' and '.join(missing)} missing, and {form} needs it: pip install kband[export]")
+    require_packages(form)
     if form == "mrd":
         return ImageFile(path, header_xml, overwrite=overwrite)
     if form == "dicom":
