@@ -17,6 +17,7 @@ COMMANDS = {
     "prepare": "make planes to train on from raw files",
     "replay": "reconstruct raw files through a pipeline",
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
+    "stream": "reconstruct a scan from standard input to standard output",
     "view": "draw the images of an MRD file as PNG",
     "export": "write images as DICOM, NIfTI, npy or cfl, or raw lines as npy or cfl",
     "send": "send DICOM images to an archive (PACS)",

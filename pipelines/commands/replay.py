@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pipelines.commands.names import pipeline_names
+from pipelines.commands.parameters import parameters_of
 
 
 def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
@@ -20,13 +20,6 @@ def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
     return host.strip("[]"), int(port)
 
 
-def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    for text in texts:
-        if not re.match(r"[^.=]+\.[^.=]+=", text):
-            raise click.BadParameter(f"'{text}' is no GADGET.PROPERTY=VALUE, such as SenseRecon.n_iterations=20")
-    return dict(text.split("=", 1) for text in texts)
-
-
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
 @click.option("--pipeline", "-p", default="sense", shell_complete=pipeline_names,
@@ -36,7 +29,7 @@ def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
 @click.option("--format", "form", type=click.Choice(["mrd", "dicom", "nifti", "npy", "cfl"]), default="mrd",
               help="An MRD file, or a folder: of DICOM images, or of volumes for NIfTI, NumPy or BART.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace image files that exist.")
-@click.option("--parameter", "parameters", multiple=True, callback=_parameters, metavar="GADGET.PROPERTY=VALUE",
+@click.option("--parameter", "parameters", multiple=True, callback=parameters_of, metavar="GADGET.PROPERTY=VALUE",
               help="Set a property of the pipeline. With --to, only --dialect fire can tell the server.")  # fmt: skip
 @click.option("--pace", type=click.Choice(["none", "scanner"]), default="none",
               help="Lines as fast as they are taken, or by their time stamps.")  # fmt: skip
