@@ -24,13 +24,13 @@ def _names_in(path: Path | str) -> Iterator[str]:
         for group in file.values():
             found = group.get("xml") if isinstance(group, h5py.Group) else None
             if isinstance(found, h5py.Dataset) and found.size:
-                yield from _names(header_text(np.ravel(found[()])[0]))
+                yield from _names(np.ravel(found[()])[0])
 
 
-def _names(xml: str) -> Iterator[str]:
+def _names(xml: bytes | str) -> Iterator[str]:
     try:
-        header = defusedxml.ElementTree.fromstring(xml.encode(), forbid_dtd=True)
-    except (defusedxml.ElementTree.ParseError, DefusedXmlException):
+        header = defusedxml.ElementTree.fromstring(header_text(xml).encode(), forbid_dtd=True)
+    except (defusedxml.ElementTree.ParseError, DefusedXmlException, ValueError):
         return
     name = header.findtext("{*}measurementInformation/{*}protocolName")
     if name and name.strip():
