@@ -134,7 +134,7 @@ def test_the_beginning_is_one_line_of_json(logged):
     assert facts == {
         "event": "scan begins", "level": "info", "logger": "pipelines.hosts.scan_log", "scan": "0123",
         "peer": "10.0.0.7:40112", "dialect": "fire", "pipeline": "kband", "coils": 8, "matrix": [256, 256, 1],
-        "acceleration": 4, "model": "simulated_small",
+        "acceleration": 4, "model": "simulated_small", "n_lines": 256,
     }  # fmt: skip
 
 
