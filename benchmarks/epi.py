@@ -27,10 +27,11 @@ from pipelines.files.mrd_file import RawFile
 WITHOUT_TRAINS = {"phantom_epi_2ch": "phantom_gre_2ch_os2"}  # the same object
 WAYS = {
     "none": {"phase_correction": "none"},
-    "linear, all coils alike": {"per_coil": "false"},
-    "linear, per coil": {},
+    "linear, all coils alike": {"per_coil": "false", "refine": "none"},
+    "linear, per coil": {"refine": "none"},
     "linear, per coil and entropy": {"refine": "entropy"},
     "entropy": {"phase_correction": "none", "refine": "entropy"},
+    "as it comes": {},
 }
 
 

@@ -29,7 +29,7 @@ from pipelines.pictures.montage import Source, montage
 def main(data: Path, pipeline: str, output: Path) -> None:
     """Exit with 1 if a Cartesian file fails, or if another one is not refused."""
     logging.basicConfig(level=logging.ERROR)
-    paths = [path for path in sorted(data.glob("*.h5")) if _may_hold_lines(path)]
+    paths = [path for path in sorted(data.glob("*.h5")) if may_hold_lines(path)]
     if not paths:
         raise click.ClickException(f"{data}: no raw files (*.h5)")
     try:
@@ -51,7 +51,7 @@ def main(data: Path, pipeline: str, output: Path) -> None:
         raise click.ClickException(f"{len(failed)} of {len(paths)} files failed: {', '.join(failed)}")
 
 
-def _may_hold_lines(path: Path) -> bool:
+def may_hold_lines(path: Path) -> bool:
     """Whether it is no HDF5 file of something else, such as images, which has no group of lines."""
     try:
         with h5py.File(path) as file:

@@ -14,7 +14,11 @@ log = logging.getLogger(__name__)
 
 COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
 LARGEST_MATRIX = (8192, 4096, 2048)  # x, y, z: bounds what a header can make us allocate
+LARGEST_PLANE = 1 << 23  # of x and y together: a plane of 4,096 by 2,048 takes a minute
 LARGEST_COUNTER = 65535
+SHORTEST, LONGEST = 1e-3, 1e5  # mm, of a field of view
+MOST_OVERSAMPLING = 32  # times that fields of view differ by which one axis is read and shown
+MOST_TAGS = 100_000  # of a header, which has hundreds: a million of them take a minute to parse
 TRAJECTORIES = ("cartesian", "epi", "radial", "goldenangle", "spiral", "other")
 LINE_BY_LINE = ("cartesian", "epi")  # encoding step 1 is a row of the matrix
 AXES = ("x", "y", "z")
@@ -23,10 +27,15 @@ LONGEST_DECLARATION = 200
 
 
 def header_text(xml: bytes | str) -> str:
-    """Return a header as text, read by the encoding it declares, if it is one; the declaration no longer names it."""
+    """Return a header as text, read by the encoding it declares, if it is one; the declaration no longer names it.
+
+    Raises `ValueError` for one of more tags than anybody can wait for.
+    """
     if isinstance(xml, bytes):
         declared = DECLARED.match(xml[:LONGEST_DECLARATION].decode("latin-1"))
         xml = _decoded(xml, declared[2] if declared else "utf-8")
+    if (n_tags := xml.count("<")) > MOST_TAGS:
+        raise ValueError(f"it has {n_tags:,} tags, at most {MOST_TAGS:,} are read")
     beginning, rest = xml[:LONGEST_DECLARATION], xml[LONGEST_DECLARATION:]  # of all of it blanks would take for ever
     return (DECLARED.sub(r"\1", beginning, count=1) + rest).rstrip("\0")
 
@@ -53,14 +62,17 @@ def read_encoding(index: int, encoding: Any) -> Encoding:
         step1, flaw = _fitting(step1, matrix[1])
     if flaw:
         log.warning("MRD header: %s: %s", who, flaw)
+    encoded_fov = _fov(encoding.encodedSpace, f"{who}: encoded field of view")
+    recon_fov = _fov(encoding.reconSpace, f"{who}: recon field of view")
+    _check_shown(encoded_fov, recon_fov, who)
     return _without_empty_partitions(
         Encoding(
             index=index,
             trajectory=trajectory,
             encoded_matrix=matrix,
-            encoded_fov=_fov(encoding.encodedSpace, f"{who}: encoded field of view"),
+            encoded_fov=encoded_fov,
             recon_matrix=_matrix(encoding.reconSpace, f"{who}: recon matrix"),
-            recon_fov=_fov(encoding.reconSpace, f"{who}: recon field of view"),
+            recon_fov=recon_fov,
             step1=step1,
             step2=_step_limit(limits, "kspace_encoding_step_2", matrix[2], index),
             counters={name: _limit(getattr(limits, name, None), f"{who}: {name}") for name in COUNTERS},
@@ -164,11 +176,23 @@ def _matrix(space: Any, what: str) -> tuple[int, int, int]:
     x, y, z = (_whole(getattr(space.matrixSize, axis), f"{what} {axis}") for axis in AXES)
     if any(not 1 <= n <= most for n, most in zip((x, y, z), LARGEST_MATRIX, strict=True)):
         raise ValueError(f"{what} is {(x, y, z)}, expected 1 to {LARGEST_MATRIX}")
+    if x * y > LARGEST_PLANE:
+        raise ValueError(f"{what} has planes of {x} × {y}, at most {LARGEST_PLANE:,} samples expected")
     return x, y, z
 
 
 def _fov(space: Any, what: str) -> tuple[float, float, float]:
     x, y, z = (number(getattr(space.fieldOfView_mm, axis), f"{what} {axis}") for axis in AXES)
-    if any(not 0 < length < 1e5 for length in (x, y, z)):
-        raise ValueError(f"{what} is {(x, y, z)} mm, expected positive lengths")
+    if any(not SHORTEST <= length <= LONGEST for length in (x, y, z)):
+        raise ValueError(f"{what} is {(x, y, z)} mm, expected {SHORTEST:g} to {LONGEST:,.0f} mm")
     return x, y, z
+
+
+def _check_shown(encoded: tuple[float, float, float], shown: tuple[float, float, float], who: str) -> None:
+    """Refuse fields of view of which one can only be a mistake: images would have no pixel, or billions."""
+    for axis, ours, theirs in zip(AXES[:2], encoded, shown, strict=False):
+        if not 1 / MOST_OVERSAMPLING <= ours / theirs <= MOST_OVERSAMPLING:
+            raise ValueError(
+                f"{who}: along {axis} {ours:g} mm are encoded and {theirs:g} mm are to be shown, expected at most "
+                f"{MOST_OVERSAMPLING} times more or less"
+            )

@@ -33,8 +33,8 @@ class Scan:
     @classmethod
     def from_xml(cls, xml: bytes | str) -> Scan:
         """Read an MRD header. Raises `PipelineError` if it is not one, or if a number is out of range."""
-        text = header_text(xml)
         try:
+            text = header_text(xml)
             defusedxml.ElementTree.fromstring(text.encode(), forbid_dtd=True)
             with warnings.catch_warnings():  # of values of a wrong type, which it shows: the patient's birth date, too
                 warnings.simplefilter("ignore", ConverterWarning)

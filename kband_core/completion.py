@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -30,13 +30,13 @@ class Completed:
     image       complex64 `(..., y, x)`
     share       `(...)` of the acquired energy that the maps' image missed beyond noise
     is_filled   whether anything took its place there
-    coil_image  the white coil images `(..., coil, y, x)` it was made of, where these are not the maps times the image
+    coil_image  returns the white coil images `(..., coil, y, x)` it was made of
     """
 
     image: Tensor
     share: Tensor
     is_filled: bool
-    coil_image: Tensor | None = None
+    coil_image: Callable[[], Tensor]
 
 
 def complete(
@@ -174,13 +174,13 @@ def _joined(
 ) -> Completed:
     is_filled = bool(kept.any())
     if csm.shape[-4] == 1 and not is_filled:
-        return Completed(image.squeeze(-3) * shading(csm, unmixing), share, is_filled)
+        return Completed(image.squeeze(-3) * shading(csm, unmixing), share, is_filled, partial(coil_images, image, csm))
     coil_image = coil_images(image, csm)
     if is_filled:
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
     magnitude = _energy(_mixed(unmixing, coil_image)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
-    return Completed(torch.polar(magnitude, phase), share, is_filled, coil_image)
+    return Completed(torch.polar(magnitude, phase), share, is_filled, lambda: coil_image)
 
 
 def _mixed(matrix: Tensor | None, coil_image: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
+from gadgets.coils.sound_volumes import sound_volume
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, LineCount, ReconBuffer
@@ -36,7 +37,8 @@ class SoundLines(Gadget):
 
     Lines that hold a spike, nothing, or far too much are made again from their neighbours, and count as missing; what
     receivers add to all samples is taken off; a coil that is silent, or changed after its calibration, is left out. A
-    radio wave is only told. The image's comment says what was done. Images of several partitions pass as they are.
+    radio wave is only told. The image's comment says what was done. Of volumes undersampled along ky and kz lines and
+    coils are judged, not samples; other images of several partitions pass as they are.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -47,7 +49,7 @@ class SoundLines(Gadget):
         calibrations = PerSlice("SoundLines", _mended)
         for item in items:
             if item.turned:
-                yield item
+                yield item if isinstance(item, Calibration) else sound_volume(item)
             elif isinstance(item, Calibration):
                 yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])
             elif item.acs is None or item.kspace.shape[4] > 1:

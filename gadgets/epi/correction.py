@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -53,8 +54,12 @@ class Corrected:
         """Whether the phase of all echoes is known."""
         return all(phase is not None or not shot.echoes for shot, phase in zip(self.shots, self.phases, strict=True))
 
-    def refined(self) -> Corrected:
-        """Return the phases that make the image, and calibration lines apart, least spread; from nothing if need be."""
+    def refined(self, found: EchoPhase | None = None) -> Corrected:
+        """Return the phases that make the image, and calibration lines apart, least spread; from nothing if need be.
+
+        `found`: what was found so in lines of the slice before. It tells from the same image half a field of view away;
+        lines of an accelerated image, where aliases hide the object, are searched from there, or else for small phases.
+        """
         phases = list(self.phases)
         for calibrates in (False, True):
             members = [
@@ -64,8 +69,16 @@ class Corrected:
             ]
             if not members:
                 continue
-            from_nothing = all(phases[number] is None for number in members)
-            slope, offset = entropy_phase(*self._polarities(members), everywhere=from_nothing)
+            is_accelerated = self.encoding.acceleration[0] > 1 and not calibrates
+            if is_accelerated and found is not None:
+                phases = [phase or found for phase in phases]
+            near = float(found.offset) if found is not None else 0.0 if is_accelerated else None
+            slope, offset = entropy_phase(
+                *replace(self, phases=phases)._polarities(members),
+                everywhere=all(phases[number] is None for number in members),
+                alternates=self._alternates(members),
+                near=near,
+            )
             for number in members:
                 phases[number] = (phases[number] or NO_PHASE).plus(slope, offset)
         return replace(self, phases=phases)
@@ -96,6 +109,14 @@ class Corrected:
                     kspace[0 if echo.is_positive else 1, self.encoding.row(echo.steps[0])] += pixels
         positive, negative = to_image(kspace.movedim(1, 2), (-2,))
         return positive, negative
+
+    def _alternates(self, members: Sequence[int]) -> bool:
+        """Whether rows of both polarities take turns, as in one train; in several they come in groups."""
+        echoes = [echo for number in members for echo in self.shots[number].echoes]
+        rows = sorted({echo.steps[0] for echo in echoes})
+        step = min((b - a for a, b in pairwise(rows)), default=1)
+        places = [{echo.steps[0] % (2 * step) for echo in echoes if echo.is_positive == way} for way in (True, False)]
+        return max(len(place) for place in places) == 1
 
     def _is_central(self, echo: Echo) -> bool:
         """Whether it is a line of the central partition, and lies within the matrix."""

@@ -19,6 +19,7 @@ from gadgets.epi.shots import Echo, Shot
 from gadgets.epi.waiting_echoes import WaitingEchoes
 from gadgets.errors import ScanError
 from gadgets.gadget import Gadget, field
+from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.noted_line import NotedLine
@@ -28,12 +29,15 @@ from kband_core.epi.phase import EchoPhase
 from kband_core.fourier import to_kspace
 from kband_core.threads import single_thread
 
+WITHOUT = "EPI shot without navigators of both ways"
+
 
 @dataclass
 class _Slice:
-    """What the trains of a slice have told."""
+    """What the trains of a slice have told: their navigators, or, without any, the lines themselves, by entropy."""
 
     phase: EchoPhase | None = None
+    found: EchoPhase | None = None
     navigators_come_late: bool = False
 
 
@@ -55,9 +59,12 @@ class EpiLines(Gadget):
     ] = "linear"
     per_coil: Annotated[bool, field(description="a phase for each coil, not one for all")] = True
     refine: Annotated[
-        Literal["none", "entropy"],
-        field(description="entropy: the phase that makes the image least spread, searched from what navigators tell"),
-    ] = "none"
+        Literal["auto", "entropy", "none"],
+        field(
+            description="entropy: the phase that makes the image least spread, searched from what navigators tell; "
+            "auto: only where there are none, marked; none: refuse those"
+        ),
+    ] = "auto"
 
     def open(self, scan: Scan) -> None:
         """Read how the lines of EPI encodings are sampled. Raises `ValueError` if the header does not say."""
@@ -74,8 +81,8 @@ class EpiLines(Gadget):
         encodings = (self._encodings.get(encoding.index, encoding) for encoding in scan.encodings)
         return replace(scan, encodings=tuple(encodings))
 
-    def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
-        """Emit the lines of each image when it is complete. Raises `ScanError` where nothing tells the phase."""
+    def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition | Aside]:
+        """Emit the lines of each image when it is complete. Raises `ScanError` where nothing may tell the phase."""
         waiting: dict[ImageKey, WaitingEchoes] = {}
         self._slices: defaultdict[tuple[int, int], _Slice] = defaultdict(_Slice)
         n_coils: dict[int, int] = {}
@@ -108,28 +115,32 @@ class EpiLines(Gadget):
     def _awaits_navigators(self, key: ImageKey, echoes: WaitingEchoes, readout: EpiReadout) -> bool:
         """Whether navigators may still come behind the last echo, as none came in front."""
         slice_ = self._slices[key[:2]]
-        may_come = slice_.phase is None or slice_.navigators_come_late
+        may_come = slice_.navigators_come_late or (slice_.phase is None and slice_.found is None)
         return self.phase_correction == "linear" and may_come and echoes.awaits_navigators(readout.n_navigators)
 
-    def _corrected(self, key: ImageKey, shots: Sequence[Shot]) -> Iterator[ismrmrd.Acquisition]:
+    def _corrected(self, key: ImageKey, shots: Sequence[Shot]) -> Iterator[ismrmrd.Acquisition | Aside]:
         """The lines of some shots of an image; what their navigators tell serves later shots of the slice as well."""
         if not shots:
             return
         encoding, known = self._encodings[key.encoding], self._slices[key[:2]]
         raw = corrected = Corrected.by_nothing(encoding, shots)
+        is_told = False
         if self.phase_correction == "linear":
             corrected = Corrected.by_navigators(encoding, shots, known.phase, per_coil=self.per_coil)
-            known.phase = corrected.phases[-1]
+            known.phase, is_told = corrected.phases[-1], corrected.is_told
             known.navigators_come_late |= any(shot.n_before > 0 for shot in shots)
-            if not corrected.is_told and self.refine == "none":
-                raise ScanError(
-                    f"{self.label()}: EPI shot without navigators of both ways ({key}); refine=entropy or "
-                    "phase_correction=none goes on"
-                )
-        method = self._method(is_told=corrected.is_told)
-        if self.refine == "entropy":
-            corrected = corrected.refined()
-        notes = notes_of(raw, corrected, method) if corrected.image_shots() else {}
+            if not is_told and self.refine == "none":
+                raise ScanError(f"{self.label()}: {WITHOUT} ({key}); refine=auto or phase_correction=none goes on")
+        lacks_navigators = self.phase_correction == "linear" and not is_told
+        if lacks_navigators and known.found is None:
+            yield Aside("warning", f"{self.label()}: {WITHOUT} ({key}): phase by entropy, marked")
+        if self.refine == "entropy" or lacks_navigators:
+            corrected = corrected.refined(known.found)
+        if lacks_navigators:
+            known.found = corrected.phases[-1]
+        notes = {}
+        if corrected.image_shots():
+            notes = notes_of(raw, corrected, self._method(is_told=is_told), lacks_navigators=lacks_navigators)
         for number, shot in enumerate(shots):
             if not shot.echoes:
                 continue
@@ -142,6 +153,8 @@ class EpiLines(Gadget):
 
     def _method(self, *, is_told: bool) -> str:
         """In words, what corrects the phase."""
+        if self.phase_correction == "linear" and not is_told:
+            return "entropy, without navigators"
         by_navigators = f"linear, {'per coil' if self.per_coil else 'all coils alike'}" if is_told else ""
         by_entropy = "entropy" if self.refine == "entropy" else ""
         return " and ".join(filter(None, (by_navigators, by_entropy))) or "none"

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from gadgets.epi.correction import Corrected, ghosts
 
 
-def notes_of(raw: Corrected, corrected: Corrected, method: str) -> dict[str, str]:
+def notes_of(raw: Corrected, corrected: Corrected, method: str, *, lacks_navigators: bool) -> dict[str, str]:
     """Say how the phase was corrected, the level of the ghost before and after, and what is wrong with the image."""
     before, after = ghosts(raw, corrected)
     levels = "unknown" if before is None or after is None else f"{before:.3f} before, {after:.3f} after"
     said = {"kband_phase_correction": method, "kband_ghost": levels}
-    problems = "; ".join((*_borrowed(corrected), *_without_drift(corrected), *_other_centre(corrected)))
+    without = ["EPI without navigators: phase by entropy, shift along y unknown"] if lacks_navigators else []
+    problems = "; ".join((*without, *_borrowed(corrected), *_without_drift(corrected), *_other_centre(corrected)))
     return {**said, "ImageComments": problems} if problems else said
 
 

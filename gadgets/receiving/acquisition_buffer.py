@@ -29,7 +29,7 @@ class AcquisitionBuffer(Gadget):
     An image leaves when the lines that the header lets expect are in, else at the end. Only where the header leaves
     open how many lines there are, the scanner's last-line flags, or the slice's next repetition, send it earlier; and
     one that lacks lines leaves when the second repetition after its last line begins. A line that has no place, or that
-    comes more often than announced, is set aside and named in the log and in the image's comment. Held-out lines
+    comes more often than announced, is set aside and told, in the image's comment as well. Held-out lines
     (navigation data with user flag 1) stay out of the image and judge it; it does not wait for them.
     """
 

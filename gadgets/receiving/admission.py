@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.first_lines import FirstLines
 from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.image_shots import ImageShots
@@ -21,18 +21,17 @@ from gadgets.receiving.role import Role
 from gadgets.scan import Scan
 from kband_core.plural import counted
 
-log = logging.getLogger(__name__)
-
 Misfit: TypeAlias = Callable[[Encoding, ismrmrd.Acquisition], str | None]  # why a line has no place, if it has none
 NUMBERS = re.compile(r"\d+")
 
 
 class Admission:
-    """Lets lines in or sets them aside: told in the log, in the remarks on their image, and at the end of the scan."""
+    """Lets lines in or sets them aside: told at once, in the remarks on their image, and at the end of the scan."""
 
     def __init__(self, who: str, scan: Scan, misfit: Misfit = misfit) -> None:
         self._who, self._scan, self._misfit = who, scan, misfit
-        self._shapes: dict[int, tuple[int, int]] = {}  # coils and samples of the first usable line, by encoding
+        self.first_lines = FirstLines(scan)
+        self._n_samples: dict[int, int] = {}  # of the first usable line, by encoding
         self._set_aside = _Reasons()
         self._is_reversed: dict[ImageKey, bool] = {}
         self._directions = ReadoutDirections(who)
@@ -56,7 +55,7 @@ class Admission:
             reason = "it was read the other way round than lines of its image before, which only EPI can use"
         if reason is None:
             self._directions.check(line, key)
-            self._shapes.setdefault(key.encoding, (line.active_channels, line.number_of_samples))
+            self._n_samples.setdefault(key.encoding, line.number_of_samples)
         else:
             self._of_image[key].add(reason)
         return reason
@@ -65,7 +64,6 @@ class Admission:
         """Set the line of that number aside; warn of the first with this reason, while the patient still lies there."""
         if self._set_aside.add(reason):
             yield Aside("warning", f"{self._who}: line {number} ({key}) set aside: {reason}")
-        log.info("%s: line %d (%s) set aside: %s", self._who, number, key, reason)
 
     def remarks(self, key: ImageKey) -> list[str]:
         """Return what an image that leaves must say of lines set aside."""
@@ -80,7 +78,7 @@ class Admission:
     def _flaw(
         self, line: ismrmrd.Acquisition, role: Role, key: ImageKey, image: ImageLines | ImageShots | None
     ) -> str | None:
-        n_coils, n_samples = self._shapes.get(key.encoding, (line.active_channels, line.number_of_samples))
+        n_samples = self._n_samples.get(key.encoding, line.number_of_samples)
         try:
             encoding = self._scan.encoding(key.encoding)
         except ScanError as error:
@@ -88,8 +86,8 @@ class Admission:
         if not line.data.size:
             size = f"{line.active_channels} coils and {line.number_of_samples} samples"
             return f"it has {size}, at least 1 expected of each"
-        if line.active_channels != n_coils:
-            return f"it has {counted(line.active_channels, 'coil')}, the lines before have {n_coils}"
+        if line.active_channels != (n_coils := self.first_lines.n_coils(line)):
+            return f"it has {counted(line.active_channels, 'coil')}, other lines have {n_coils}"
         if line.number_of_samples != n_samples:
             return f"it has {counted(line.number_of_samples, 'sample')}, the lines before have {n_samples}"
         if reason := self._misfit(encoding, line) or (flaw(line) if role is Role.HELD_OUT else None):

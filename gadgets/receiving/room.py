@@ -35,7 +35,7 @@ def receive(
 ) -> Iterator[Calibration | ReconBuffer | Aside]:
     """Receive a scan line by line; `ScanError` behind its last image if lines had no place or images never began."""
     room = ReceivingRoom(who, scan, acs_lines)
-    for line in lines:
+    for line in room.admission.first_lines.through(lines):
         yield from room.take(line)
     yield from room.close()
     if problems := room.problems():
@@ -45,7 +45,7 @@ def receive(
 class ReceivingRoom:
     """Takes the lines of a scan; `who` receives them, by the name that its messages bear.
 
-    All state of calibration is kept by (encoding, slice). A line that cannot be used is set aside, named in the log and
+    All state of calibration is kept by (encoding, slice). A line that cannot be used is set aside, told at once and
     in the comment of its image, and told by `problems`. `acs_lines` central lines calibrate where none is flagged.
     """
 
@@ -56,7 +56,7 @@ class ReceivingRoom:
         self._slices: defaultdict[tuple[int, int], SliceCalibration] = defaultdict(SliceCalibration)
         self._series: defaultdict[tuple[int, ...], Series] = defaultdict(Series)
         self._interleaved = InterleavedCalibration(acs_lines)
-        self._admission = Admission(who, scan)
+        self.admission = Admission(who, scan)
         self._n_lines = 0
 
     def take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
@@ -70,8 +70,8 @@ class ReceivingRoom:
         if is_reversed := flags.is_reversed(line):
             line = turned_round(line)
         image, has_left = self._images.get(key), key in self._left
-        if reason := self._admission.refuses(line, role, key, image, has_left=has_left, is_reversed=is_reversed):
-            yield from self._admission.set_aside(key, number, reason)
+        if reason := self.admission.refuses(line, role, key, image, has_left=has_left, is_reversed=is_reversed):
+            yield from self.admission.set_aside(key, number, reason)
             return
         encoding = self._scan.encodings[key.encoding]
         if role is Role.BOTH and encoding.is_interleaved:
@@ -86,7 +86,7 @@ class ReceivingRoom:
 
     def problems(self) -> list[str]:
         """Say what is wrong with the scan as a whole, a sentence each."""
-        found = self._admission.problems()
+        found = self.admission.problems()
         found += [f"slice {at[1]}: {shared.flaw}" for at, shared in sorted(self._slices.items()) if shared.flaw]
         return found + missing_images(self._scan, self._left)
 
@@ -238,7 +238,7 @@ class ReceivingRoom:
             return
         self._left.add(key)
         shared.uncountable |= image.ledger.outgrew_grid
-        lines, remarks = own or shared.latest, self._admission.remarks(key)
+        lines, remarks = own or shared.latest, self.admission.remarks(key)
         if lines and lines.flaw:
             remarks.append(lines.flaw)
             if own is None:

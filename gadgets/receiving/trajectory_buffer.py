@@ -60,7 +60,7 @@ class TrajectoryBuffer(Gadget):
     def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ReconBuffer | Aside]:
         """Emit each image once. Raises `ScanError` at the end if shots had no place or if images never began."""
         room = _ShotRoom(self.label(), self._scan, ShotPlaces(self.angle_step or None, self.conjugate), self.acs_lines)
-        for line in acquisitions:
+        for line in room.admission.first_lines.through(acquisitions):
             for item in room.take(line):
                 yield item if isinstance(item, Aside) else item.to(self._device)
         for buffer in room.close():
@@ -74,7 +74,7 @@ class _ShotRoom:
 
     def __init__(self, who: str, scan: Scan, places: ShotPlaces, acs_lines: int) -> None:
         self._scan, self._places, self._acs_lines = scan, places, acs_lines
-        self._admission = Admission(who, scan, places.misfit)
+        self.admission = Admission(who, scan, places.misfit)
         self._images: dict[ImageKey, ImageShots] = {}
         self._left: set[ImageKey] = set()
         self._series: defaultdict[tuple[int, ...], Series] = defaultdict(Series)
@@ -87,11 +87,11 @@ class _ShotRoom:
         if role in (Role.FOREIGN, Role.HELD_OUT):
             return
         image = self._images.get(key)
-        reason = self._admission.refuses(line, role, key, image, has_left=key in self._left, is_reversed=False)
+        reason = self.admission.refuses(line, role, key, image, has_left=key in self._left, is_reversed=False)
         if reason is None and role is Role.CALIBRATION:
             reason = "it only calibrates, and images along a trajectory calibrate themselves"
         if reason is not None:
-            yield from self._admission.set_aside(key, number, reason)
+            yield from self.admission.set_aside(key, number, reason)
             return
         series = self._series[key[:-1]]
         if image is None:
@@ -113,10 +113,10 @@ class _ShotRoom:
 
     def problems(self) -> list[str]:
         """Say what is wrong with the scan as a whole, a sentence each."""
-        return self._admission.problems() + missing_images(self._scan, self._left)
+        return self.admission.problems() + missing_images(self._scan, self._left)
 
     def _send(self, key: ImageKey) -> ReconBuffer:
         image = self._images.pop(key)
         self._series[key[:-1]].leave(key)
         self._left.add(key)
-        return image.buffer(self._admission.remarks(key), self._acs_lines)
+        return image.buffer(self.admission.remarks(key), self._acs_lines)

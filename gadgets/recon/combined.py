@@ -12,7 +12,7 @@ from gadgets.items import ReconBuffer
 from gadgets.recon.reconstruction import Map, Reconstruction
 from kband_core.coil_noise import ROUNDING
 from kband_core.coils import compress, root_sum_of_squares
-from kband_core.completion import Completed, combine_completed, shading
+from kband_core.completion import Completed, combine_completed
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
 
@@ -31,7 +31,7 @@ def combined(
     csm = buffer.csm[0] if buffer.all_maps is None else buffer.all_maps[0]
     mask = torch.ones_like(sampling.mask) if filled is None else sampling.mask
     done = combine_completed(kspace, coils, mask, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer))
-    return told(done, csm, buffer, maps=maps)
+    return told(done, buffer, maps=maps)
 
 
 def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
@@ -56,7 +56,6 @@ def unmixing_of(buffer: ReconBuffer) -> Tensor | None:
 
 def told(
     done: Completed,
-    csm: Tensor,
     buffer: ReconBuffer,
     *,
     maps: Mapping[str, Map] | None = None,
@@ -65,12 +64,4 @@ def told(
     """The reconstruction of what was completed; with what coils see of it where held-out lines will ask for that."""
     unexplained = {"kband_unexplained": f"{float(done.share.mean()):.4f}"}
     made = Reconstruction(done.image, maps or {}, {**(notes or {}), **unexplained})
-    return made if buffer.held_out is None else _seen(made, done, csm, buffer)
-
-
-def _seen(made: Reconstruction, done: Completed, csm: Tensor, buffer: ReconBuffer) -> Reconstruction:
-    coil_image = done.coil_image
-    if coil_image is None:  # the maps times the image, which has their brightness
-        brightness = shading(csm, unmixing_of(buffer))
-        coil_image = csm[:, 0] * (done.image / brightness.clamp(min=torch.finfo(brightness.dtype).tiny)).unsqueeze(-3)
-    return replace(made, coil_image=coil_image)
+    return made if buffer.held_out is None else replace(made, coil_image=done.coil_image())

@@ -54,7 +54,7 @@ class CompletedByGrappa(Method):
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
-        return told(done, csm, buffer, notes={**made.notes, **_said(done)})
+        return told(done, buffer, notes={**made.notes, **_said(done)})
 
     def _filling(self, buffer: ReconBuffer) -> Filling | None:
         """Return what fills the lines left out, if anything can; where none is, it fills nothing."""

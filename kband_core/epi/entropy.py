@@ -9,18 +9,21 @@ from torch import Tensor
 
 FARTHEST = 3.0  # samples along kx between readouts of both ways: a steeper slope is not searched for
 STEP = 0.1  # of them
-N_OFFSETS = 16  # over half a turn; the other half is the same image, half a field of view away
+N_OFFSETS = 16  # over half a turn
 N_ROUNDS = 14  # each looks at 5 × 5 candidates around the best one, half as far apart as the round before
 
 
-def entropy_phase(positive: Tensor, negative: Tensor, *, everywhere: bool) -> tuple[float, float]:
+def entropy_phase(
+    positive: Tensor, negative: Tensor, *, everywhere: bool, alternates: bool = True, near: float | None = None
+) -> tuple[float, float]:
     """Return slope and offset, in radians per pixel and radians, that make the image of both polarities least spread.
 
     `positive`, `negative` complex `(coil, y, x)`: images of the rows of each polarity alone, zero between them. Their
     sum with phase φ between them has the power S + 2·Re(C e^{iφ}), S and C being sums over coils, so that a candidate
-    costs the same however many coils there are. `everywhere`: search slopes up to `FARTHEST` samples; of both offsets
-    that give one image, half a field of view apart, the smaller one is taken, or, where neither is small, the one whose
-    energy lies in the middle. Otherwise search around zero.
+    costs the same however many coils there are. `everywhere`: search slopes up to `FARTHEST` samples and all offsets,
+    otherwise around zero. Where rows of both polarities take turns (`alternates`), offsets half a turn apart give the
+    same image, elsewhere: the one nearest to `near` is taken; without that the smaller one, or, where neither is small,
+    the one whose energy lies in the middle.
 
     Entropy: Clare, Iterative Nyquist ghost correction for single and multi-shot EPI, ISMRM 2003.
     """
@@ -32,17 +35,21 @@ def entropy_phase(positive: Tensor, negative: Tensor, *, everywhere: bool) -> tu
     if everywhere:
         n_steps = round(FARTHEST / STEP)
         slopes = torch.arange(-n_steps, n_steps + 1, dtype=torch.float64) * STEP * sample
-        offsets = torch.arange(N_OFFSETS, dtype=torch.float64) * (pi / N_OFFSETS)
+        offsets = torch.arange(N_OFFSETS * (1 if alternates else 2), dtype=torch.float64) * (pi / N_OFFSETS)
     best = _best(total, cross, slopes, offsets)
     around, step = torch.arange(-2, 3, dtype=torch.float64), (STEP * sample, pi / N_OFFSETS)
     for _ in range(N_ROUNDS):
         best = _best(total, cross, best[0] + around * step[0], best[1] + around * step[1])
         step = step[0] / 2, step[1] / 2
     slope, offset = best
-    if everywhere:
-        offset = (offset + pi / 2) % pi - pi / 2
+    if not everywhere:
+        return slope, offset
+    if not alternates:
+        return slope, (offset + pi) % (2 * pi) - pi
+    offset = (offset - (near or 0.0) + pi / 2) % pi - pi / 2 + (near or 0.0)
+    if near is None and abs(offset) > pi / 4:
         power = _power(total, cross, torch.tensor([slope]), torch.tensor([offset]))[0, 0]
-        if abs(offset) > pi / 4 and not _is_central(power):
+        if not _is_central(power):
             offset += pi if offset < 0 else -pi
     return slope, offset
 

@@ -12,6 +12,7 @@ from defusedxml.common import DefusedXmlException
 
 from gadgets.mrd_header import header_text
 from pipelines.files.apart import apart
+from pipelines.files.finished_file import FileProblem
 
 
 def protocol_name(path: Path | str) -> str:
@@ -21,24 +22,32 @@ def protocol_name(path: Path | str) -> str:
 
 
 def image_file_header(path: Path | str) -> str | None:
-    """Return the header of a file of images, '' if it has none; None if the file holds raw lines."""
+    """Return the header of a file of images, '' if it has none; None if the file holds raw lines.
+
+    Raises `FileProblem` for what no header can be.
+    """
     headers = list(apart(_headers_in, path))
-    return None if any(is_raw for _, is_raw in headers) else next((xml for xml, _ in headers), "")
+    if any(is_raw for _, is_raw in headers):
+        return None
+    try:
+        return next((header_text(xml) for xml, _ in headers), "")
+    except ValueError as error:
+        raise FileProblem(f"{path}: {error}") from error
 
 
-def _headers_in(path: Path | str) -> Iterator[tuple[str, bool]]:
+def _headers_in(path: Path | str) -> Iterator[tuple[bytes | str, bool]]:
     """Each header, and whether raw lines stand beside it."""
     with h5py.File(path, "r") as file:
         for group in file.values():
             found = group.get("xml") if isinstance(group, h5py.Group) else None
             if isinstance(found, h5py.Dataset) and found.size:
-                yield header_text(np.ravel(found[()])[0]), "data" in group
+                yield np.ravel(found[()])[0], "data" in group
 
 
-def _names(xml: str) -> Iterator[str]:
+def _names(xml: bytes | str) -> Iterator[str]:
     try:
-        header = defusedxml.ElementTree.fromstring(xml.encode(), forbid_dtd=True)
-    except (defusedxml.ElementTree.ParseError, DefusedXmlException):
+        header = defusedxml.ElementTree.fromstring(header_text(xml).encode(), forbid_dtd=True)
+    except (defusedxml.ElementTree.ParseError, DefusedXmlException, ValueError):
         return
     name = header.findtext("{*}measurementInformation/{*}protocolName")
     if name and name.strip():

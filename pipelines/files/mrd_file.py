@@ -76,7 +76,10 @@ class RawFile:
         if not isinstance(found, h5py.Dataset) or not found.size:
             raise FileProblem(f"{self.path}: group '{self.group}' has no MRD header (xml)")
         xml = np.ravel(found[()])[0]
-        return header_text(xml if isinstance(xml, bytes) else str(xml))
+        try:
+            return header_text(xml if isinstance(xml, bytes) else str(xml))
+        except ValueError as error:
+            raise FileProblem(f"{self.path}: MRD header: {error}") from error
 
     def _find_lines(self) -> h5py.Dataset:
         lines = self._file[self.group].get("data")

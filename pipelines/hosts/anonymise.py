@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
+from gadgets.mrd_header import header_text
 from pipelines.hosts.header_structure import is_structure, structure_of
 from pipelines.hosts.telltales import ANY_DATE, Telltales
 
@@ -46,7 +47,7 @@ def anonymised(header_xml: str) -> str:
     DICOM PS3.15, table E.1-1.
     """
     try:
-        root = defusedxml.ElementTree.fromstring(DECLARATION.sub("", header_xml).encode())
+        root = defusedxml.ElementTree.fromstring(DECLARATION.sub("", header_text(header_xml)).encode())
         telltales = _remove_identifying(root)
         _remove_parameters(root, telltales)
         for element in root.iter():

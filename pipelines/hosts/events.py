@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gadgets.items import Aside
+from gadgets.receiving.announced_lines import announced_lines
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.verdict import Verdict
@@ -18,18 +19,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Facts:
-    """What may be told of a scan before its end: its images' matrix (x, y, z), its acceleration, the trained model."""
+    """What may be told of a scan before its end: its images' matrix (x, y, z), its acceleration, the trained model, and
+    how many lines its header announces, if it does.
+    """
 
     matrix: tuple[int, int, int]
     acceleration: int
     model: str | None
+    n_lines: int | None
 
     @classmethod
     def of(cls, scan: Scan, pipeline: Pipeline) -> Facts:
         """Take them from the first encoding of the header, and from the gadget that has a model, if any."""
         encoding = scan.encodings[0]
         model = next((gadget.model for gadget in pipeline.gadgets if hasattr(gadget, "model")), None)
-        return cls(encoding.recon_matrix, encoding.acceleration[0], model)
+        return cls(encoding.recon_matrix, encoding.acceleration[0], model, announced_lines(scan))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pipelines.protocol.wire import Wire
 log = logging.getLogger(__name__)
 
 LONGEST_SENTENCE = 1000  # characters
+TIMES_ANNOUNCED, SPARE_LINES = 10, 100_000  # of lines: navigators and noise come on top of those of the header's images
 LINES = (Id.ACQUISITION, Id.RECON_DATA, Id.IMAGE, Id.IMAGE_ARRAY)  # for which a worker waits
 UNEXPECTED = {Id.CONFIG_FILE: "a configuration", Id.CONFIG_TEXT: "a configuration", Id.HEADER: "a header",
               Id.ERROR: "an error"}  # fmt: skip
@@ -60,6 +61,7 @@ class Session:
         self._warned: set[Id] = set()
         self._takes_images = True
         self._coils: int | None = None
+        self._most_lines: int | None = None
         self._delivery = Delivery(scan_id, self._voice, announce, self._begin)
         self._problem: str | None = None
         self._unsaid: tuple[str, str] | None = None
@@ -184,6 +186,7 @@ class Session:
             self._fail("reconstruction", problem)
 
     def _begin(self, facts: Facts) -> None:
+        self._most_lines = facts.n_lines and TIMES_ANNOUNCED * facts.n_lines + SPARE_LINES
         dialect = self._voice.dialect.name
         self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, facts))
 
@@ -196,7 +199,7 @@ class Session:
             if message.id in (Id.ACQUISITION, Id.RECON_DATA):
                 self._delivery.last_line = time.monotonic()
             if message.id == Id.ACQUISITION:
-                self._delivery.verdict.n_lines += 1
+                self._count_line()
                 self._coils = self._coils or decode_line(message).active_channels
             if message.id in UNEXPECTED:
                 self._fail("peer", f"{UNEXPECTED[message.id]} came in the middle of the scan")
@@ -209,6 +212,11 @@ class Session:
                 line = self._next_line()
         self._announce(Arrived(self._scan_id, message))
         self._backlog.end()
+
+    def _count_line(self) -> None:
+        self._delivery.verdict.n_lines += 1
+        if self._most_lines is not None and self._delivery.verdict.n_lines > self._most_lines:
+            raise WireError(f"more than {self._most_lines:,} lines came, far more than the header announces")
 
     def _next_line(self) -> Deadline:
         return self._within(self._patience.line, "the next line took")

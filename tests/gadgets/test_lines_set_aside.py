@@ -19,7 +19,7 @@ def with_nan(data):
     ("spoil", "reason"),
     [
         (lambda make, k: make(with_nan(k[:, 7]), kspace_encode_step_1=7), "1 of 18 samples are not finite numbers"),
-        (lambda make, k: make(k[:2, 7], kspace_encode_step_1=7), "it has 2 coils, the lines before have 3"),
+        (lambda make, k: make(k[:2, 7], kspace_encode_step_1=7), "it has 2 coils, other lines have 3"),
         (lambda make, k: make(k[:, 7, :4], kspace_encode_step_1=7), "it has 4 samples, the lines before have 6"),
         (
             lambda make, k: make(k[:, 7], kspace_encode_step_1=8),
@@ -61,7 +61,7 @@ def test_the_first_line_set_aside_for_a_reason_is_said_at_once(scan_of, make_acq
         received.extend(stream)
     assert [item.sentence for item in received if isinstance(item, Aside)] == [
         "AcquisitionBuffer: line 3 (slice 0) set aside: 1 of 18 samples are not finite numbers",
-        "AcquisitionBuffer: line 6 (slice 0) set aside: it has 2 coils, the lines before have 3",
+        "AcquisitionBuffer: line 6 (slice 0) set aside: it has 2 coils, other lines have 3",
     ]
 
 

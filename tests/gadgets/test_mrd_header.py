@@ -1,5 +1,6 @@
 """Headers as writers write them: numbers as text, centres that cannot be, partitions that are none."""
 
+import re
 import warnings
 
 import numpy as np
@@ -45,6 +46,35 @@ def test_what_cannot_be_is_named(minimal_scan, old, new, sentence):
     with pytest.raises(PipelineError, match=sentence) as error:
         changed(minimal_scan(acceleration=2), old, new)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("new", "sentence"),
+    [
+        ("<fieldOfView_mm><x>1e-30</x>", "recon field of view is (1e-30, 128.0, 5.0) mm, expected 0.001 to 100,000 mm"),
+        ("<fieldOfView_mm><x>0.5</x>",
+         "along x 512 mm are encoded and 0.5 mm are to be shown, expected at most 32 times more or less"),
+        ("<matrixSize><x>8192</x><y>4096</y><z>1</z></matrixSize><fieldOfView_mm><x>256.0</x>",
+         "recon matrix has planes of 8192 × 4096, at most 8,388,608 samples expected"),
+    ],
+)  # fmt: skip
+def test_sizes_that_no_scanner_has_are_refused(minimal_scan, new, sentence):
+    """Such images would have no pixel, or take minutes each; who wrote them made a mistake."""
+    shown = minimal_scan().header.encoding[0].reconSpace.fieldOfView_mm.x
+    xml = re.sub(r">\s+<", "><", minimal_scan().xml)
+    old = f"<fieldOfView_mm><x>{shown}</x>"
+    if new.startswith("<matrixSize>"):
+        old = "<matrixSize><x>64</x><y>32</y><z>1</z></matrixSize>" + old
+    assert old in xml
+    with pytest.raises(PipelineError) as error:
+        Scan.from_xml(xml.replace(old, new))
+    assert sentence in str(error.value)
+
+
+def test_a_header_of_very_many_tags_is_refused():
+    """Four megabytes of open tags took 25 s to parse, here and wherever headers are kept."""
+    with pytest.raises(PipelineError, match="it has 1,000,000 tags, at most 100,000 are read"):
+        Scan.from_xml("<a>" * 1_000_000)
 
 
 def test_values_of_a_wrong_type_are_not_shown(minimal_scan):

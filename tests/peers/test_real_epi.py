@@ -8,7 +8,7 @@ from kband_core.epi.ghost import filled, ghost_level, object_mask
 from kband_core.fourier import interpolate
 from pipelines.files.mrd_file import RawFile, read_images
 from tests.command import kband
-from tests.pipelines.epi_scans import navigators_last, navigators_late, replayed
+from tests.pipelines.epi_scans import is_navigator, navigators_last, navigators_late, replayed
 
 
 def images_of(folder, out, name, pipeline, **properties):
@@ -48,8 +48,8 @@ def test_navigators_take_the_ghost_away(real_scans, tmp_path, gre, per_coil, bou
     [
         ("phantom_epi_2ch", "entropy", 0.05),
         ("phantom_epi_ramp_ref_1ch", "none", 0.06),
-        ("phantom_epi_ramp_reversed_1ch", "entropy", 0.08),
-        ("phantom_epi_oil_2rep_1ch", "entropy", 0.08),
+        ("phantom_epi_ramp_reversed_1ch", "auto", 0.08),
+        ("phantom_epi_oil_2rep_1ch", "auto", 0.08),
     ],
 )
 def test_ghosts_of_every_scan(real_scans, tmp_path, name, refine, bound):
@@ -67,6 +67,15 @@ def test_late_navigators_give_the_same_image(real_scans, moved):
         header, lines = raw.header_xml, list(raw)
     ((there,), _), ((here,), _) = replayed(header, lines), replayed(header, moved(lines))
     assert np.array_equal(there.data, here.data)
+
+
+def test_a_scan_that_lost_its_navigators_keeps_its_bound(real_scans):
+    """Entropy leaves less of the ghost than navigators do in this scan, 0.061 to 0.078 of the object."""
+    with RawFile(real_scans / "phantom_epi_2ch.h5") as raw:
+        header, lines = raw.header_xml, [line for line in raw if not is_navigator(line)]
+    ((image,), _) = replayed(header, lines)
+    assert float(image.meta["kband_ghost"].split()[2]) <= 0.08
+    assert image.meta["kband_phase_correction"] == "entropy, without navigators"
 
 
 @pytest.mark.parametrize("pipeline", ["epi_sense", "epi_grappa", "epi_kband"])

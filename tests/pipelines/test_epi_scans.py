@@ -2,7 +2,10 @@
 
 import pytest
 
+from gadgets.epi.epi_lines import EpiLines
 from gadgets.flags import is_noise
+from gadgets.items import Aside
+from gadgets.scan import Scan
 from pipelines.simulation.epi_protocol import EchoTrain
 from tests.pipelines.epi_scans import (
     epi_scan,
@@ -122,23 +125,55 @@ def test_a_navigator_of_three_that_is_lost_leaves_the_drift():
     assert image.meta["kband_ghost"].endswith(", 0.000 after")
 
 
-def test_without_navigators_the_scan_is_refused():
+def test_without_navigators_a_site_may_refuse():
     """A ghost of a third of the object is no image; the sentence says how to go on."""
     header, lines, _ = epi_scan(EchoTrain(n_navigators=0))
-    images, problem = replayed(header, lines)
+    images, problem = replayed(header, lines, refine="none")
     assert images == []
     assert problem == (
-        "EpiLines: EPI shot without navigators of both ways (slice 0); refine=entropy or phase_correction=none goes on"
+        "EpiLines: EPI shot without navigators of both ways (slice 0); refine=auto or phase_correction=none goes on"
     )
 
 
-def test_without_navigators_entropy_finds_the_phase():
+UNTOLD = {
+    "one shot": {},
+    "three shots, a phase beyond half a turn": {"train": {"n_shots": 3, "echo_phase": -2.8}},
+    "two slices, three repetitions": {"n_slices": 2, "n_repetitions": 3},
+}
+
+
+@pytest.mark.parametrize("scan", UNTOLD.values(), ids=UNTOLD)
+def test_without_navigators_entropy_finds_the_phase(scan):
     """From nothing; the drift, which moves the image along y, it cannot see, so there is none here."""
-    header, lines, references = epi_scan(EchoTrain(n_navigators=0, echo_shift=1.5, echo_drift=0.0))
-    images, problem = replayed(header, lines, refine="entropy")
+    train = EchoTrain(**{"n_navigators": 0, "echo_shift": 1.5, "echo_drift": 0.0, **scan.get("train", {})})
+    others = {name: value for name, value in scan.items() if name != "train"}
+    header, lines, references = epi_scan(train, **others)
+    images, problem = replayed(header, lines)
     assert problem is None
-    assert good(images, references)
-    assert images[0].meta["kband_phase_correction"] == "entropy"
+    assert good(images, references, n_images=scan.get("n_slices", 1) * scan.get("n_repetitions", 1))
+
+
+def test_an_image_without_navigators_is_marked():
+    """It must not pass for one whose phase was measured: meta, comment, and a warning while the scan runs."""
+    header, lines, _ = epi_scan(EchoTrain(n_navigators=0))
+    ((image,), _) = replayed(header, lines)
+    assert image.meta["kband_phase_correction"] == "entropy, without navigators"
+    assert "EPI without navigators: phase by entropy, shift along y unknown" in image.meta["ImageComments"]
+    gadget, scan = EpiLines(), Scan.from_xml(header)
+    gadget.open(scan)
+    warnings = [item.text for item in gadget.process(iter(lines)) if isinstance(item, Aside)]
+    assert warnings == ["EpiLines: EPI shot without navigators of both ways (slice 0): phase by entropy, marked"]
+
+
+@pytest.mark.parametrize(("reference", "echo_phase"), [("epi", 2.0), ("flash", -0.7)])
+def test_accelerated_trains_without_navigators(reference, echo_phase):
+    """Trains that calibrate tell any phase; without them the smaller of two that look alike is taken. R=2."""
+    train = EchoTrain(n_navigators=0, echo_phase=echo_phase, echo_drift=0.0, echo_shift=1.2, reference=reference)
+    header, lines, references = epi_scan(train, acceleration=2, n_coils=8, n_repetitions=2)
+    images, problem = replayed(header, lines)
+    assert problem is None
+    assert [image.meta["kband_consistency"] for image in images] == ["good", "good"]
+    assert max(error_of(image, references) for image in images) < 1.6 * NOISE
 
 
 def test_no_correction_is_told():

@@ -65,7 +65,8 @@ def test_a_parent_hears_nothing_but_the_log_does(served, events):
 
 
 @pytest.mark.parametrize(
-    "what", [Aside("warning", "line 3 is broken"), Aside("feedback", "line 3", FEEDBACK), Facts((64, 64, 1), 2, None)]
+    "what",
+    [Aside("warning", "line 3 is broken"), Aside("feedback", "line 3", FEEDBACK), Facts((64, 64, 1), 2, None, 64)],
 )
 def test_the_hop_from_worker_to_server_loses_nothing(what):
     """One text, whatever it carries; a sign of life carries nothing."""

@@ -19,7 +19,7 @@ from tests.streaming.stock import inner_configuration
 HEADER, LINES = tiny_scan()
 NAME = b"<subjectInformation><patientName>Doe^Jane</patientName></subjectInformation>"
 NAMED = HEADER.replace(b"<encoding>", NAME + b"<encoding>", 1)
-BEGAN = Began("0123", "10.0.0.7:40112", "fire", "kband", 8, Facts((256, 256, 1), 4, "simulated_small"))
+BEGAN = Began("0123", "10.0.0.7:40112", "fire", "kband", 8, Facts((256, 256, 1), 4, "simulated_small", 256))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_beginning_says_who_and_what(served, events, dialect):
     config, nul, pipeline = DIALECTS[dialect]
     *told, address = announced(served, events, config, by_hand.text(3, HEADER, nul), *LINES)
     (began,) = (event for event in told if isinstance(event, Began))
-    assert began == Began(told[0].scan_id, address, dialect, pipeline, 2, Facts((32, 32, 1), 1, None))
+    assert began == Began(told[0].scan_id, address, dialect, pipeline, 2, Facts((32, 32, 1), 1, None, 32))
 
 
 def test_the_model_is_told():
@@ -134,7 +134,7 @@ def test_the_beginning_is_one_line_of_json(logged):
     assert facts == {
         "event": "scan begins", "level": "info", "logger": "pipelines.hosts.scan_log", "scan": "0123",
         "peer": "10.0.0.7:40112", "dialect": "fire", "pipeline": "kband", "coils": 8, "matrix": [256, 256, 1],
-        "acceleration": 4, "model": "simulated_small",
+        "acceleration": 4, "model": "simulated_small", "n_lines": 256,
     }  # fmt: skip
 
 
