@@ -86,7 +86,7 @@ class Network(Method):
 
 def _signal(buffer: ReconBuffer) -> dict[str, float]:
     """SNR of the brightest partition, others may be air, and the share of its calibration that maps leave out."""
-    level = torch.as_tensor(noise_of(buffer))
+    level = noise_of(buffer) * torch.ones((), device=buffer.kspace.device)
     snr, brightest = signal_to_noise(buffer.planes()[0], level).max(0)
     if buffer.csm is None or buffer.acs is None:
         return {"snr": float(snr)}

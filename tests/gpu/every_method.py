@@ -13,7 +13,6 @@ from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.losses import kspace_loss
-from kband_core.metrics import nmse
 from kband_core.networks import Modl
 from kband_core.nufft import normal_nufft
 from kband_core.operators import encoding_operator
@@ -76,7 +75,7 @@ def _gfactor(scan: Scan) -> Tensor:
 def _model(scan: Scan) -> tuple[Modl, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Modl(unrolls=3, denoiser="multiscale", shared=False, start="sense", cg_iterations=6)
+        model = Modl(unrolls=3, denoiser="multiscale", channels=16, wide=24, blocks=1, shared=False, start="sense")
         for denoiser in model.denoisers:
             torch.nn.init.normal_(denoiser.tail.weight, std=0.01)
     return model.to(scan.kspace.device), espirit_maps(scan.acs, (MATRIX, MATRIX))[None]
