@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
-import torch
 
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
@@ -29,7 +28,7 @@ CHOOSE_THE_DEVICE = {gadget.__name__ for gadget in (AcquisitionBuffer, BufferInt
 HEAD = {"matrix": 64, "n_coils": 6, "n_slices": 1, "acs_lines": 20, "snr": 200.0}
 
 
-@lru_cache(maxsize=None)
+@cache
 def scanned(kind: str) -> tuple[Scan, tuple]:
     """Header and lines of a scan."""
     if kind == "epi":
@@ -45,10 +44,12 @@ def scanned(kind: str) -> tuple[Scan, tuple]:
 
 def images(chain: str, kind: str, device: str) -> tuple[list[np.ndarray], list[str], Counter[str]]:
     """Pixels, fallbacks ("no" or why), and where the host waited for the device from the last line on."""
-    scan, lines = scanned(kind)
-    read = read_chain(installed_xml(chain))
+    (scan, lines), read = scanned(kind), read_chain(installed_xml(chain))
     names = CHOOSE_THE_DEVICE & {node.classname for node in read.nodes}
-    pipeline = Pipeline.from_chain(with_properties(read, {f"{name}.device": device for name in names}))
+    told = {f"{name}.device": device for name in names}
+    if any(node.classname == "RakiRecon" for node in read.nodes):
+        told["RakiRecon.gfactor"] = "false"
+    pipeline = Pipeline.from_chain(with_properties(read, told))
 
     def marked() -> Iterator:
         yield from lines[:-1]

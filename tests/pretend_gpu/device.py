@@ -3,6 +3,9 @@
 Mixing them with tensors of the CPU raises, as on a real GPU, in a forward and in a backward pass, in every thread. What
 makes the host wait for the device is counted, by the line of ours that asked for it. Nothing here tells of speed, and
 single precision is exactly that of the CPU: pixels must be equal.
+
+Not here: backward passes in batches (`is_grads_batched`), within which torch makes tensors of the CPU of its own, so no
+exact pixels of a widely linear g-factor map; and bfloat16, since the card is of an age without.
 """
 
 from __future__ import annotations
@@ -28,8 +31,8 @@ WAITS: Counter[str] = Counter()  # "what, file:line" → how often the host wait
 
 # Operations whose result, or its shape, the host must know before it goes on. A decomposition looks whether it failed.
 READ_BACK = {
-    "_local_scalar_dense": "value", "equal": "value", "is_nonzero": "value", "nonzero": "shape", "masked_select": "shape",
-    "unique_dim": "shape", "_unique2": "shape", "unique_consecutive": "shape", "bincount": "shape",
+    "_local_scalar_dense": "value", "equal": "value", "nonzero": "shape", "masked_select": "shape", "bincount": "shape",
+    "unique_dim": "shape", "_unique2": "shape", "unique_consecutive": "shape",
     "_linalg_check_errors": "errors", "_linalg_eigh": "errors", "_linalg_svd": "errors", "_linalg_eigvals": "errors",
 }  # fmt: skip
 # Factories that are told a device.
@@ -99,7 +102,7 @@ class OnGpu(Tensor):
 
 
 def _refuse_mixing(name: str, args: tuple, kwargs: dict) -> None:
-    """Raise as torch does where tensors of the CPU meet those of the GPU; numbers may, and so may indices and copies."""
+    """Raise as torch does where tensors of the CPU meet those of the GPU; numbers, indices and copies may."""
     if name in ("copy_", "_to_copy", "set_", "_has_compatible_shallow_copy_type"):
         return
     if name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"):
@@ -239,7 +242,7 @@ def pretend_gpu() -> Iterator[Counter[str]]:
         mock.patch.multiple(Tensor, **methods),
     ):
         overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
-        torch.__future__.set_overwrite_module_params_on_conversion(True)  # a parameter of the CPU cannot become one here
+        torch.__future__.set_overwrite_module_params_on_conversion(True)  # none of the CPU can become one there
         try:
             yield WAITS
         finally:
