@@ -95,7 +95,7 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=answer, args=(other, *self._told), daemon=True)
+        self._process = context.Process(target=answer, args=(other, *self._told))
         self._process.start()
         other.close()
 
@@ -141,16 +141,24 @@ def main() -> None:
         parser.error(f"no device '{options.device}': torch {torch.__version__} sees no GPU")
     options.output.mkdir(parents=True, exist_ok=True)
     told, rows, worker = machine(options.device), [], Worker(options.device, options.small)
-    for part in PARTS:
-        left = end - time.monotonic()
-        began = time.monotonic()
-        new = worker.rows(part, min(part.seconds, left)) if left > LEAST else [Row(part.name, flaw="no time was left")]
-        for row in new:
-            rows.append(row)
-            print(" | ".join(row.cells()), flush=True)
-            write(options.output, told, rows)
-        print(f"    {part.name}: {time.monotonic() - began:.1f} s", flush=True)
-    worker.end()
+    try:
+        for part in PARTS:
+            began = time.monotonic()
+            for row in rows_of(part, worker, end - began):
+                rows.append(row)
+                print(" | ".join(row.cells()), flush=True)
+                write(options.output, told, rows)
+            print(f"    {part.name}: {time.monotonic() - began:.1f} s", flush=True)
+    finally:
+        worker.end()
+
+
+def rows_of(part: Part, worker: Worker, seconds_left: float) -> Iterator[Row]:
+    """Ask a part, for as long as it may take and as there is time."""
+    if seconds_left < LEAST:
+        yield Row(part.name, flaw="no time was left")
+    else:
+        yield from worker.rows(part, min(part.seconds, seconds_left))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ PARTS = (
     Part("methods", "espirit", 30),
     Part("methods", "radial", 30),
     Part("networks", "training_step", 90),
+    Part("fed", "training_fed", 75),
     Part("networks", "large_training_step", 60),
     Part("shortcuts", "cuda_graph", 40),
     Part("shortcuts", "compiled", 120),
