@@ -43,8 +43,8 @@ def last_line_to_image(here: Here) -> Iterator[Row]:
             continue
         on_cpu, reference = _repeated(name, scan, lines, Here(torch.device("cpu")))
         waits = f"the CPU waits {_waits(name, scan, lines, here.device)} times for the GPU"
-        yield Row(f"last line to image, {what}", statistics.median(on_gpu), aim=20, cpu=statistics.median(on_cpu),
-                  note=f"{note}; {waits}")  # fmt: skip
+        yield Row(f"last line to image, {what}", statistics.median(on_gpu), aim=here.asked(20),
+                  cpu=statistics.median(on_cpu), note=f"{note}; {waits}")  # fmt: skip
         yield Row(f"chain {what}: difference to the CPU", float(nmse(image, reference)), unit="", aim=TENSOR_CORES)
 
 

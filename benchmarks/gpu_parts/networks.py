@@ -27,8 +27,7 @@ def published_size(here: Here) -> Iterator[Row]:
     """The network of the k-band paper, of 2.0 million weights, at the size of a knee."""
     shape, n_coils = ((32, 24), 3) if here.small else ((640, 372), 15)
     what = f"k-band image, 2.0 M weights, {_size(shape, n_coils)}"
-    build = lambda: read_recipe("knee_kband").network.build()  # noqa: E731
-    yield here.timed(what, partial(image_on, build, shape, n_coils), aim=50, beside_cpu=False)
+    yield here.timed(what, partial(image_on, _untrained, shape, n_coils), aim=50, beside_cpu=False)
 
 
 def small_size(here: Here) -> Iterator[Row]:
@@ -51,7 +50,7 @@ def large_training_step(here: Here) -> Iterator[Row]:
 
 
 def image_on(
-    build: Callable[[], nn.Module], shape: tuple[int, int], n_coils: int, device: torch.device
+    build: Callable[[torch.device], nn.Module], shape: tuple[int, int], n_coils: int, device: torch.device
 ) -> Callable[[], torch.Tensor]:
     """The image of a simulated head at R=4, by a network; the scan lies on the device before."""
     coils = loop_coils(n_coils)
@@ -59,8 +58,12 @@ def image_on(
     kspace = coil_kspace(head_phantom(), coils, shape, oversampling=1).to(device) * lines.mask
     csm = coils.maps(shape).to(device)
     csm = csm / csm.abs().square().sum(-3, keepdim=True).sqrt().clamp(min=1e-6)
-    model = build().to(device)
+    model = build(device)
     return lambda: network(kspace[None], Grid(lines.mask[None]), csm[None], model)
+
+
+def _untrained(device: torch.device) -> nn.Module:
+    return read_recipe("knee_kband").network.build().to(device)
 
 
 def _steps(shape: tuple[int, int], n_coils: int, here: Here) -> Iterator[Row]:

@@ -226,7 +226,8 @@ def pretend_gpu() -> Iterator[Counter[str]]:
     card = {
         "is_available": lambda: True, "device_count": lambda: 1, "mem_get_info": lambda *_: (FREE, FREE),
         "get_device_capability": lambda *_: (7, 0), "synchronize": lambda *_: None, "empty_cache": lambda: None,
-        "current_device": lambda: 0, "get_device_name": lambda *_: "pretended",
+        "current_device": lambda: 0, "get_device_name": lambda *_: "pretended", "set_sync_debug_mode": lambda *_: None,
+        "reset_peak_memory_stats": lambda *_: None, "max_memory_allocated": lambda *_: 0,
     }  # fmt: skip
     methods = {
         "to": _moved,
