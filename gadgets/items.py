@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
+from kband_core.device import send
 from kband_core.fourier import partitions_to_image
 from kband_core.sampling import Grid, Trajectory
 
@@ -67,7 +68,7 @@ class Calibration:
 
     def to(self, device: torch.device) -> Calibration:
         """Return the same calibration on `device`."""
-        return replace(self, acs=self.acs.to(device))
+        return replace(self, acs=send(self.acs, device))
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,14 @@ class ReconBuffer:
         one = self.sampling[0, 0, 0]
         if self.turned:
             return one
-        plane = one.mask.any(0)
+        plane = one.here().mask.any(0)
         if not one.has_like_partitions():
             raise ValueError("lines differ from partition to partition; undersampling in 2 directions needs x apart")
         if (rows := self._acs_rows()) is not None:
             plane[rows] = True
         if self.readout != (0, self.kspace.shape[-1]):
-            plane = plane & self.measured_readout()
-        return Grid(plane[None])
+            plane = plane & self.measured_readout().to(plane.device)
+        return Grid(plane[None]).to(self.kspace.device)
 
     def measured_readout(self) -> Tensor:
         """Return which samples along kx were measured, bool `(kx,)`."""
@@ -182,10 +183,9 @@ class ReconBuffer:
 
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
-        moved = {name: getattr(self, name) for name in ("kspace", "sampling", *PER_SLICE)}
-        held_out = None if self.held_out is None else tuple(part.to(device) for part in self.held_out)
-        there = {name: tensor.to(device) for name, tensor in moved.items() if tensor is not None}
-        return replace(self, **there, held_out=held_out)
+        held_out = None if self.held_out is None else tuple(send(part, device) for part in self.held_out)
+        there = {name: send(one, device) for name in ("kspace", *PER_SLICE) if (one := getattr(self, name)) is not None}
+        return replace(self, **there, sampling=self.sampling.to(device), held_out=held_out)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ def unequal_coils(whitening: Tensor) -> tuple[int, int, float] | None:
     None where SD differs by less than ten times: such coils are whitened and no harm done. More is no noise of a
     receiver, but gains that changed between a noise scan and the image: what shades the image then is not known.
     """
+    whitening = whitening.cpu()  # small, and of a GPU every number would have to be waited for
     covariance = torch.linalg.pinv((whitening.mH @ whitening).to(torch.complex128))
     sd = covariance.diagonal().real.clamp(min=0).sqrt()
     loudest, quietest = int(sd.argmax()), int(sd.argmin())

@@ -107,7 +107,8 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     by_row = energies.mean(-1)
     row = int(by_row.argmax())
     column = int(energies[row].argmax())
-    pair = kspace[:, first[row] + reach * torch.arange(LINES), column * SAMPLES : (column + 1) * SAMPLES]
+    pair_of = first[row] + reach * torch.arange(LINES, device=first.device)
+    pair = kspace[:, pair_of, column * SAMPLES : (column + 1) * SAMPLES]
     empty = law.empty.flatten(0, -2)
     beyond = (empty @ (empty.mH @ pair.flatten())).view(pair.shape).abs()
     place, sample = divmod(int(beyond.argmax()), SAMPLES)

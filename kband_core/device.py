@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import torch
+from torch import Tensor
 
 NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")  # instructions of Intel's, AMD's and ARM's CPUs
 AMPERE = (8, 0)
@@ -28,6 +29,14 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"no device '{name}': {torch.cuda.device_count()} CUDA devices found")
     return device
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on `device`; from the CPU to a GPU without waiting for what the GPU still has to do.
+
+    Memory of the CPU is copied before this returns, so it may be written afterwards. Back from a GPU one must wait.
+    """
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu")
 
 
 def planes_at_once(n_bytes: int, device: torch.device) -> int:

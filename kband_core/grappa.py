@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes, check_finite
+from kband_core.device import send
 from kband_core.footprint import as_columns, balanced_energy, calibration_columns, calibration_targets, check_window
 from kband_core.plural import counted
 from kband_core.sampling import Grid
@@ -85,7 +86,7 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor
     line, from any first line, plus any others.
     """
     n_coils = kernel.weights.shape[-3]
-    mask = sampling.lines().cpu()
+    mask = sampling.here().lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != n_coils:
         raise ValueError(f"apply_grappa: the kernel has {counted(n_coils, 'coil')}, but kspace has {lengths['coil']}")
@@ -108,7 +109,8 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor
     lines = lines[~mask[lines]]
     position = (lines - origin) // acceleration * (acceleration - 1) + (lines - origin) % acceleration
     result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()
-    return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
+    lines, position = (send(index, kspace.device) for index in (lines, position))
+    return result.index_copy_(-2, lines, filled.index_select(-2, position))
 
 
 def kernel_misfit(kernel: GrappaKernel, acs: Tensor) -> float:
@@ -117,18 +119,21 @@ def kernel_misfit(kernel: GrappaKernel, acs: Tensor) -> float:
     Every grid of the lines `(coil, ky, kx)` fills those between; the noise of these, and what passes the kernel, does
     not count. It must be white with SD 1.
     """
-    missed = energy = 0.0
-    by_noise = 1 + float(kernel.weights.abs().square().sum()) / (kernel.weights.shape[-5] * kernel.weights.shape[-4])
+    missed = energy = torch.zeros((), dtype=torch.float64, device=acs.device)
+    gain = kernel.weights.abs().square().sum().double()
+    by_noise = 1 + gain / (kernel.weights.shape[-5] * kernel.weights.shape[-4])
     for first in range(kernel.acceleration):
         lines = torch.zeros(acs.shape[-2], dtype=torch.bool)
         lines[first :: kernel.acceleration] = True
         between = ~lines
         between[:first] = between[int(lines.nonzero()[-1]) :] = False
+        between = send(between.nonzero().flatten(), acs.device)
         target = acs[:, between]
-        filled = apply_grappa(kernel, acs * lines[:, None].to(acs.device), Grid(lines[:, None]))
-        difference = filled[:, between] - target
-        missed += float(difference.abs().square().sum()) - by_noise * target.numel()
-        energy += float(target.abs().square().sum())
+        grid = Grid(lines[:, None]).to(acs.device)
+        difference = apply_grappa(kernel, acs * grid.mask, grid)[:, between] - target
+        missed = missed + difference.abs().square().sum().double() - by_noise * target.numel()
+        energy = energy + target.abs().square().sum().double()
+    missed, energy = torch.stack([missed, energy]).tolist()
     return max(0.0, missed / energy) if energy else 0.0
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.device import send
 from kband_core.fourier import resize
 from kband_core.noise_windows import CENTRAL, choose_windows, noise_energies, quietest, window_energies
 
@@ -31,5 +32,5 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
         raise ValueError("noise level: the centre of k-space holds no samples")
     shape, planes = lines.shape[-3:], whole.view(-1, whole.shape[-1])
     pure = torch.stack([noise_energies(shape, one, size, lines.dtype) for one in planes])
-    least = quietest(pure).to(lines.device).view(whole.shape[:-1])
+    least = send(quietest(pure), lines.device).view(whole.shape[:-1])
     return (quietest(window_energies(lines, whole, size)) / least).sqrt().to(lines.real.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine
+from kband_core.device import send
 from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.sampling import Grid, Trajectory
 from kband_core.threads import side_by_side
@@ -73,7 +74,7 @@ class GridOperator:
         """Aᴴ: `(..., coil, ky, kx)` → `(..., set, y, x)`."""
         if not self._by_lines:
             return combine(to_image(self._mask * kspace), self.csm)
-        n_lines, acquired = kspace.shape[-2], self.sampling.lines().nonzero().flatten()
+        n_lines, acquired = kspace.shape[-2], send(self.sampling.here().lines().nonzero().flatten(), kspace.device)
         lines = to_image(self._mask[..., acquired, :] * kspace[..., acquired, :], (-1,)).movedim(-1, -3)  # x coil ky
         k = acquired - n_lines // 2
         lines = lines * uncentred(k, n_lines, lines.dtype)

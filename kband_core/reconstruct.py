@@ -73,8 +73,9 @@ def network_sets(
 
 def check_image(image: Tensor) -> Tensor:
     """Return `image` if a person can be shown it. Raises `ValueError` if it holds NaN or infinity, or only zeros."""
-    if not torch.isfinite(torch.view_as_real(image)).all():
+    is_finite, is_any = torch.stack([torch.isfinite(torch.view_as_real(image)).all(), image.any()]).tolist()
+    if not is_finite:
         raise ValueError("the image is not finite")
-    if not image.any():
+    if not is_any:
         raise ValueError("the image is zero everywhere")
     return image

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from kband_core.device import send
 
 FEWEST_ALONE = 3  # lines that tell a grid
 OUTSIDE = 0.75  # of the squared radius of the ellipse that touches the edges of k-space
@@ -18,10 +20,12 @@ class Grid:
     """Samples of the k-space matrix that were measured, and all that can be asked about them.
 
     `mask` bool `(..., ky, kx)` or `(..., kz, ky, kx)`, True where measured. The last axis has length 1 where whole
-    lines were acquired: it broadcasts along the readout. Raises `ValueError` for another type or fewer axes.
+    lines were acquired: it broadcasts along the readout. `on_cpu` is the same mask where that came from: questions are
+    answered from it without waiting for a GPU. Raises `ValueError` for another type or fewer axes.
     """
 
     mask: Tensor
+    on_cpu: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.mask.dtype != torch.bool or self.mask.ndim < 2:
@@ -37,11 +41,16 @@ class Grid:
 
     def __getitem__(self, index: Any) -> Grid:
         """Return the grid of a part of the leading axes."""
-        return Grid(self.mask[index])
+        return Grid(self.mask[index], None if self.on_cpu is None else self.on_cpu[index])
 
     def to(self, device: torch.device) -> Grid:
         """Return the same grid on `device`."""
-        return Grid(self.mask.to(device))
+        here = self.here().mask
+        return Grid(send(self.mask, device), here if here.device.type == "cpu" else None)
+
+    def here(self) -> Grid:
+        """Return the same grid on the CPU where it came from there, else as it is."""
+        return self if self.on_cpu is None else Grid(self.on_cpu)
 
     def within(self, part: Tensor) -> Grid:
         """Return what of it lies in a part of k-space, bool and broadcast with the mask."""
@@ -53,25 +62,28 @@ class Grid:
 
     def is_by_lines(self) -> bool:
         """Whether whole lines were acquired, all of the same extent along the readout."""
-        lines, samples = self.mask.any(-1, keepdim=True), self.mask.any(-2, keepdim=True)
-        return bool(torch.equal(self.mask, lines & samples))
+        mask = self.here().mask
+        lines, samples = mask.any(-1, keepdim=True), mask.any(-2, keepdim=True)
+        return bool(torch.equal(mask, lines & samples))
 
     def is_complete(self) -> bool:
         """Whether every sample was measured."""
-        return bool(self.mask.all())
+        return bool(self.here().mask.all())
 
     def has_partial_echo(self) -> bool:
         """Whether a part of the readout was measured in no line."""
-        return not self.mask.flatten(0, -2).any(0).all()
+        return not self.here().mask.flatten(0, -2).any(0).all()
 
     def acceleration(self) -> float:
         """Return all lines over those acquired; where these differ in extent, all samples over those measured."""
-        acquired = self.mask.any(-1) if self.is_by_lines() else self.mask
+        mask = self.here().mask
+        acquired = mask.any(-1) if self.is_by_lines() else mask
         return acquired.numel() / max(int(acquired.sum()), 1)
 
     def central_lines(self, most: int | None = None) -> int:
         """Count the adjacent lines around the centre of k-space, of a block of `most` there if that is given."""
-        line = self.mask[..., self.mask.shape[-1] // 2].reshape(-1, self.mask.shape[-2]).any(0)
+        mask = self.here().mask
+        line = mask[..., mask.shape[-1] // 2].reshape(-1, mask.shape[-2]).any(0)
         most = len(line) if most is None else most
         centre = len(line) // 2
         below, above = line[:centre].flip(0)[: most // 2], line[centre:][: most - most // 2]
@@ -83,7 +95,7 @@ class Grid:
         Of the lines without a neighbour, three at least, nine in ten are then the same modulo the spacing; which of
         them are missing does not matter.
         """
-        lines = torch.nn.functional.pad(self.lines(), (1, 1))
+        lines = torch.nn.functional.pad(self.here().lines(), (1, 1))
         alone = (lines[1:-1] & ~lines[:-2] & ~lines[2:]).nonzero().flatten().cpu()
         if len(alone) < FEWEST_ALONE:
             return None
@@ -99,16 +111,17 @@ class Grid:
         Scanners leave out what lies outside an ellipse in kz and ky; such corners stay empty, as in an image that they
         fill with zeros.
         """
-        wanted = self.mask.any((-2, -1), keepdim=True) & self.mask.any(0)
-        lacks = (wanted & ~self.mask).any(-1)
-        return not (lacks & ~corners_left_out(self.mask.any(-1))).any()
+        mask = self.here().mask
+        wanted = mask.any((-2, -1), keepdim=True) & mask.any(0)
+        lacks = (wanted & ~mask).any(-1)
+        return not (lacks & ~corners_left_out(mask.any(-1))).any()
 
     def uniform_ends(self, who: str, acceleration: int) -> tuple[int, int]:
         """First and last line of the uniform grid: those lines modulo R that hold most acquired ones.
 
         Raises `ValueError`, in the name of `who`, if no line is acquired or a line of the grid is missing in between.
         """
-        lines = self.lines().cpu()
+        lines = self.here().lines().cpu()
         acquired = lines.nonzero().flatten()
         if len(acquired) == 0:
             raise ValueError(f"{who}: none of the {len(lines)} lines is acquired")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gadgets.items import ReconBuffer
 from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
+from kband_core.device import send
 from kband_core.mending import amplified_lines, mend_calibration
 from kband_core.plural import counted
 
@@ -20,20 +21,24 @@ def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
     Their maps `csm` `(z, set, coil, y, x)` tell that they contradict one another, or a line far stronger than the one
     beside it does. Noise must have SD 1.
     """
-    broken = torch.zeros(acs.shape[-2], dtype=torch.bool, device=acs.device)
+    broken = torch.zeros(acs.shape[-2], dtype=torch.bool)
     if doubled_share(csm[0]) > DOUBLED:
         broken[contradicting_lines(acs[0])] = True
     with suppress(ValueError):  # too few lines to tell
         broken[amplified_lines(acs[0])] = True
-    return torch.stack([mend_calibration(plane, broken) for plane in acs]) if broken.any() else acs
+    if not broken.any():
+        return acs
+    broken = send(broken, acs.device)
+    return torch.stack([mend_calibration(plane, broken) for plane in acs])
 
 
 def mended(buffer: ReconBuffer, csm: Tensor) -> ReconBuffer:
     """Return a buffer of one slice without lines that contradict, in its k-space either; it says so."""
-    acs = without_contradiction(buffer.acs[0], csm)
-    if acs is buffer.acs[0] or torch.equal(acs, buffer.acs[0]):
+    was = buffer.acs[0]
+    acs = without_contradiction(was, csm)
+    if acs is was or torch.equal(acs, was):
         return buffer
-    kspace, changed = buffer.kspace.clone(), (acs != buffer.acs[0]).any(-1).any(0).any(0)
+    kspace, changed = buffer.kspace.clone(), (acs != was).any(-1).any(0).any(0)
     first = kspace.shape[-2] // 2 - acs.shape[-2] // 2 if buffer.acs_row is None else buffer.acs_row
     acquired = buffer.sampling.mask[0, 0, 0, 0].any(-1)
     for line in changed.nonzero().flatten().tolist():

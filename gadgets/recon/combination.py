@@ -70,6 +70,6 @@ def has_all_samples(buffer: ReconBuffer) -> bool:
 
 def _share_of_lines(buffer: ReconBuffer) -> float:
     if buffer.turned:
-        return float(buffer.plane_sampling.mask.float().mean())
-    lines = buffer.plane_sampling.lines()
+        return float(buffer.plane_sampling.here().mask.float().mean())
+    lines = buffer.plane_sampling.here().lines()
     return int(lines.sum()) / min(len(buffer.encoding.step1), len(lines))

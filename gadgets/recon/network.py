@@ -86,12 +86,12 @@ class Network(Method):
 
 def _signal(buffer: ReconBuffer) -> dict[str, float]:
     """SNR of the brightest partition, others may be air, and the share of its calibration that maps leave out."""
-    level = torch.as_tensor(noise_of(buffer))
-    snr, brightest = signal_to_noise(buffer.planes()[0], level).max(0)
+    level = noise_of(buffer) * torch.ones((), device=buffer.kspace.device)
+    of_planes = signal_to_noise(buffer.planes()[0], level).tolist()
+    snr, brightest = max((snr, index) for index, snr in enumerate(of_planes))
     if buffer.csm is None or buffer.acs is None:
-        return {"snr": float(snr)}
-    share = unmapped_share(buffer.acs[0, brightest], buffer.csm[0, brightest], level)
-    return {"snr": float(snr), "unmapped": float(share)}
+        return {"snr": snr}
+    return {"snr": snr, "unmapped": float(unmapped_share(buffer.acs[0, brightest], buffer.csm[0, brightest], level))}
 
 
 @lru_cache(maxsize=64)

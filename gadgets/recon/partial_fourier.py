@@ -53,7 +53,7 @@ def spans_of(buffer: ReconBuffer) -> dict[str, Span]:
     """
     if not isinstance(buffer.sampling, Grid):
         return {}
-    encoding, mask, dims = buffer.encoding, buffer.sampling.mask[0, 0, 0], TURNED if buffer.turned else PLANES
+    encoding, mask, dims = buffer.encoding, buffer.sampling.here().mask[0, 0, 0], TURNED if buffer.turned else PLANES
     lines = mask[0] if buffer.turned else mask.any(-1)
     echo = Span(dims["kx"], buffer.kspace.shape[dims["kx"]], *buffer.readout)
     spans = {

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from kband_core.axes import check_axes, check_finite
+from kband_core.device import send
 from kband_core.footprint import circular_columns
 from kband_core.plural import counted
 from kband_core.sampling import Grid
@@ -117,7 +118,7 @@ def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
     kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; sampling: every R-th
     line, from any first line, plus any others.
     """
-    mask = sampling.lines().cpu()
+    mask = sampling.here().lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != network.n_coils:
         raise ValueError(
@@ -138,4 +139,5 @@ def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
     group, offset = (lines - start - 1) // acceleration % n_groups, (lines - start - 1) % acceleration
     position = group * network.n_offsets + offset
     result = kspace.expand(*filled.shape[:-3], *kspace.shape[-3:]).clone()
-    return result.index_copy_(-2, lines.to(kspace.device), filled.index_select(-2, position.to(kspace.device)))
+    lines, position = (send(index, kspace.device) for index in (lines, position))
+    return result.index_copy_(-2, lines, filled.index_select(-2, position))

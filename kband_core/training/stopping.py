@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,20 +12,28 @@ from dataclasses import dataclass
 
 @dataclass
 class Told:
-    """Whether someone asked to stop."""
+    """Whether someone asked to stop, or the time is `over`, by `time.perf_counter`."""
 
-    to_stop: bool = False
+    over: float = math.inf
+    by_signal: bool = False
+
+    @property
+    def to_stop(self) -> bool:
+        return self.by_signal or time.perf_counter() > self.over
 
 
 @contextmanager
-def listening() -> Iterator[Told]:
-    """Take Ctrl-C and SIGTERM, by which clusters announce their end, as a wish; a second Ctrl-C interrupts at once."""
-    told = Told()
+def listening(until: float = math.inf) -> Iterator[Told]:
+    """Take Ctrl-C and SIGTERM, by which clusters announce their end, as a wish; a second Ctrl-C interrupts at once.
+
+    `until`, by `time.perf_counter`, is another end.
+    """
+    told = Told(until)
 
     def hear(number: int, _: object) -> None:
-        if told.to_stop and number == signal.SIGINT:
+        if told.by_signal and number == signal.SIGINT:
             raise KeyboardInterrupt
-        told.to_stop = True
+        told.by_signal = True
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -54,6 +55,7 @@ def train(
     fold: tuple[int, int] | None = None,
     n_workers: int = 1,
     checkpoint_minutes: float = 10.0,
+    minutes: float = math.inf,
     tell: Tell = lambda step, n_steps, loss, figures: None,
 ) -> Outcome:
     """Train and write `<name>.safetensors` and its card `<name>.yaml`, `<name>.checkpoint` and `log.csv` to `folder`.
@@ -61,9 +63,11 @@ def train(
     The weights written are the moving average at its best validation, by PSNR. Every example is a function of seed,
     step and place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it.
     Resumed with other steps than before, it goes on along the schedule of the new number. `fold` is (number, of so
-    many). `tell` hears step, steps, loss and latest figures. Raises `ValueError`.
+    many). After `minutes` no step begins, and the checkpoint is written, as at a signal. `tell` hears step, steps, loss
+    and latest figures. Raises `ValueError`.
     """
-    with processes(device) as own, listening() as told:
+    end = time.perf_counter() + 60 * minutes
+    with processes(device) as own, listening(until=end) as told:
         training = _Training(recipe, folder, fold, own)
         if resume:
             training.restore()
@@ -153,7 +157,7 @@ class _Training:
         try:
             yield from load(batches, self.state.step, self.n_steps, n_workers=n_workers)
         except RuntimeError:
-            if not told.to_stop:  # a signal to the whole process group ends the workers too
+            if not told.by_signal:  # a signal to the whole process group ends the workers too
                 raise
 
     def _keep_the_best(self, figures: Mapping[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -30,10 +31,13 @@ from pipelines.commands.names import recipe_names
 @click.option("--workers", "n_workers", type=click.IntRange(0), default=1, show_default=True,
               help="Processes that prepare examples ahead, for each process that trains.")
 @click.option("--checkpoint-minutes", type=click.FloatRange(0), default=10.0, show_default=True,
-              help="Write a checkpoint so often; one more when stopped by Ctrl-C or SIGTERM.")
+              help="Write a checkpoint so often; one more when stopped by Ctrl-C, SIGTERM or --minutes.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=math.inf,
+              help="Stop after so long, at the next step, and write a checkpoint to go on from with --resume.")
 def train(
     recipe: str, folder: Path, planes: Path | None, steps: int | None, seed: int | None, fold: int | None,
     folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int, checkpoint_minutes: float,
+    minutes: float,
 ) -> None:  # fmt: skip
     """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
 
@@ -64,7 +68,7 @@ def train(
         with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar:
             outcome = run(
                 chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
-                n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, tell=_Telling(bar),
+                n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, minutes=minutes, tell=_Telling(bar),
             )  # fmt: skip
     except ValueError as problem:
         raise click.ClickException(str(problem)) from problem

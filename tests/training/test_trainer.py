@@ -64,6 +64,17 @@ def test_resumed_equals_uninterrupted(tmp_path, uninterrupted):
     assert [row["step"] for row in ours] == ["2", "4", "6"]
 
 
+def test_a_training_by_minutes_loses_nothing(tmp_path, uninterrupted):
+    """A machine that is lent for minutes: each call does a part, and the last bit is that of one call."""
+    short = {"device": "cpu", "n_workers": 0, "minutes": 1e-9}
+    parts = [train(tiny_recipe(), tmp_path, **short, resume=n > 0).step for n in range(3)]
+    assert parts == [1, 2, 3]  # the step that was begun
+    resumed = train(tiny_recipe(), tmp_path, device="cpu", n_workers=0, resume=True)
+    folder, whole = uninterrupted
+    assert resumed.figures == whole.figures
+    assert same(weights(tmp_path), weights(folder))
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 def test_workers_change_nothing():
     """Examples are made ahead in other processes, in whatever order these run."""
