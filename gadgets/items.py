@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.bands import Bands
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
 from kband_core.fourier import partitions_to_image
@@ -85,6 +86,7 @@ class ReconBuffer:
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
+    bands    slices that were excited at once, of which this is the sum; z of acs and maps counts them. Or None
     turned   undersampled along ky and kz, so in image space along x: k-space [slice s n coil x kz ky], mask
              [slice s n 1 kz ky], and wherever else this says z, ky, kx (or z, y, x) it is x, kz, ky (or x, z, y)
     """
@@ -104,6 +106,7 @@ class ReconBuffer:
     problems: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     turned: bool = False
+    bands: Bands | None = None
 
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]

@@ -36,7 +36,8 @@ class SoundLines(Gadget):
 
     Lines that hold a spike, nothing, or far too much are made again from their neighbours, and count as missing; what
     receivers add to all samples is taken off; a coil that is silent, or changed after its calibration, is left out. A
-    radio wave is only told. The image's comment says what was done. Images of several partitions pass as they are.
+    radio wave is only told. The image's comment says what was done. Images of several partitions, or of
+    slices excited at once, pass as they are.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -46,7 +47,7 @@ class SoundLines(Gadget):
         """Yield each item with sound lines; calibration lines are mended once, ahead of the image."""
         calibrations = PerSlice("SoundLines", _mended)
         for item in items:
-            if item.turned:
+            if item.turned or item.encoding.multiband > 1:
                 yield item
             elif isinstance(item, Calibration):
                 yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])
