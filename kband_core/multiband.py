@@ -88,6 +88,14 @@ def unfold(operator: MultibandOperator, kspace: Tensor, *, regularisation: float
     return image.unflatten(0, sets)
 
 
+def with_air(image: Tensor, operator: MultibandOperator, everywhere: MultibandOperator, kspace: Tensor) -> Tensor:
+    """Put into pixels that have no map in `operator`, and are zero in its image `(slice, set, y, x)`, what it leaves of
+    the measurement, by the maps of `everywhere`: air then has the noise of any other pixel, without a border.
+    """
+    left = everywhere.adjoint(kspace - operator.forward(image)) * operator.sampling.acceleration()
+    return torch.where((operator.csm == 0).all(-3), left, image)
+
+
 def missed_share(operator: MultibandOperator, image: Tensor, kspace: Tensor, noise: Tensor | float) -> float:
     """Return the share of the measured energy that an image `(slice, set, y, x)` misses beyond noise.
 

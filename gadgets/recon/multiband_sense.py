@@ -12,7 +12,7 @@ from gadgets.recon.sense import Sense
 from kband_core.coils import merge_sets
 from kband_core.completion import shading
 from kband_core.fourier import to_image
-from kband_core.multiband import MultibandOperator, missed_share, unfold
+from kband_core.multiband import MultibandOperator, missed_share, unfold, with_air
 from kband_core.sampling import Grid
 
 MOST_MISSED = 0.05  # of the measured energy: clean real heads reach 0.015, maps of other slices 0.1 and more
@@ -35,13 +35,16 @@ class MultibandSense(Method):
             raise ValueError("only one slice was excited; MultibandBuffer must stand before")
         csm, kspace = maps_of(buffer), buffer.planes()[0][0]
         sampling = Grid(buffer.plane_sampling.mask[0])
-        operator = MultibandOperator(sampling, csm, buffer.bands.shifts)
+        everywhere = csm if buffer.all_maps is None else buffer.all_maps[0]
+        operator, all_over = (MultibandOperator(sampling, maps, buffer.bands.shifts) for maps in (csm, everywhere))
         sets = unfold(operator, kspace, regularisation=self.regularisation, n_iterations=self.n_iterations)
         missed = missed_share(operator, sets, kspace, noise_of(buffer))
+        sets = with_air(sets, operator, all_over, kspace)
         notes = {"kband_unexplained": f"{missed:.4f}"}
         if missed > MOST_MISSED:
-            notes["ImageComments"] = f"misses {missed:.0%} of the measured energy: other slices, or another shift?"
-        return Reconstruction(merge_sets(sets) * shading(csm, unmixing_of(buffer)), notes=notes)
+            said = f"{missed:.0%} of the measured energy fits to no slice: other slices, or another shift?"
+            notes |= {"kband_consistency": said, "ImageComments": f"INCONSISTENT: {said}"}
+        return Reconstruction(merge_sets(sets) * shading(everywhere, unmixing_of(buffer)), notes=notes)
 
 
 @dataclass(frozen=True)

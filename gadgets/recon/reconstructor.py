@@ -100,8 +100,9 @@ class Reconstructor:
             made, method, fallback = self._one(single)
             made, filling = self._filled(made, single, method)
             maps.append(made.maps)
+            is_judged = "kband_consistency" in made.notes  # by the method itself, which knows more
             notes = [made.notes, buffer.notes, _sampled(single), filling, self._judged(made, single),
-                     self._verdict.notes(single)]  # fmt: skip
+                     {} if is_judged else self._verdict.notes(single)]  # fmt: skip
             for image, shown in _apart(space.shown(made.image).cpu(), line, buffer.bands):
                 at = len(data)
                 data.append(image)
