@@ -82,7 +82,8 @@ class _Groups:
 
     def __init__(self, who: str, scan: Scan, multiband: Multiband, *, has_blips: bool) -> None:
         self._who, self._multiband = who, multiband
-        self._room = ReceivingRoom(who, _with(scan, multiband.folded()), CENTRE)
+        own = _with(scan, multiband.folded()).encodings[: multiband.encoding.index + 1]
+        self._room = ReceivingRoom(who, replace(scan, encodings=own), CENTRE)
         self._single = SingleBands(who, scan, multiband, has_blips=has_blips)
         self._known: dict[int, SingleBand] = {}
         self._waiting: list[ReconBuffer] = []
@@ -92,7 +93,12 @@ class _Groups:
         if self._single.concern(line):
             yield from self._single.take(line)
             return
-        if line.encoding_space_ref == self._multiband.encoding.index and role_of(line).fills_image:
+        if role_of(line).fills_image:
+            if line.encoding_space_ref != self._multiband.encoding.index:
+                raise ScanError(
+                    f"{self._who}: a line is of encoding {line.encoding_space_ref}, whose slices are neither excited "
+                    "at once nor calibrate any"
+                )
             yield from self._ahead(line.idx.slice, line.number_of_samples)
         yield from self._passed(self._room.take(line))
 

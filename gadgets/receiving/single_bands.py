@@ -19,7 +19,7 @@ from gadgets.receiving.calibration import CalibrationLines, flagged_lines
 from gadgets.receiving.image_lines import FEWEST, ImageKey
 from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.place import place_of, turned_round, without_untold_oversampling
-from gadgets.receiving.role import Role
+from gadgets.receiving.role import Role, role_of
 from gadgets.scan import Scan
 from kband_core.fourier import resize
 from kband_core.multiband import blip_phase
@@ -59,8 +59,11 @@ class SingleBands:
             self._phases = blip_phase(self._reference.encoded_matrix[1], multiband.shifts).conj()
 
     def concern(self, line: ismrmrd.Acquisition) -> bool:
-        """Whether a line is one of a single band."""
-        return line.encoding_space_ref == self._reference.index and flags.is_calibration_only(line)
+        """Whether a line is one of a single band: in an encoding of its own, flagged or not."""
+        if line.encoding_space_ref != self._reference.index:
+            return False
+        is_apart = self._reference.index != self._multiband.encoding.index
+        return flags.is_calibration_only(line) or (is_apart and role_of(line).fills_image)
 
     def take(self, line: ismrmrd.Acquisition) -> Iterator[Aside]:
         """Add a line to those of its slice; warn of the first that has no place."""

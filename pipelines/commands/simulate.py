@@ -73,7 +73,7 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
 @click.option("--elliptical", is_flag=True, help="Leave out the corners of (ky, kz).")
 @click.option("--poisson", is_flag=True, help="Random lines of (ky, kz), denser in the centre, instead of a lattice.")
 @click.option("--multiband", type=click.IntRange(2, 16), default=None,
-              help="Excite so many slices at once; single-band calibration lines come first, and coils see slices alike.")
+              help="Excite so many slices at once; single-band lines of each come first. Coils see all alike.")
 @click.option("--fov-shift", type=click.IntRange(0), default=None, show_default="as many as slices at once",
               help="Blips shift each of these slices by one part in so many of the field of view; 0: no blips.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
