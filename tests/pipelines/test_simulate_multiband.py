@@ -34,7 +34,7 @@ def test_a_line_is_the_sum_of_its_slices():
 
 
 def test_the_header_tells_it():
-    """Two groups, 10 mm between their slices, half a turn from line to line; single bands in an encoding of their own."""
+    """Two groups, 10 mm between their slices, half a turn from line to line; single bands have their own encoding."""
     header = ismrmrd.xsd.CreateFromDocument(simulate_multiband(QUIET, Excitation(2, 2))[0])
     folded, single = header.encoding
     told = folded.parallelImaging.multiband
