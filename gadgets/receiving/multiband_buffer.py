@@ -14,6 +14,8 @@ from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget, field
 from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.image_lines import ImageKey
+from gadgets.receiving.noted_line import without_notes
 from gadgets.receiving.role import role_of
 from gadgets.receiving.room import ReceivingRoom
 from gadgets.receiving.single_bands import SingleBand, SingleBands
@@ -68,10 +70,7 @@ class MultibandBuffer(Gadget):
         Raises `ScanError` at the end if lines had no place, groups never came, or cannot be told apart.
         """
         groups = _Groups(self.label(), self._scan, self._multiband, has_blips=self.reference_has_blips)
-        for line in lines:
-            for item in groups.take(line):
-                yield item if isinstance(item, Aside) else item.to(self._device)
-        for item in groups.close():
+        for item in groups.receive(lines):
             yield item if isinstance(item, Aside) else item.to(self._device)
         if problems := groups.problems():
             raise ScanError(f"{self.label()}: {'; '.join(problems)}")
@@ -87,8 +86,17 @@ class _Groups:
         self._single = SingleBands(who, scan, multiband, has_blips=has_blips)
         self._known: dict[int, SingleBand] = {}
         self._waiting: list[ReconBuffer] = []
+        self._line_notes: dict[ImageKey, dict[str, str]] = {}
 
-    def take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
+    def receive(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[Calibration | ReconBuffer | Aside]:
+        """Take a scan line by line, and send what is left at its end."""
+        for line in without_notes(lines, self._line_notes):
+            yield from self._take(line)
+        yield from self._passed(self._room.close())
+        for group in sorted({_group(buffer) for buffer in self._waiting}):
+            yield from self._ahead(group, self._waiting[0].kspace.shape[-1])
+
+    def _take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
         """Put a line where it belongs and let go what it completes."""
         if self._single.concern(line):
             yield from self._single.take(line)
@@ -101,12 +109,6 @@ class _Groups:
                 )
             yield from self._ahead(line.idx.slice, line.number_of_samples)
         yield from self._passed(self._room.take(line))
-
-    def close(self) -> Iterator[Calibration | ReconBuffer | Aside]:
-        """Send what is left at the end of the scan."""
-        yield from self._passed(self._room.close())
-        for group in sorted({_group(buffer) for buffer in self._waiting}):
-            yield from self._ahead(group, self._waiting[0].kspace.shape[-1])
 
     def problems(self) -> list[str]:
         """Say what is wrong with the scan as a whole, a sentence each."""
@@ -142,13 +144,17 @@ class _Groups:
         found = self._known[_group(buffer)]
         return replace(
             buffer, encoding=self._multiband.unfolded(), acs=found.acs[None], acs_row=None, bands=found.bands,
-            problems=(*buffer.problems, *found.flaws), notes={**buffer.notes, **self._notes(found)},
+            problems=(*buffer.problems, *found.flaws), notes=self._notes(buffer, found),
         )  # fmt: skip
 
-    def _notes(self, found: SingleBand) -> dict[str, str]:
+    def _notes(self, buffer: ReconBuffer, found: SingleBand) -> dict[str, str]:
+        """What lines brought along, but for the ghost, in whose place other slices lie; and what is folded."""
+        notes = {**buffer.notes, **self._line_notes.pop(ImageKey.of(buffer.headers[0, 0, 0]), {})}
+        if "kband_ghost" in notes:
+            notes["kband_ghost"] = "unknown"
         slices = " and ".join(map(str, found.bands.slices))
         said = f"slices {slices} at once, each shifted by {self._multiband.shift:g} of the field of view from the last"
-        return {"kband_multiband": f"{said}; numbering and blip phase of the converter not verified"}
+        return {**notes, "kband_multiband": f"{said}; numbering and blip phase of the converter not verified"}
 
 
 def _with(scan: Scan, encoding: Encoding) -> Scan:
