@@ -94,7 +94,7 @@ class _Groups:
             yield from self._take(line)
         yield from self._passed(self._room.close())
         for group in sorted({_group(buffer) for buffer in self._waiting}):
-            yield from self._ahead(group, self._waiting[0].kspace.shape[-1])
+            yield from self._ahead(group)
 
     def _take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
         """Put a line where it belongs and let go what it completes."""
@@ -107,7 +107,7 @@ class _Groups:
                     f"{self._who}: a line is of encoding {line.encoding_space_ref}, whose slices are neither excited "
                     "at once nor calibrate any"
                 )
-            yield from self._ahead(line.idx.slice, line.number_of_samples)
+            yield from self._ahead(line.idx.slice)
         yield from self._passed(self._room.take(line))
 
     def problems(self) -> list[str]:
@@ -115,15 +115,16 @@ class _Groups:
         left = sorted({_group(buffer) for buffer in self._waiting})
         return [*self._single.problems(left), *self._room.problems()]
 
-    def _ahead(self, group: int, n_samples: int) -> Iterator[Calibration | ReconBuffer]:
+    def _ahead(self, group: int) -> Iterator[Calibration | ReconBuffer]:
         """Send the calibration of a group as soon as there is one, and the images that waited for it."""
         if group in self._known or (found := self._single.of(group)) is None:
             return
         self._known[group] = found
         encoding = self._multiband.unfolded()
-        yield Calibration(found.acs, (encoding.encoded_matrix[1], n_samples), encoding, group)
-        for buffer in [one for one in self._waiting if _group(one) == group]:
-            self._waiting.remove(buffer)
+        yield Calibration(found.acs, (encoding.encoded_matrix[1], encoding.readout_samples), encoding, group)
+        released = [buffer for buffer in self._waiting if _group(buffer) == group]
+        self._waiting = [buffer for buffer in self._waiting if _group(buffer) != group]
+        for buffer in released:
             yield self._joined(buffer)
 
     def _passed(self, items: Iterable[Calibration | ReconBuffer | Aside]) -> Iterator[ReconBuffer | Aside]:

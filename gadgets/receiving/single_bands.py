@@ -52,11 +52,12 @@ class SingleBands:
         encodings = [self._reference if one.index == self._reference.index else one for one in scan.encodings]
         self._admission = Admission(who, replace(scan, encodings=tuple(encodings)))
         self._who, self._multiband, self._n_lines = who, multiband, 0
-        self._lines: dict[int, tuple[ImageKey, KSpaceLines]] = {}
+        self._lines: dict[int, KSpaceLines] = {}
+        self._first: dict[int, ImageKey] = {}
         self._used: set[int] = set()
         self._phases: Tensor | None = None
         if has_blips:
-            self._phases = blip_phase(self._reference.encoded_matrix[1], multiband.shifts).conj()
+            self._phases = blip_phase(self._reference.encoded_matrix[1], multiband.shifts).conj().resolve_conj()
 
     def concern(self, line: ismrmrd.Acquisition) -> bool:
         """Whether a line is one of a single band: in an encoding of its own, flagged or not."""
@@ -73,19 +74,17 @@ class SingleBands:
         if is_reversed := flags.is_reversed(line):
             line = turned_round(line)
         reason = self._admission.refuses(line, Role.CALIBRATION, key, None, has_left=False, is_reversed=is_reversed)
-        if reason is None and key.slice in self._used:
+        first = self._first.setdefault(key.slice, key)
+        if reason is None and key == first and key.slice in self._used:
             reason = "it came after its slice had been calibrated"
         if reason is not None:
             yield from self._admission.set_aside(key, number, f"single-band line: {reason}")
             return
-        first, lines = self._lines.setdefault(
-            key.slice, (key, KSpaceLines(self._reference, line.active_channels, line.number_of_samples))
-        )
         if key == first:
+            if key.slice not in self._lines:
+                self._lines[key.slice] = KSpaceLines(self._reference, *line.data.shape)
             place = place_of(self._reference, line)
-            if self._phases is not None:
-                line.data[:] *= self._phase(key.slice, place.row)
-            lines.add(line, place)
+            self._lines[key.slice].add(self._without_blip(line, place.row), place)
 
     def of(self, group: int) -> SingleBand | None:
         """Return what tells a group's slices apart; None before lines of all came. Later ones are set aside."""
@@ -93,7 +92,7 @@ class SingleBands:
         if not slices or self._lacking(group):
             return None
         self._used.update(slices)
-        found = [self._lines[number][1] for number in slices]
+        found = [self._lines[number] for number in slices]
         cut = [flagged_lines(lines, lines) for lines in found]
         n_rows = min(0 if lines is None else lines.acs.shape[-2] for lines in cut)
         if n_rows < FEWEST:
@@ -123,9 +122,11 @@ class SingleBands:
             ]
         return found
 
-    def _phase(self, slice_: int, row: int) -> complex:
-        band = (slice_ - self._multiband.first_slice) // self._multiband.n_groups
-        return complex(self._phases[band, row])
+    def _without_blip(self, line: ismrmrd.Acquisition, row: int) -> ismrmrd.Acquisition:
+        if self._phases is None:
+            return line
+        band = (line.idx.slice - self._multiband.first_slice) // self._multiband.n_groups
+        return ismrmrd.Acquisition(line.getHead(), line.data * self._phases[band, row].numpy())
 
     def _misplaced(self, found: Sequence[KSpaceLines]) -> list[str]:
         """What is to be said of slices that lie elsewhere than the header says."""

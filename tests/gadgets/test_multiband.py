@@ -90,9 +90,43 @@ def test_lines_left_out_besides_are_told_apart():
     assert all(error_of(image, reference[n].data[0, 0]) < 0.1 for n, image in pixels(images).items())
 
 
-def test_single_bands_may_come_last(lines):
-    """Images wait for them, and the scanner is told; pixels are the same."""
-    images, error = images_of([*lines[SINGLE:], *lines[:SINGLE]])
+def test_single_bands_may_come_last():
+    """Images of two repetitions wait for them; pixels are the same."""
+    header, lines, _ = simulated(replace(PROTOCOL, n_repetitions=2))
+    images, error = images_of([*lines[SINGLE:], *lines[:SINGLE]], header)
+    assert error is None
+    expected = {(image.slice, image.repetition): image.data for image in images_of(lines, header)[0]}
+    assert len(images) == len(expected) == 8
+    assert all(np.array_equal(image.data, expected[image.slice, image.repetition]) for image in images)
+
+
+def test_single_bands_of_the_same_encoding_calibrate(lines):
+    """Where there is one encoding only, the flag tells them, and its limits the slices."""
+
+    def one_encoding(header):
+        del header.encoding[1]
+        header.encoding[0].encodingLimits.slice.maximum = 3
+        header.encoding[0].parallelImaging.multiband.calibration_encoding = 0
+
+    moved = [ismrmrd.Acquisition(line.getHead(), line.data) for line in lines]
+    for line in moved:
+        line.encoding_space_ref = 0
+    images, error = images_of(moved, edited(one_encoding))
+    assert error is None
+    expected = pixels(images_of(lines)[0])
+    assert all(np.array_equal(image, expected[number]) for number, image in pixels(images).items())
+
+
+def test_further_contrasts_of_single_bands_are_not_mixed_in(lines):
+    """Another echo has another phase; the first one calibrates."""
+    second = [ismrmrd.Acquisition(line.getHead(), -line.data) for line in lines[:SINGLE]]
+    for line in second:
+        line.idx.contrast = 1
+
+    def two_contrasts(header):
+        header.encoding[1].encodingLimits.contrast.maximum = 1
+
+    images, error = images_of([*lines[:SINGLE], *second, *lines[SINGLE:], *second[:1]], edited(two_contrasts))
     assert error is None
     expected = pixels(images_of(lines)[0])
     assert all(np.array_equal(image, expected[number]) for number, image in pixels(images).items())
