@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -35,21 +35,6 @@ class ReconData:
     """Lines that BucketToBuffer gathered for one buffer, each once; those that only calibrate come first."""
 
     lines: list[ismrmrd.Acquisition]
-
-
-class LineCount(NamedTuple):
-    """Lines of one image: received, and expected or None where the header cannot tell. Averages count one by one."""
-
-    received: int
-    expected: int | None
-
-    @property
-    def complete(self) -> bool | None:
-        """Whether nothing is missing; None if nobody can say."""
-        return None if self.expected is None else self.received >= self.expected
-
-    def __str__(self) -> str:
-        return f"{self.received} of {'an unknown number' if self.expected is None else self.expected}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
-from gadgets.items import Calibration, LineCount, ReconBuffer
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.line_count import LineCount
 from kband_core.coils import sample_energy
 from kband_core.corruption import (
     broken_coils,
