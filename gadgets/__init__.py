@@ -3,11 +3,12 @@
 from gadgets import mrd, stock  # noqa: F401 - mrd first, before anybody imports the library
 from gadgets.coils import coil_compression, coil_sensitivities, coil_whitening, sound_lines  # noqa: F401
 from gadgets.epi import epi_lines  # noqa: F401
-from gadgets.receiving import acquisition_buffer, buffer_intake, trajectory_buffer  # noqa: F401
+from gadgets.receiving import acquisition_buffer, buffer_intake, multiband_buffer, trajectory_buffer  # noqa: F401
 from gadgets.recon import (  # noqa: F401
     collect_planes,
     grappa_recon,
     kband_recon,
+    multiband_sense_recon,
     nufft_sense_recon,
     raki_recon,
     sense_recon,

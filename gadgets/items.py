@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.bands import Bands
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
 from kband_core.device import send
@@ -35,21 +36,6 @@ class ReconData:
     """Lines that BucketToBuffer gathered for one buffer, each once; those that only calibrate come first."""
 
     lines: list[ismrmrd.Acquisition]
-
-
-class LineCount(NamedTuple):
-    """Lines of one image: received, and expected or None where the header cannot tell. Averages count one by one."""
-
-    received: int
-    expected: int | None
-
-    @property
-    def complete(self) -> bool | None:
-        """Whether nothing is missing; None if nobody can say."""
-        return None if self.expected is None else self.received >= self.expected
-
-    def __str__(self) -> str:
-        return f"{self.received} of {'an unknown number' if self.expected is None else self.expected}"
 
 
 @dataclass(frozen=True)
@@ -86,6 +72,7 @@ class ReconBuffer:
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
+    bands    slices that were excited at once, of which this is the sum; z of acs and maps counts them. Or None
     turned   undersampled along ky and kz, so in image space along x: k-space [slice s n coil x kz ky], mask
              [slice s n 1 kz ky], and wherever else this says z, ky, kx (or z, y, x) it is x, kz, ky (or x, z, y)
     """
@@ -105,6 +92,7 @@ class ReconBuffer:
     problems: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     turned: bool = False
+    bands: Bands | None = None
 
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]

@@ -122,7 +122,7 @@ def _acceleration(factor: Any, matrix: tuple[int, int, int], who: str) -> tuple[
 
 def _multiband(parallel: Any) -> int:
     multiband = getattr(parallel, "multiband", None)
-    return _whole(multiband.multiband_factor, "multiband factor") if multiband else 1
+    return max(_whole(multiband.multiband_factor, "multiband factor"), 1) if multiband else 1
 
 
 def _step_limit(limits: Any, name: str, size: int, index: int) -> Limit:

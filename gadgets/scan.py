@@ -79,10 +79,7 @@ def require_trajectory(scan: Scan, who: str) -> None:
                 f"{who}: encoding {encoding.index} has {encoding.encoded_matrix[2]} partitions; trajectories are "
                 "supported in 2 dimensions only"
             )
-        if encoding.multiband > 1:
-            raise PipelineError(
-                f"{who}: encoding {encoding.index} excites {encoding.multiband} slices at once; only 1 is supported"
-            )
+    require_single_bands(scan, who)
 
 
 def require_cartesian(scan: Scan, who: str) -> None:
@@ -98,7 +95,14 @@ def require_cartesian(scan: Scan, who: str) -> None:
                 f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
                 "only cartesian is supported"
             )
+    require_single_bands(scan, who)
+
+
+def require_single_bands(scan: Scan, who: str) -> None:
+    """Raise `PipelineError` if an encoding excites several slices at once."""
+    for encoding in scan.encodings:
         if encoding.multiband > 1:
             raise PipelineError(
-                f"{who}: encoding {encoding.index} excites {encoding.multiband} slices at once; only 1 is supported"
+                f"{who}: encoding {encoding.index} excites {encoding.multiband} slices at once, which only "
+                "multiband_sense tells apart (MultibandBuffer, MultibandSenseRecon)"
             )

@@ -52,7 +52,7 @@ class CoilSensitivities(Gadget):
 
     def _prepared(self, item: Calibration, maps: PerSlice[tuple[Tensor, Tensor]]) -> Calibration:
         for _, csm in maps.prepare(item):
-            if item.turned:
+            if item.turned or item.encoding.multiband > 1:
                 break
             acs = without_contradiction(item.acs, csm)
             if acs is not item.acs:
@@ -63,7 +63,7 @@ class CoilSensitivities(Gadget):
     def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
         try:
             found = maps.of(buffer)
-            if len(found) == 1 and isinstance(buffer.sampling, Grid) and not buffer.turned:
+            if len(found) == 1 and isinstance(buffer.sampling, Grid) and not (buffer.turned or buffer.bands):
                 buffer = mended(buffer, found[0][1])
                 found = maps.of(buffer)
             csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))

@@ -15,7 +15,8 @@ from gadgets.coils.per_slice import PerSlice
 from gadgets.coils.sound_volumes import sound_volume
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
-from gadgets.items import Calibration, LineCount, ReconBuffer
+from gadgets.items import Calibration, ReconBuffer
+from gadgets.line_count import LineCount
 from kband_core.coils import sample_energy
 from kband_core.corruption import (
     broken_coils,
@@ -38,7 +39,7 @@ class SoundLines(Gadget):
     Lines that hold a spike, nothing, or far too much are made again from their neighbours, and count as missing; what
     receivers add to all samples is taken off; a coil that is silent, or changed after its calibration, is left out. A
     radio wave is only told. The image's comment says what was done. Of volumes undersampled along ky and kz lines and
-    coils are judged, not samples; other images of several partitions pass as they are.
+    coils are judged, not samples; other images of several partitions, or of slices excited at once, pass as they are.
     """
 
     accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
@@ -48,7 +49,9 @@ class SoundLines(Gadget):
         """Yield each item with sound lines; calibration lines are mended once, ahead of the image."""
         calibrations = PerSlice("SoundLines", _mended)
         for item in items:
-            if item.turned:
+            if item.encoding.multiband > 1:
+                yield item
+            elif item.turned:
                 yield item if isinstance(item, Calibration) else sound_volume(item)
             elif isinstance(item, Calibration):
                 yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])

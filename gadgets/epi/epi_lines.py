@@ -168,6 +168,8 @@ def _over(waiting: Mapping[ImageKey, WaitingEchoes], now: ImageKey, line: ismrmr
     """
     over = []
     for key, echoes in waiting.items():
+        if key[0] != now[0] and not echoes.has_begun() and role_of(line).fills_image:
+            over.append(key)  # an encoding that only calibrates
         if key == now or key[:2] != now[:2]:
             continue
         if not echoes.has_begun():

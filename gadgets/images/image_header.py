@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.images.series import image_series
-from gadgets.items import LineCount
+from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.mrd_header import COUNTERS
 from gadgets.receiving.image_lines import ImageKey

@@ -13,7 +13,7 @@ from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.joined_echoes import JoinEchoes, join_echoes
-from gadgets.receiving.noted_line import NotedLine
+from gadgets.receiving.noted_line import without_notes
 from gadgets.receiving.room import AcsLines, receive
 from gadgets.scan import Scan, require_cartesian
 from kband_core.device import choose_device
@@ -57,18 +57,8 @@ class AcquisitionBuffer(Gadget):
         Raises `ScanError` at the end if lines had no place or if images never began.
         """
         notes: dict[ImageKey, dict[str, str]] = {}
-        items = receive(_without_notes(acquisitions, notes), self.label(), self._scan, self.acs_lines)
+        items = receive(without_notes(acquisitions, notes), self.label(), self._scan, self.acs_lines)
         for item in join_echoes(items) if self.join_echoes else items:
             if isinstance(item, ReconBuffer):
                 item = replace(item, notes={**item.notes, **notes.pop(ImageKey.of(item.headers[0, 0, 0]), {})})
             yield item if isinstance(item, Aside) else item.to(self._device)
-
-
-def _without_notes(
-    lines: Iterable[ismrmrd.Acquisition], notes: dict[ImageKey, dict[str, str]]
-) -> Iterator[ismrmrd.Acquisition]:
-    """Let lines pass, and keep what they bring along of their images."""
-    for line in lines:
-        if isinstance(line, NotedLine):
-            notes.setdefault(ImageKey.of(line), line.notes)
-        yield line

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gadgets.encoding import Encoding
-from gadgets.items import LineCount, ReconBuffer
+from gadgets.items import ReconBuffer
+from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.calibration import (
     CalibrationLines,

@@ -13,7 +13,8 @@ from torch import Tensor
 from gadgets import flags
 from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
-from gadgets.items import LineCount, ReconBuffer
+from gadgets.items import ReconBuffer
+from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gadgets.errors import ScanError
 from gadgets.gadget import field
-from gadgets.items import Aside, Calibration, LineCount, ReconBuffer
+from gadgets.items import Aside, Calibration, ReconBuffer
+from gadgets.line_count import LineCount
 from gadgets.receiving.image_lines import ImageKey
 from kband_core.sampling import Grid
 

@@ -12,7 +12,7 @@ import torch
 
 from gadgets import flags
 from gadgets.encoding import Encoding
-from gadgets.items import LineCount
+from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
 from kband_core.lattice import fit_lattice, lines_left_out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.image_lines import ImageKey
 
 
 class NotedLine(ismrmrd.Acquisition):
@@ -16,3 +19,13 @@ class NotedLine(ismrmrd.Acquisition):
         noted = cls(line.getHead(), line.data, line.traj)
         noted.notes = notes
         return noted
+
+
+def without_notes(
+    lines: Iterable[ismrmrd.Acquisition], notes: dict[ImageKey, dict[str, str]]
+) -> Iterator[ismrmrd.Acquisition]:
+    """Let lines pass, and keep what they bring along of their images."""
+    for line in lines:
+        if isinstance(line, NotedLine):
+            notes.setdefault(ImageKey.of(line), line.notes)
+        yield line

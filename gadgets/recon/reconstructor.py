@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadgets.bands import Bands
 from gadgets.errors import ScanError
 from gadgets.gadget import Limit, field, unlimited
 from gadgets.images.image_header import ImageNumbers, image_header, image_meta
 from gadgets.images.quantitative import Quantity
 from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.mrd import ismrmrd
 from gadgets.receiving.held_out_lines import judge
 from gadgets.recon.combination import CoilCombination, ZeroFilled
 from gadgets.recon.map_series import MapSeries
@@ -88,7 +90,7 @@ class Reconstructor:
             log.warning("%s: %s", self.who, error)
 
     def _images(self, buffer: ReconBuffer) -> tuple[ImageArray, list[Mapping[str, Map]]]:
-        shape = buffer.headers.shape
+        shape = buffer.headers.shape if buffer.bands is None else (len(buffer.bands.slices), 1, 1)
         data, maps, space = [], [], ReconSpace.of(buffer)
         headers, meta = np.empty(shape, object), np.empty(shape, object)
         for index, line in np.ndenumerate(buffer.headers):
@@ -97,17 +99,19 @@ class Reconstructor:
             single = buffer.single(index)
             made, method, fallback = self._one(single)
             made, filling = self._filled(made, single, method)
-            image = space.shown(made.image).cpu()
-            data.append(image)
             maps.append(made.maps)
-            number = self._numbers.number(line, buffer.encoding)
-            headers[index] = image_header(line, buffer.encoding, image_index=number, is_fallback=fallback is not None)
-            meta[index] = image_meta(
-                headers[index], method=method.label, fallback=fallback, count=buffer.counts[index],
-                problems=buffer.problems,
-                notes=_together(made.notes, buffer.notes, _sampled(single), filling, self._judged(made, single),
-                                self._verdict.notes(single), _clipped(image)),
-            )  # fmt: skip
+            is_judged = "kband_consistency" in made.notes  # by the method itself, which knows more
+            notes = [made.notes, buffer.notes, _sampled(single), filling, self._judged(made, single),
+                     {} if is_judged else self._verdict.notes(single)]  # fmt: skip
+            for image, shown in _apart(space.shown(made.image).cpu(), line, buffer.bands):
+                at = len(data)
+                data.append(image)
+                number = self._numbers.number(shown, buffer.encoding)
+                header = image_header(shown, buffer.encoding, image_index=number, is_fallback=fallback is not None)
+                headers.flat[at], meta.flat[at] = header, image_meta(
+                    header, method=method.label, fallback=fallback, count=buffer.counts[index],
+                    problems=buffer.problems, notes=_together(*notes, _clipped(image)),
+                )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
     def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, Method, str | None]:
@@ -161,10 +165,20 @@ class Reconstructor:
         return reason
 
 
+def _apart(
+    image: Tensor, line: ismrmrd.AcquisitionHeader, bands: Bands | None
+) -> Iterable[tuple[Tensor, ismrmrd.AcquisitionHeader]]:
+    """Images `(z, y, x)`, each with the header of its line: one, or one for each slice that was excited at once."""
+    return [(image, line)] if bands is None else zip(image.split(1), bands.headers(line), strict=True)
+
+
 def _sampled(buffer: ReconBuffer) -> dict[str, str]:
-    """All lines over those acquired, calibration lines that serve the image included: whatever the header says."""
+    """All lines over those acquired, calibration lines that serve the image included: whatever the header says. A line
+    of several slices at once is a part of one for each.
+    """
+    n_slices = 1 if buffer.bands is None else len(buffer.bands.slices)
     try:
-        return {"kband_acceleration": f"{buffer.plane_sampling.acceleration():.2f}"}
+        return {"kband_acceleration": f"{n_slices * buffer.plane_sampling.acceleration():.2f}"}
     except ValueError:  # along a trajectory there is no such figure
         return {}
 

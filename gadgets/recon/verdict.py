@@ -23,7 +23,7 @@ class LineVerdict:
 
     def prepare(self, calibration: Calibration) -> None:
         """Learn from calibration lines ahead of the image."""
-        if not calibration.turned:
+        if not calibration.turned and calibration.encoding.multiband == 1:
             self._laws.prepare(calibration)
 
     def notes(self, buffer: ReconBuffer) -> dict[str, str]:
@@ -37,10 +37,10 @@ class LineVerdict:
             return UNKNOWN
         if buffer.acs is None or buffer.unmixing is None:  # noise, of which nobody knows how strong it is
             return UNKNOWN
-        n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.total_acceleration
+        n_coils, acceleration = buffer.kspace.shape[3], buffer.encoding.total_acceleration * buffer.encoding.multiband
         if n_coils < acceleration:
             return f"{counted(n_coils, 'coil')} cannot unfold R={acceleration}"
-        if buffer.turned:  # windows have lines of one direction
+        if buffer.turned or buffer.bands:  # windows have lines of one direction, of one slice
             return UNKNOWN
         middle = buffer.acs.shape[1] // 2
         if buffer.all_maps is not None and (share := doubled_share(buffer.all_maps[0, middle])) > DOUBLED:

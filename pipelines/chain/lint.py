@@ -15,7 +15,7 @@ from gadgets.gadget import REGISTRY, Gadget, gadget_class
 from gadgets.items import ReconData
 from gadgets.mrd import ismrmrd
 from pipelines.chain.chain import Chain, External, Node, resolve
-from pipelines.chain.pipeline import ending_problem, neighbour_problem
+from pipelines.chain.pipeline import ending_problem, folded_problem, neighbour_problem
 from pipelines.chain.xml import read_chain
 from pipelines.packages import OUR_PACKAGES
 
@@ -185,6 +185,8 @@ def _order(chain: Chain, classes: list[type[Gadget] | None]) -> Iterator[Finding
     for before, after in itertools.pairwise(classes):
         if before and after and (problem := neighbour_problem(before, after)):
             yield _error(problem)
+    if problem := folded_problem(classes):
+        yield _error(problem)
     if last and chain.form != "bare" and (problem := ending_problem(last)):
         yield _error(f"{problem}, which Gadgetron drops for want of a writer; a chain must end with Image")
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import gadgets  # noqa: F401 - registers every gadget
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, gadget_class
-from gadgets.items import Aside
+from gadgets.items import Aside, ReconBuffer
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.multiband_buffer import MultibandBuffer
+from gadgets.recon.multiband_sense_recon import MultibandSenseRecon
 from gadgets.scan import Scan
 from pipelines.chain.chain import Chain, resolve
 from pipelines.chain.installed import installed_pipelines
@@ -25,6 +28,8 @@ class Pipeline:
         for before, after in itertools.pairwise(chain):
             if problem := neighbour_problem(type(before), type(after)):
                 raise PipelineError(problem)
+        if problem := folded_problem([type(gadget) for gadget in chain]):
+            raise PipelineError(problem)
 
     @classmethod
     def from_xml(cls, text: str | bytes) -> Pipeline:
@@ -54,6 +59,18 @@ def neighbour_problem(before: type[Gadget], after: type[Gadget]) -> str | None:
         return None
     accepts = ", ".join(kind.__name__ for kind in after.accepts)
     return f"{after.label()} accepts {accepts}, but {before.label()} before it emits {', '.join(refused)}"
+
+
+def folded_problem(kinds: Sequence[type[Gadget] | None]) -> str | None:
+    """Say which gadget of a chain gets slices that were excited at once and cannot tell them apart, or None."""
+    folds = MultibandBuffer in kinds
+    for kind in filter(None, kinds):
+        unfolds = kind is MultibandSenseRecon
+        if folds and not unfolds and ReconBuffer in kind.accepts and ReconBuffer not in kind.emits:
+            return f"{kind.label()} cannot tell slices apart that were excited at once; MultibandSenseRecon can"
+        if unfolds and not folds:
+            return f"{kind.label()} needs MultibandBuffer before it"
+    return None
 
 
 def ending_problem(last: type[Gadget]) -> str | None:

@@ -72,11 +72,15 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
               help="Partitions by which the pattern moves from one acquired row to the next (CAIPIRINHA).")
 @click.option("--elliptical", is_flag=True, help="Leave out the corners of (ky, kz).")
 @click.option("--poisson", is_flag=True, help="Random lines of (ky, kz), denser in the centre, instead of a lattice.")
+@click.option("--multiband", type=click.IntRange(2, 16), default=None,
+              help="Excite so many slices at once; single-band lines of each come first. Coils see all alike.")
+@click.option("--fov-shift", type=click.IntRange(0), default=None, show_default="as many as slices at once",
+              help="Blips shift each of these slices by one part in so many of the field of view; 0: no blips.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
               help="Seed of the noise: the same options and seed give the same scan.")
 def simulate(
     output: Path, overwrite: bool, trajectory: str, n_partitions: int | None, partition_acceleration: int,
-    caipi_shift: int, elliptical: bool, poisson: bool, **options: Any,
+    caipi_shift: int, elliptical: bool, poisson: bool, multiband: int | None, fov_shift: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Write a raw data set of a simulated head scan as an MRD file.
 
@@ -88,6 +92,7 @@ def simulate(
     from pipelines.files.mrd_file import write_raw
     from pipelines.simulation.epi_protocol import EchoTrain
     from pipelines.simulation.simulated_epi import simulate_epi
+    from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
     from pipelines.simulation.simulated_protocol import Protocol
     from pipelines.simulation.simulated_scan import simulate_scan
     from pipelines.simulation.slab import Slab
@@ -99,6 +104,10 @@ def simulate(
         kz_ky = (partition_acceleration, caipi_shift, elliptical, poisson)
         if n_partitions is None and kz_ky != (1, 0, False, False):
             raise ValueError("a pattern in (ky, kz) needs --partitions")
+        if multiband is None and fov_shift is not None:
+            raise ValueError("a shift of slices that are excited at once needs --multiband")
+        if multiband is not None and trajectory != "cartesian":
+            raise ValueError(f"--multiband and --trajectory {trajectory}: simulated of Cartesian lines only")
         slab = None if n_partitions is None else Slab(n_partitions, *kz_ky)
         options["n_slices"] = 1 if slab else options["n_slices"]
         if trajectory not in ("cartesian", "epi"):
@@ -109,6 +118,9 @@ def simulate(
             made = simulate_epi(Protocol(**options, slab=slab), EchoTrain(**of_trains), progress=True)
         elif of_trains:
             raise ValueError(f"{', '.join(of_trains)}: only of --trajectory epi")
+        elif multiband is not None:
+            excitation = Excitation(multiband, multiband if fov_shift is None else fov_shift)
+            made = simulate_multiband(Protocol(**options, slab=slab), excitation, progress=True)
         else:
             made = simulate_scan(Protocol(**options, slab=slab), progress=True)
         header_xml, acquisitions, reference = made

@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from functools import cache
 
+from gadgets.gadget import Gadget
 from gadgets.items import TrainingPlane
 from gadgets.mrd import ismrmrd
+from gadgets.receiving.multiband_buffer import MultibandBuffer
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.scan import Scan
 from kband_core.plural import counted, plural
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
+from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 
 TINY = Protocol(matrix=64, n_coils=4, n_slices=1, acceleration=4)  # R=1.9 with its ACS lines: models have seen it
+TINY_MULTIBAND = Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=1)
 TINY_RADIAL = Protocol(matrix=64, n_coils=4, n_slices=1, trajectory="radial", n_shots=34)
 
 
@@ -28,8 +32,7 @@ def dry_run(xml: str | bytes) -> tuple[str | None, str]:
     verdict, started, problem, n_planes = Verdict(), time.perf_counter(), None, 0
     try:
         pipeline = Pipeline.from_xml(xml)
-        is_along_shots = any(isinstance(gadget, TrajectoryBuffer) for gadget in pipeline.gadgets)
-        header, lines = _tiny_scan(TINY_RADIAL if is_along_shots else TINY)
+        header, lines = _tiny_scan({type(gadget) for gadget in pipeline.gadgets})
         started = time.perf_counter()
         for item in run(pipeline, Scan.from_xml(header), lines, verdict):
             n_planes += isinstance(item, TrainingPlane)
@@ -41,6 +44,13 @@ def dry_run(xml: str | bytes) -> tuple[str | None, str]:
     return problem or (None if n_planes else verdict.flaw), result
 
 
+def _tiny_scan(gadgets: set[type[Gadget]]) -> tuple[str, list[ismrmrd.Acquisition]]:
+    """Header and lines of a scan that these gadgets are for."""
+    if MultibandBuffer in gadgets:
+        return _simulated(TINY_MULTIBAND, Excitation(2, 2))
+    return _simulated(TINY_RADIAL if TrajectoryBuffer in gadgets else TINY)
+
+
 @cache
-def _tiny_scan(protocol: Protocol) -> tuple[str, list[ismrmrd.Acquisition]]:
-    return simulate_scan(protocol)[:2]
+def _simulated(protocol: Protocol, excitation: Excitation | None = None) -> tuple[str, list[ismrmrd.Acquisition]]:
+    return (simulate_multiband(protocol, excitation) if excitation else simulate_scan(protocol))[:2]

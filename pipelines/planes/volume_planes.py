@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
-from gadgets.items import LineCount, ReconBuffer, TrainingPlane
+from gadgets.items import ReconBuffer, TrainingPlane
+from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.scan import Scan

@@ -33,3 +33,10 @@ def radial_samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]
     buffers = list(gadget_class("CoilSensitivities")().process(buffer.process(iter(lines))))
     calibrations = [Calibration(one.acs[0], (64, 64), one.encoding, 0) for one in buffers]
     return [*lines, *calibrations, *buffers]
+
+
+def multiband_samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
+    """Return lines of slices that were excited at once, their calibration, and buffers with maps."""
+    buffer = gadget_class("MultibandBuffer")()
+    buffer.open(scan)
+    return [*lines, *gadget_class("CoilSensitivities")().process(buffer.process(iter(lines)))]

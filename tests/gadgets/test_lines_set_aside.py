@@ -114,7 +114,7 @@ def test_no_imaging_line_is_an_error(scan_of, make_acquisition):
 def test_simultaneous_slices_are_refused_before_the_scan(minimal_scan):
     """Two slices in one line cannot be told apart by 2-D methods."""
     scan = with_encoding(minimal_scan(), multiband=2)
-    with pytest.raises(PipelineError, match="encoding 0 excites 2 slices at once; only 1 is supported"):
+    with pytest.raises(PipelineError, match="excites 2 slices at once, which only multiband_sense tells apart"):
         AcquisitionBuffer().open(scan)
 
 

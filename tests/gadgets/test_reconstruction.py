@@ -9,7 +9,8 @@ from gadgets.coils.coil_compression import CoilCompression
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.images.image_header import image_meta
-from gadgets.items import Bucket, LineCount
+from gadgets.items import Bucket
+from gadgets.line_count import LineCount
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.buffer_intake import BufferIntake
 from gadgets.recon.grappa_recon import GrappaRecon
