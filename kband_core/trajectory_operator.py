@@ -18,8 +18,9 @@ class TrajectoryOperator:
     """A = F·S with F along a trajectory: image sets `(..., set, y, x)` → samples `(..., coil, shot, sample)`.
 
     The trajectory, `(shot, sample, 2)`, is the same for all axes before. `forward` and `adjoint` need finufft, `normal`
-    needs it once; AᴴA is a convolution of each coil's image. Raises `ValueError` for a trajectory in three dimensions,
-    or for several at once.
+    needs it once; AᴴA is a convolution of each coil's image. Derivatives pass to images, samples and maps, and to the
+    coordinates, for which `normal` is `adjoint` after `forward`. Raises `ValueError` for a trajectory in three
+    dimensions, or for several at once.
     """
 
     def __init__(self, sampling: Trajectory, csm: Tensor) -> None:
@@ -41,6 +42,8 @@ class TrajectoryOperator:
 
     def normal(self, image: Tensor) -> Tensor:
         """AᴴA, some coils at a time, side by side; but in turn where derivatives are recorded."""
+        if torch.is_grad_enabled() and self.sampling.coords.requires_grad:
+            return self.adjoint(self.forward(image))
 
         def of_coils(csm: Tensor) -> Tensor:
             return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
