@@ -9,16 +9,18 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from gadgets.errors import ScanError
+from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Device, Gadget, field
 from gadgets.items import Aside, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.admission import Admission
+from gadgets.receiving.delay_correction import SPOKES, DelayCorrection, DelayProperty
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.image_shots import ImageShots
 from gadgets.receiving.role import Role, role_of
 from gadgets.receiving.series import OLDEST, Series
+from gadgets.receiving.shot_buffer import ShotBuffers
 from gadgets.receiving.shot_places import ShotPlaces
 from gadgets.scan import Scan, require_trajectory
 from kband_core.device import choose_device
@@ -42,13 +44,21 @@ class TrajectoryBuffer(Gadget):
         float, field(ge=-360, le=360, description="degrees from spoke to spoke; 0: lines carry their trajectory")
     ] = 0.0
     conjugate: Annotated[bool, field(description="turn the sign of trajectories: the image turns by 180°")] = False
+    delays: DelayProperty = "auto"
     acs_lines: Annotated[int, field(ge=6, le=512, description="lines from the centre of k-space that calibrate")] = 24
     device: Device = "auto"
 
     def open(self, scan: Scan) -> None:
-        """Refuse what is no trajectory in two dimensions, and a house without finufft; choose the device."""
+        """Refuse what is no trajectory in two dimensions, delays of what are no spokes, and a house without finufft;
+        choose the device."""
         require_trajectory(scan, self.label())
         require_finufft()
+        others = [encoding for encoding in scan.encodings if encoding.trajectory not in SPOKES]
+        if self.delays == "estimate" and others:
+            raise PipelineError(
+                f"{self.label()}.delays: encoding {others[0].index} has the trajectory {others[0].trajectory}; delays "
+                f"are estimated of {', '.join(SPOKES)} only"
+            )
         self._scan = scan
         self._device = choose_device(self.device)
 
@@ -59,7 +69,9 @@ class TrajectoryBuffer(Gadget):
 
     def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ReconBuffer | Aside]:
         """Emit each image once. Raises `ScanError` at the end if shots had no place or if images never began."""
-        room = _ShotRoom(self.label(), self._scan, ShotPlaces(self.angle_step or None, self.conjugate), self.acs_lines)
+        estimates = self.delays == "estimate" or (self.delays == "auto" and self.angle_step != 0)
+        buffers = ShotBuffers(self.acs_lines, DelayCorrection(estimates=estimates))
+        room = _ShotRoom(self.label(), self._scan, ShotPlaces(self.angle_step or None, self.conjugate), buffers)
         for line in acquisitions:
             for item in room.take(line):
                 yield item if isinstance(item, Aside) else item.to(self._device)
@@ -72,8 +84,8 @@ class TrajectoryBuffer(Gadget):
 class _ShotRoom:
     """Takes the shots of a scan; `who` receives them, by the name that its messages bear."""
 
-    def __init__(self, who: str, scan: Scan, places: ShotPlaces, acs_lines: int) -> None:
-        self._scan, self._places, self._acs_lines = scan, places, acs_lines
+    def __init__(self, who: str, scan: Scan, places: ShotPlaces, buffers: ShotBuffers) -> None:
+        self._scan, self._places, self._buffers = scan, places, buffers
         self._admission = Admission(who, scan, places.misfit)
         self._images: dict[ImageKey, ImageShots] = {}
         self._left: set[ImageKey] = set()
@@ -119,4 +131,4 @@ class _ShotRoom:
         image = self._images.pop(key)
         self._series[key[:-1]].leave(key)
         self._left.add(key)
-        return image.buffer(self._admission.remarks(key), self._acs_lines)
+        return image.buffer(self._admission.remarks(key), self._buffers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,17 +10,15 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from gadgets.mrd import ismrmrd
 from kband_core.plural import counted
-from kband_core.trajectories import spirals, spokes
+from pipelines.simulation.simulated_shots import check_delay, shot_places
 from pipelines.simulation.slab import Slab
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0
-GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 # Each loop's first and last flag, and the counters that stand still within the loop.
 _LOOPS = (
@@ -46,7 +43,8 @@ class Protocol:
 
     Along another `trajectory` than the grid an image has `n_shots`, spokes or interleaves, and the counterpart of a row
     is a shot: no acceleration, calibration lines, partial Fourier or held-out lines. Noise is that of a grid of
-    `matrix` rows, sample by sample.
+    `matrix` rows, sample by sample. `delay`: how many samples the gradients along x and y come late, of which spokes
+    tell nothing.
     """
 
     matrix: int = 256
@@ -69,6 +67,7 @@ class Protocol:
     slab: Slab | None = None
     trajectory: Literal["cartesian", "radial", "golden", "spiral"] = "cartesian"
     n_shots: int = 64
+    delay: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling", "n_shots"):
@@ -79,6 +78,7 @@ class Protocol:
             raise ValueError(
                 f"{self.trajectory}: slabs, held-out lines, partial Fourier and echoes need trajectory cartesian"
             )
+        check_delay(self.trajectory, self.delay)
         for what, fraction in (("Fourier", self.partial_fourier), ("echo", self.partial_echo)):
             if not 0.5 < fraction <= 1:
                 raise ValueError(f"partial {what} is {fraction:g}, expected more than 0.5 and at most 1")
@@ -114,10 +114,7 @@ class Protocol:
     @cached_property
     def shots(self) -> Tensor:
         """Places of all samples of an image `(shot, sample, 2)`, in cycles per pixel."""
-        if self.trajectory == "spiral":
-            return spirals(self.n_shots, self.matrix, self.oversampling)
-        step = GOLDEN if self.trajectory == "golden" else math.pi / self.n_shots
-        return spokes(torch.arange(self.n_shots, dtype=torch.float64) * step, self.n_samples)
+        return shot_places(self.trajectory, self.n_shots, self.matrix, self.oversampling)
 
     @property
     def total_acceleration(self) -> int:

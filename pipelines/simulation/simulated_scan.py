@@ -35,6 +35,7 @@ from pipelines.simulation.simulated_protocol import (
     bit,
     plan_lines,
 )
+from pipelines.simulation.simulated_shots import sampled_places
 from pipelines.simulation.slab import SLAB_MM
 
 WHITE_MATTER = 0.8  # as the phantom's coils see it in the centre of the head
@@ -98,7 +99,8 @@ def _along_shots(protocol: Protocol) -> list[Tensor]:
     """Samples `(coil, 1, shot, sample)` of each slice, on the scale of an orthonormal transform of the recon matrix."""
     coils, n = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE), protocol.matrix
     heads = (_head(protocol, number) for number in range(protocol.n_slices))
-    return [coil_samples_at(head, coils, protocol.shots * n).unsqueeze(1) * n for head in heads]
+    places = sampled_places(protocol.shots, protocol.delay)
+    return [coil_samples_at(head, coils, places * n).unsqueeze(1) * n for head in heads]
 
 
 def _head(protocol: Protocol, slice_number: int) -> Phantom:

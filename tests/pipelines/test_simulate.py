@@ -175,6 +175,7 @@ def test_tissues_have_phases_of_their_own(local_phase, imaginary):
         ({"n_slices": 48}, "48 slices of 5 mm, but 1 to 47 cut the head"),
         ({"acs_lines": 50}, "50 calibration lines, but 1 to 48 fit around the centre of k-space"),
         ({"snr": 0.0}, "SNR is 0, expected more than 0"),
+        ({"trajectory": "spiral", "delay": (0.1, 0.0)}, "spiral: gradient delays need trajectory radial or golden"),
         ({"n_averages": 0}, "n_averages is 0, at least 1 expected"),
     ],
 )
