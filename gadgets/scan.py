@@ -67,17 +67,20 @@ class Scan:
 
 
 def require_trajectory(scan: Scan, who: str) -> None:
-    """Raise `PipelineError` unless every encoding samples single slices, one at a time, along a trajectory."""
+    """Raise `PipelineError` unless every encoding samples single slices, or stacks of whole partitions, along a
+    trajectory."""
     for encoding in scan.encodings:
         if encoding.trajectory not in ALONG_TRAJECTORIES:
             raise PipelineError(
                 f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
                 f"{', '.join(ALONG_TRAJECTORIES)} expected"
             )
-        if encoding.encoded_matrix[2] > 1 or len(encoding.step2) > 1:
+        n_z, n_steps = encoding.encoded_matrix[2], len(encoding.step2)
+        before, after = encoding.step2.center - encoding.step2.minimum, encoding.step2.maximum - encoding.step2.center
+        if n_steps > 1 and (n_steps > n_z or abs(before - after) > 1 or encoding.accelerates_partitions):
             raise PipelineError(
-                f"{who}: encoding {encoding.index} has {encoding.encoded_matrix[2]} partitions; trajectories are "
-                "supported in 2 dimensions only"
+                f"{who}: encoding {encoding.index} has {n_steps} steps along kz for {n_z} partitions, {before} before "
+                f"the centre, at R={encoding.acceleration[1]}; a stack of stars needs all of both sides"
             )
         if encoding.multiband > 1:
             raise PipelineError(

@@ -14,7 +14,8 @@ from gadgets.items import LineCount, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role
-from gadgets.receiving.shot_buffer import Shot, ShotBuffers
+from gadgets.receiving.shot import Shot
+from gadgets.receiving.shot_buffer import ShotBuffers
 from gadgets.receiving.shot_places import ShotPlaces, measured
 
 
@@ -23,22 +24,23 @@ class ImageShots:
 
     def __init__(self, encoding: Encoding, *, is_announced: bool) -> None:
         self.encoding = encoding
-        self._shots: dict[tuple[int, int, int], Shot] = {}  # by encoding step 1, average, and arrival
-        self._came: Counter[int] = Counter()
-        self._n_expected = len(encoding.step1) * encoding.n_averages if is_announced else None
+        self._shots: dict[tuple[int, int, int, int], Shot] = {}  # by encoding steps, average, and arrival
+        self._came: Counter[tuple[int, int]] = Counter()
+        n_expected = len(encoding.step1) * len(encoding.step2) * encoding.n_averages
+        self._n_expected = n_expected if is_announced else None
         self._last_seen = False
 
     def repeats(self, line: ismrmrd.Acquisition, role: Role, place: Place) -> bool:
         """Whether a shot comes more often than the announced averages allow."""
-        return self._came[line.idx.kspace_encode_step_1] >= self.encoding.n_averages
+        return self._came[_steps(line)] >= self.encoding.n_averages
 
     def add(self, line: ismrmrd.Acquisition, places: ShotPlaces) -> None:
         """Add a shot; `places.misfit` must have found none."""
         data = torch.from_numpy(np.array(line.data[:, measured(line)]))
-        shot = Shot(data, places.coords(self.encoding, line), places.density(line), line.getHead())
-        step = line.idx.kspace_encode_step_1
-        self._shots[step, line.idx.average, self._came[step]] = shot
-        self._came[step] += 1
+        shot = Shot(data, places.coords(self.encoding, line), places.density(self.encoding, line), line.getHead())
+        steps = _steps(line)
+        self._shots[(*steps, line.idx.average, self._came[steps])] = shot
+        self._came[steps] += 1
         self._last_seen |= flags.last_in_loop(line)
 
     def count(self) -> LineCount:
@@ -53,3 +55,7 @@ class ImageShots:
     def buffer(self, problems: Sequence[str], buffers: ShotBuffers) -> ReconBuffer:
         """Close the image; shots that never came are no part of it."""
         return buffers.of([self._shots[key] for key in sorted(self._shots)], self.encoding, self.count(), problems)
+
+
+def _steps(line: ismrmrd.Acquisition) -> tuple[int, int]:
+    return line.idx.kspace_encode_step_1, line.idx.kspace_encode_step_2

@@ -14,22 +14,15 @@ from gadgets.errors import ScanError
 from gadgets.items import LineCount, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.delay_correction import SPOKES, DelayCorrection
+from gadgets.receiving.shot import Shot
+from gadgets.receiving.stack_of_shots import planes_of, whole_stacks
 from kband_core.density import iterative_density, radial_density, spiral_density
 from kband_core.fourier import resize, to_kspace
 from kband_core.nufft import adjoint_nufft
+from kband_core.plural import counted
 from kband_core.sampling import Trajectory
 
 EDGE = 0.5  # cycles per pixel
-
-
-@dataclass(frozen=True)
-class Shot:
-    """What was measured `(coil, sample)` complex64, where `(sample, 2)`, and its density, if the scanner told it."""
-
-    data: Tensor
-    coords: Tensor
-    density: Tensor | None
-    header: ismrmrd.AcquisitionHeader
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,8 @@ class ShotBuffers:
         """
         header = header or shots[len(shots) // 2].header
         kspace, coords, density, notes = self._placed(shots, encoding)
+        if n_lost := len({_angle(shot) for shot in shots}) - len(coords):
+            problems = [*problems, f"{counted(n_lost, 'angle')} left out, of which partitions are missing"]
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
         headers[0, 0, 0], counts[0, 0, 0] = header, count
         return ReconBuffer(
@@ -70,17 +65,24 @@ class ShotBuffers:
     def _calibration(self, kspace: Tensor, coords: Tensor, density: Tensor, encoding: Encoding) -> Tensor:
         shape = encoding.recon_matrix[1::-1]
         n_acs = [min(self.acs_lines, n) for n in shape]
-        return resize(to_kspace(adjoint_nufft(kspace * density, coords, shape)), n_acs)[None, None]
+        planes = kspace[None] if kspace.ndim == 3 else kspace.movedim(1, 0)
+        acs = [resize(to_kspace(adjoint_nufft(plane * density, coords, shape)), n_acs) for plane in planes]
+        return torch.stack(acs)[None]
 
     def _placed(
         self, shots: Sequence[Shot], encoding: Encoding
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, str]]:
-        """K-space `(coil, shot, sample)`, coordinates, density, and notes on these."""
+        """K-space `(coil, shot, sample)`, of a stack `(coil, z, shot, sample)`; coordinates, density, notes."""
         x, y, _ = encoding.recon_matrix
         number = shots[0].header.idx.slice
+        if encoding.encoded_matrix[2] > 1:
+            stacks = whole_stacks(shots, encoding)
+            shots, kspace = [stack[0] for stack in stacks], planes_of(stacks, encoding)
+            plane = kspace[:, kspace.shape[1] // 2]
+        else:
+            plane = kspace = torch.stack([shot.data for shot in shots], 1)
         coords = torch.stack([shot.coords for shot in shots])
-        kspace = torch.stack([shot.data for shot in shots], 1)
-        coords, notes = self.delays.corrected((encoding.index, number), kspace, coords, (y, x))
+        coords, notes = self.delays.corrected((encoding.index, number), plane, coords, (y, x))
         density = _density(shots, encoding, coords)
         inside = (coords.abs() <= EDGE).all(-1).all(0)
         if 2 * int(inside.sum()) < len(inside):
@@ -89,6 +91,11 @@ class ShotBuffers:
                 f"shot lie beyond the k-space of the {y} × {x} recon matrix, less than half expected"
             )
         return kspace[..., inside], coords[:, inside], density[:, inside], notes
+
+
+def _angle(shot: Shot) -> tuple[int, int]:
+    """What all partitions of a shot share."""
+    return shot.header.idx.kspace_encode_step_1, shot.header.idx.average
 
 
 def _density(shots: Sequence[Shot], encoding: Encoding, coords: Tensor) -> Tensor:

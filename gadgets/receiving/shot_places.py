@@ -14,6 +14,7 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import outside_limits
 from kband_core.trajectories import spokes
 
+FLAT = 1e-3  # cycles per pixel along z
 REACH = (0.2, 0.6)  # cycles per pixel of the largest |k| of a shot, along x or y
 
 
@@ -43,9 +44,9 @@ class ShotPlaces:
         traj = self._encoded(shot)[samples, :2] * (shown / encoded).astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(traj[:, ::-1]))
 
-    def density(self, shot: ismrmrd.Acquisition) -> Tensor | None:
+    def density(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> Tensor | None:
         """Return the weights float32 `(sample,)` in the third column of a 2-D trajectory, if there are any."""
-        if shot.traj.shape[1] < 3 or not shot.traj[:, 2].any():
+        if encoding.encoded_matrix[2] > 1 or shot.traj.shape[1] < 3 or not shot.traj[:, 2].any():
             return None
         return torch.from_numpy(shot.traj[measured(shot), 2].astype(np.float32))
 
@@ -53,7 +54,11 @@ class ShotPlaces:
         """Say why a shot has no place in its encoding, or None if it has."""
         index = shot.idx
         counters = ((name, getattr(index, name), limit) for name, limit in encoding.counters.items())
-        if reason := outside_limits(("encoding step 1", index.kspace_encode_step_1, encoding.step1), *counters):
+        steps = (
+            ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
+            ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
+        )
+        if reason := outside_limits(*steps, *counters):
             return reason
         if not np.isfinite(shot.data.view(np.float32)).all():
             return f"{np.count_nonzero(~np.isfinite(shot.data))} samples are not finite numbers"
@@ -67,6 +72,8 @@ class ShotPlaces:
         traj = self._encoded(shot)[measured(shot)]
         if n_broken := np.count_nonzero(~np.isfinite(traj)):
             return f"{n_broken} coordinates of the trajectory are not finite numbers"
+        if encoding.encoded_matrix[2] > 1 and n_dimensions == 3 and (climbs := float(np.ptp(traj[:, 2]))) > FLAT:
+            return f"kz changes by {climbs:.3g} along it; shots of a stack stay in their partition"
         largest = float(np.abs(traj[:, :2]).max())
         if not REACH[0] <= largest <= REACH[1]:
             return f"largest |k| is {largest:.4g}; cycles per pixel, {REACH[0]} to {REACH[1]}, expected"

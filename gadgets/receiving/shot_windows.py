@@ -17,8 +17,9 @@ from gadgets.items import Aside, LineCount, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey
+from gadgets.receiving.shot import Shot
 from gadgets.receiving.shot_admission import ShotAdmission
-from gadgets.receiving.shot_buffer import Shot, ShotBuffers
+from gadgets.receiving.shot_buffer import ShotBuffers
 from gadgets.receiving.shot_places import ShotPlaces, measured
 from gadgets.scan import Scan
 
@@ -76,7 +77,7 @@ class WindowRoom:
         while self._end(stream) < number:
             yield from self._send(key, stream, self._end(stream))
         data = torch.from_numpy(np.array(line.data[:, measured(line)]))
-        shot = Shot(data, self._places.coords(encoding, line), self._places.density(line), line.getHead())
+        shot = Shot(data, self._places.coords(encoding, line), self._places.density(encoding, line), line.getHead())
         stream.shots[number], stream.newest = shot, number
         if number == self._end(stream):
             yield from self._send(key, stream, number)
@@ -157,6 +158,9 @@ def require_numbered_shots(scan: Scan, who: str, window: Window) -> None:
             raise PipelineError(
                 f"{who}.spokes: encoding {encoding.index} sets no limits of encoding step 1, which number the shots"
             )
+        if encoding.encoded_matrix[2] > 1:
+            n = encoding.encoded_matrix[2]
+            raise PipelineError(f"{who}.spokes: encoding {encoding.index} has {n} partitions; windows are of one plane")
         announced = _announced(encoding)
         if announced and announced < window.n_shots:
             raise PipelineError(f"{who}.spokes: {window.n_shots} in a window, but the header announces {announced}")

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from kband_core.gradient_delays import delayed
 from kband_core.trajectories import spirals, spokes
+from pipelines.simulation.slab import Slab
 
-SPOKES = "radial", "golden"
+SPOKES = "radial", "golden", "stack"
 GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 
@@ -28,7 +29,11 @@ def sampled_places(places: Tensor, delay: tuple[float, float]) -> Tensor:
     return delayed(places, torch.diag(torch.tensor((y, x)))) if any(delay) else places
 
 
-def check_delay(trajectory: str, delay: tuple[float, float]) -> None:
-    """Raise `ValueError` for late gradients where nobody simulates them."""
+def check_shots(trajectory: str, delay: tuple[float, float], slab: Slab | None) -> None:
+    """Raise `ValueError` for late gradients, and for partitions, where nobody simulates them."""
     if any(delay) and trajectory not in SPOKES:
-        raise ValueError(f"{trajectory}: gradient delays need trajectory {' or '.join(SPOKES)}")
+        raise ValueError(f"{trajectory}: gradient delays need trajectory {', '.join(SPOKES)}")
+    if trajectory == "stack" and slab != Slab(slab.n_partitions if slab else 2):
+        raise ValueError("stack: a number of partitions needed, none of which is left out")
+    if slab and trajectory not in ("cartesian", "stack"):
+        raise ValueError(f"{trajectory}: a slab of partitions needs trajectory cartesian or stack")

@@ -207,7 +207,9 @@ def test_what_is_no_plane_trajectory_is_refused_before_the_scan():
     scan, _, _ = scanned()
     for old, new, sentence in (
         ("radial", "cartesian", "encoding 0 has the trajectory cartesian; radial, goldenangle, spiral, other expected"),
-        ("<z>1</z>", "<z>8</z>", "encoding 0 has 8 partitions; trajectories are supported in 2 dimensions only"),
+        ("<z>1</z>", "<z>8</z>",
+         "encoding 0 has 8 steps along kz for 8 partitions, 0 before the centre, at R=1; a stack of stars needs all of "
+         "both sides"),
     ):
         xml = scan.xml.replace(old, new)
         if "<z>8" in xml:
