@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +20,18 @@ from gadgets.receiving.stack_of_shots import planes_of, whole_stacks
 from kband_core.density import iterative_density, radial_density, spiral_density
 from kband_core.fourier import resize, to_kspace
 from kband_core.nufft import adjoint_nufft
-from kband_core.plural import counted
 from kband_core.sampling import Trajectory
 
 EDGE = 0.5  # cycles per pixel
+
+
+class _Placed(NamedTuple):
+    """Shots `(coil, shot, sample)`, of stacks `(coil, z, shot, sample)`, where they lie, and what is to be said."""
+
+    kspace: Tensor
+    sampling: Trajectory
+    problems: list[str]
+    notes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,42 +50,37 @@ class ShotBuffers:
         Raises `ScanError` if most samples lie beyond the recon matrix's k-space.
         """
         header = header or shots[len(shots) // 2].header
-        kspace, coords, density, notes = self._placed(shots, encoding)
-        if n_lost := len({_angle(shot) for shot in shots}) - len(coords):
-            problems = [*problems, f"{counted(n_lost, 'angle')} left out, of which partitions are missing"]
+        placed = self._placed(shots, encoding)
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
         headers[0, 0, 0], counts[0, 0, 0] = header, count
         return ReconBuffer(
-            kspace=kspace[None, None, None],
-            sampling=Trajectory(coords[None, None, None], density[None, None, None]),
+            kspace=placed.kspace[None, None, None],
+            sampling=placed.sampling[None, None, None],
             headers=headers,
             counts=counts,
             encoding=encoding,
-            readout=(0, kspace.shape[-1]),
-            acs=self._calibration(kspace, coords, density, encoding) if acs is None else acs,
-            problems=tuple(filter(None, (*problems, encoding.flaw))),
-            notes=notes,
+            readout=(0, placed.kspace.shape[-1]),
+            acs=self._calibration(placed, encoding) if acs is None else acs,
+            problems=tuple(filter(None, (*problems, *placed.problems, encoding.flaw))),
+            notes=placed.notes,
         )
 
     def calibration(self, shots: Sequence[Shot], encoding: Encoding) -> Tensor:
         """Return what shots tell of the coils, `(slice, z, coil, ky, kx)`, for images of others."""
-        return self._calibration(*self._placed(shots, encoding)[:3], encoding)
+        return self._calibration(self._placed(shots, encoding), encoding)
 
-    def _calibration(self, kspace: Tensor, coords: Tensor, density: Tensor, encoding: Encoding) -> Tensor:
-        shape = encoding.recon_matrix[1::-1]
+    def _calibration(self, placed: _Placed, encoding: Encoding) -> Tensor:
+        shape, kspace, sampling = encoding.recon_matrix[1::-1], placed.kspace, placed.sampling
         n_acs = [min(self.acs_lines, n) for n in shape]
         planes = kspace[None] if kspace.ndim == 3 else kspace.movedim(1, 0)
-        acs = [resize(to_kspace(adjoint_nufft(plane * density, coords, shape)), n_acs) for plane in planes]
-        return torch.stack(acs)[None]
+        images = (adjoint_nufft(plane * sampling.density, sampling.coords, shape) for plane in planes)
+        return torch.stack([resize(to_kspace(image), n_acs) for image in images])[None]
 
-    def _placed(
-        self, shots: Sequence[Shot], encoding: Encoding
-    ) -> tuple[Tensor, Tensor, Tensor, dict[str, str]]:
-        """K-space `(coil, shot, sample)`, of a stack `(coil, z, shot, sample)`; coordinates, density, notes."""
+    def _placed(self, shots: Sequence[Shot], encoding: Encoding) -> _Placed:
         x, y, _ = encoding.recon_matrix
-        number = shots[0].header.idx.slice
+        number, problems = shots[0].header.idx.slice, []
         if encoding.encoded_matrix[2] > 1:
-            stacks = whole_stacks(shots, encoding)
+            stacks, problems = whole_stacks(shots, encoding)
             shots, kspace = [stack[0] for stack in stacks], planes_of(stacks, encoding)
             plane = kspace[:, kspace.shape[1] // 2]
         else:
@@ -90,12 +94,7 @@ class ShotBuffers:
                 f"slice {number}: {len(inside) - int(inside.sum())} of {len(inside)} samples of a "
                 f"shot lie beyond the k-space of the {y} × {x} recon matrix, less than half expected"
             )
-        return kspace[..., inside], coords[:, inside], density[:, inside], notes
-
-
-def _angle(shot: Shot) -> tuple[int, int]:
-    """What all partitions of a shot share."""
-    return shot.header.idx.kspace_encode_step_1, shot.header.idx.average
+        return _Placed(kspace[..., inside], Trajectory(coords[:, inside], density[:, inside]), problems, notes)
 
 
 def _density(shots: Sequence[Shot], encoding: Encoding, coords: Tensor) -> Tensor:

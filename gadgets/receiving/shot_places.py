@@ -51,9 +51,9 @@ class ShotPlaces:
         return torch.from_numpy(shot.traj[measured(shot), 2].astype(np.float32))
 
     def misfit(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> str | None:
-        """Say why a shot has no place in its encoding, or None if it has."""
-        index = shot.idx
-        counters = ((name, getattr(index, name), limit) for name, limit in encoding.counters.items())
+        """Say why a shot has no place in its encoding, or None if it has. Numbers of averages are the scanner's."""
+        index, limits = shot.idx, encoding.counters.items()
+        counters = ((name, getattr(index, name), limit) for name, limit in limits if name != "average")
         steps = (
             ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
             ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
@@ -61,7 +61,7 @@ class ShotPlaces:
         if reason := outside_limits(*steps, *counters):
             return reason
         if not np.isfinite(shot.data.view(np.float32)).all():
-            return f"{np.count_nonzero(~np.isfinite(shot.data))} samples are not finite numbers"
+            return f"{np.count_nonzero(~np.isfinite(shot.data))} of {shot.data.size} samples are not finite numbers"
         n_dimensions = shot.traj.shape[1]
         if self.angle_step is None and n_dimensions == 0:
             return f"{encoding.trajectory}: lines carry no trajectory; set angle_step"
@@ -71,7 +71,9 @@ class ShotPlaces:
             return f"{shot.discard_pre} + {shot.discard_post} of {shot.number_of_samples} samples are to be discarded"
         traj = self._encoded(shot)[measured(shot)]
         if n_broken := np.count_nonzero(~np.isfinite(traj)):
-            return f"{n_broken} coordinates of the trajectory are not finite numbers"
+            return f"{n_broken} of {traj.size} coordinates of the trajectory are not finite numbers"
+        if (n_written := _written(traj)) < len(traj) - 1:
+            return f"trajectory has {n_written} samples, data {len(traj)}"
         if encoding.encoded_matrix[2] > 1 and n_dimensions == 3 and (climbs := float(np.ptp(traj[:, 2]))) > FLAT:
             return f"kz changes by {climbs:.3g} along it; shots of a stack stay in their partition"
         largest = float(np.abs(traj[:, :2]).max())
@@ -86,6 +88,14 @@ class ShotPlaces:
         angle = math.radians(self.angle_step * shot.idx.kspace_encode_step_1)
         spoke = spokes(torch.tensor([angle], dtype=torch.float64), shot.number_of_samples, shot.center_sample)
         return spoke[0].numpy()[:, ::-1]
+
+
+def _written(traj: np.ndarray) -> int:
+    """Samples before a tail of zeros, which converters leave where a trajectory is shorter than its data.
+
+    One zero may be the centre of k-space, to which a shot runs.
+    """
+    return int(np.flatnonzero(traj[:, :2].any(-1)).max(initial=-1)) + 1
 
 
 def measured(shot: ismrmrd.Acquisition) -> slice:

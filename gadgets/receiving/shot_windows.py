@@ -17,6 +17,7 @@ from gadgets.items import Aside, LineCount, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.expected_images import missing_images
 from gadgets.receiving.image_lines import ImageKey
+from gadgets.receiving.place import outside_limits
 from gadgets.receiving.shot import Shot
 from gadgets.receiving.shot_admission import ShotAdmission
 from gadgets.receiving.shot_buffer import ShotBuffers
@@ -109,7 +110,8 @@ class WindowRoom:
         }
 
     def _misfit(self, encoding: Encoding, line: ismrmrd.Acquisition) -> str | None:
-        if reason := self._places.misfit(encoding, line):
+        average = "average", line.idx.average, encoding.counters["average"]
+        if reason := self._places.misfit(encoding, line) or outside_limits(average):
             return reason
         stream, number = self._streams.get(_series(ImageKey.of(line))), _number(encoding, line)
         if stream is not None and number <= stream.newest:
@@ -172,7 +174,8 @@ def _series(key: ImageKey) -> ImageKey:
 
 def _number(encoding: Encoding, line: ismrmrd.Acquisition) -> int:
     """Number of a shot in its series, from 0."""
-    turn = line.idx.repetition * encoding.n_averages + line.idx.average
+    average = encoding.counters["average"]
+    turn = line.idx.repetition * encoding.n_averages + line.idx.average - (average.minimum if average else 0)
     return turn * len(encoding.step1) + line.idx.kspace_encode_step_1 - encoding.step1.minimum
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -12,19 +12,22 @@ from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.receiving.shot import Shot
 from kband_core.fourier import to_image
+from kband_core.plural import counted
 
 ALIKE = 0.01  # of 1/field of view: by so much places may differ from partition to partition
 
 
-def whole_stacks(shots: Sequence[Shot], encoding: Encoding) -> list[list[Shot]]:
-    """Return the shots of each angle that has all partitions, in their order; those of others are left out.
+def whole_stacks(shots: Sequence[Shot], encoding: Encoding) -> tuple[list[list[Shot]], list[str]]:
+    """Return the shots of each angle that has all partitions, in their order, and what is to be said of the others.
 
     Raises `ScanError` if there is none, or if places differ from partition to partition.
     """
+    came: Counter[tuple[int, int]] = Counter()  # averages: their numbers need not tell them
     by_angle: defaultdict[tuple[int, int], dict[int, Shot]] = defaultdict(dict)
     for shot in shots:
-        index = shot.header.idx
-        by_angle[index.kspace_encode_step_1, index.average][index.kspace_encode_step_2] = shot
+        steps = shot.header.idx.kspace_encode_step_1, shot.header.idx.kspace_encode_step_2
+        by_angle[steps[0], came[steps]][steps[1]] = shot
+        came[steps] += 1
     n = len(encoding.step2)
     stacks = [[stack[step] for step in sorted(stack)] for _, stack in sorted(by_angle.items()) if len(stack) == n]
     slice_ = shots[0].header.idx.slice
@@ -40,7 +43,8 @@ def whole_stacks(shots: Sequence[Shot], encoding: Encoding) -> list[list[Shot]]:
                 f"slice {slice_}: shots of encoding step 1 {step} lie up to {apart:.3g} cycles per pixel apart in "
                 "different partitions; a stack of stars has them at the same places"
             )
-    return stacks
+    n_lost = len(by_angle) - len(stacks)
+    return stacks, [f"{counted(n_lost, 'angle')} left out, of which partitions are missing"] if n_lost else []
 
 
 def planes_of(stacks: Sequence[Sequence[Shot]], encoding: Encoding) -> Tensor:

@@ -166,7 +166,7 @@ FLAWS = {
     ),
     "NaN in the trajectory": (
         lambda line: copy(line, np.full_like(line.traj, np.nan)),
-        "128 coordinates of the trajectory are not finite numbers",
+        "128 of 128 coordinates of the trajectory are not finite numbers",
     ),
     "other units": (
         lambda line: copy(line, line.traj * 64),
@@ -176,10 +176,14 @@ FLAWS = {
         lambda line: copy(line, line.traj / 7),
         "largest |k| is 0.07143; cycles per pixel, 0.2 to 0.6, expected",
     ),
+    "shorter than its data": (
+        lambda line: copy(line, np.vstack([line.traj[:-9], np.zeros((9, 2))])),
+        "trajectory has 55 samples, data 64",
+    ),
     "one dimension": (lambda line: copy(line, line.traj[:, :1]), "the trajectory has 1 dimensions, 2 or 3 expected"),
     "NaN in the data": (
         lambda line: copy(line, data=np.full_like(line.data, np.nan)),
-        "192 samples are not finite numbers",
+        "192 of 192 samples are not finite numbers",
     ),
 }
 
@@ -192,6 +196,27 @@ def test_a_shot_that_has_no_place_is_set_aside(spoil, reason):
     assert error == f"TrajectoryBuffer: 1 line set aside: {reason}"
     assert buffer.problems == (f"1 line set aside: {reason}",)
     assert str(buffer.counts[0, 0, 0]) == "23 of 24"
+
+
+def test_a_shot_may_end_in_the_centre():
+    """One zero at the end is a place, not a trajectory that ends too early."""
+    scan, lines, _ = scanned(trajectory="spiral")
+    inwards = [copy(line, line.traj[::-1], np.ascontiguousarray(line.data[:, ::-1])) for line in lines]
+    assert received(scan, inwards)[1] is None
+
+
+def test_averages_are_told_by_how_often_a_shot_comes():
+    """Their numbers are the scanner's, here as on a grid: 5 and 6 are two."""
+    scan, lines, _ = scanned(n_averages=2)
+    renumbered = []
+    for line in lines:
+        line = copy(line)
+        line.idx.average += 5
+        renumbered.append(line)
+    ((buffer,), error), ((plain,), _) = received(scan, renumbered), received(scan, lines)
+    assert error is None
+    assert str(buffer.counts[0, 0, 0]) == "48 of 48"
+    assert torch.equal(buffer.kspace, plain.kspace)
 
 
 def test_a_shot_that_comes_twice_is_set_aside():
