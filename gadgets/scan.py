@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import defusedxml.ElementTree
@@ -64,6 +64,20 @@ class Scan:
         if not self.has_encoding(index):
             raise ScanError(f"a line names encoding {index}, the header has {len(self.encodings)}")
         return self.encodings[index]
+
+
+def on_encoded_grid(scan: Scan) -> Scan:
+    """Return a scan whose images along trajectories are made on its encoded field of view, the larger one of x and y.
+
+    A spoke is oversampled along all of itself, so what is beside the field of view that is shown folds onto nothing.
+    """
+    encodings = []
+    for encoding in scan.encodings:
+        fovs = zip(encoding.encoded_fov[:2], encoding.recon_fov[:2], strict=True)
+        factor = max(1.0, *(encoded / shown for encoded, shown in fovs))
+        grid = round(factor * encoding.recon_matrix[1]), round(factor * encoding.recon_matrix[0])
+        encodings.append(replace(encoding, grid=grid))
+    return replace(scan, encodings=tuple(encodings))
 
 
 def require_trajectory(scan: Scan, who: str) -> None:

@@ -70,14 +70,14 @@ class ShotBuffers:
         return self._calibration(self._placed(shots, encoding), encoding)
 
     def _calibration(self, placed: _Placed, encoding: Encoding) -> Tensor:
-        shape, kspace, sampling = encoding.recon_matrix[1::-1], placed.kspace, placed.sampling
+        shape, kspace, sampling = encoding.image_grid, placed.kspace, placed.sampling
         n_acs = [min(self.acs_lines, n) for n in shape]
         planes = kspace[None] if kspace.ndim == 3 else kspace.movedim(1, 0)
         images = (adjoint_nufft(plane * sampling.density, sampling.coords, shape) for plane in planes)
         return torch.stack([resize(to_kspace(image), n_acs) for image in images])[None]
 
     def _placed(self, shots: Sequence[Shot], encoding: Encoding) -> _Placed:
-        x, y, _ = encoding.recon_matrix
+        y, x = encoding.image_grid
         number, problems = shots[0].header.idx.slice, []
         if encoding.encoded_matrix[2] > 1:
             stacks, problems = whole_stacks(shots, encoding)
@@ -105,4 +105,4 @@ def _density(shots: Sequence[Shot], encoding: Encoding, coords: Tensor) -> Tenso
         return radial_density(coords)
     if encoding.trajectory == "spiral":
         return spiral_density(coords)
-    return iterative_density(coords, (encoding.recon_matrix[1], encoding.recon_matrix[0]))
+    return iterative_density(coords, encoding.image_grid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 
@@ -17,7 +17,7 @@ from gadgets.receiving.shot_buffer import ShotBuffers
 from gadgets.receiving.shot_places import ShotPlaces
 from gadgets.receiving.shot_room import ShotRoom
 from gadgets.receiving.shot_windows import Window, WindowRoom, require_numbered_shots
-from gadgets.scan import Scan, require_trajectory
+from gadgets.scan import Scan, on_encoded_grid, require_trajectory
 from kband_core.device import choose_device
 from kband_core.nufft import require_finufft
 
@@ -47,6 +47,10 @@ class TrajectoryBuffer(Gadget):
         int, field(ge=0, le=65535, description="shots of each image of a sliding window, in real time; 0: whole images")
     ] = 0
     every: Annotated[int, field(ge=1, le=65535, description="shots from one window to the next")] = 1
+    grid: Annotated[
+        Literal["recon", "encoded"],
+        field(description="encoded: images of the encoded field of view, cropped to the recon matrix"),
+    ] = "recon"
     acs_lines: Annotated[int, field(ge=6, le=512, description="lines from the centre of k-space that calibrate")] = 24
     device: Device = "auto"
 
@@ -63,7 +67,7 @@ class TrajectoryBuffer(Gadget):
             )
         if self.spokes:
             require_numbered_shots(scan, self.label(), self._window)
-        self._scan = scan
+        self._scan = on_encoded_grid(scan) if self.grid == "encoded" else scan
         self._device = choose_device(self.device)
 
     @property

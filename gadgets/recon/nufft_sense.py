@@ -65,7 +65,7 @@ class Gridding(Method):
     label: ClassVar[str] = "gridding"
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        x, y, _ = buffer.encoding.recon_matrix
+        y, x = buffer.encoding.image_grid
         sampling = buffer.sampling[0, 0, 0]
         images = []
         for plane in shot_planes(buffer):

@@ -17,7 +17,8 @@ class ReconSpace:
     """How the images of a buffer are shown.
 
     `n_samples` along the readout tells whether its oversampling was removed before; None along a trajectory, whose
-    images are made on the recon matrix along y and x. `turned`: planes are (z, y), one for each x.
+    images have the pixels of the recon matrix along y and x, and are cropped to it. `turned`: planes are
+    (z, y), one for each x.
     """
 
     encoding: Encoding
@@ -42,9 +43,12 @@ class ReconSpace:
         samples, _, partitions = self.encoding.encoded_matrix
         fov = (self.encoding.encoded_fov[0] * (self.n_samples or samples) / samples, *self.encoding.encoded_fov[1:])
         for axis, dim in enumerate((-1, -2, -3)):
-            if (partitions == 1 if axis == 2 else self.n_samples is None):
-                continue
             matrix = self.encoding.recon_matrix[axis]
+            if axis < 2 and self.n_samples is None:
+                image = resize(image, [matrix], [dim])
+                continue
+            if axis == 2 and partitions == 1:
+                continue
             length = max(round(matrix * fov[axis] / self.encoding.recon_fov[axis]), 1)
             if length != image.shape[dim]:
                 image = interpolate(image, [length], [dim])
