@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 import torch
 from measure import data_option, print_conditions, print_table, scores
 from peers import bart_along, require_bart, sigpy_sense
@@ -19,7 +20,10 @@ from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.recon.nufft_sense import Gridding, NufftSense
 from gadgets.scan import Scan
 from kband_core.coils import root_sum_of_squares
+from kband_core.data_residual import central_residual
+from kband_core.gradient_delays import delayed, opposed_delays, ring_delays
 from kband_core.reconstruct import sense
+from kband_core.trajectories import spokes
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -57,6 +61,10 @@ def main(data: Path) -> None:
     header = "radial", "same maps", "SigPy's", "ours, s", "BART, s", "SigPy, s", shipped, "gridding"
     print_table(header, rows)
     click.echo(f"BART takes {_ratio(rows, 4)} times as long as ours, SigPy {_ratio(rows, 5)} times.\n")
+    print_table(
+        ("delays, samples late", "x", "y", "xy", "residual", "opposed", "RING", "as told", "wrong sign"),
+        [row for name, (stem, _) in RADIAL.items() for row in _delays(name, data / f"{stem}.h5")],
+    )
     for buffer in _buffers(data / f"{SPIRAL}.h5"):
         row, difference = _against_nufft(buffer)
         print_table(("spiral, in the object", "difference to nufft -i -m 30"), row)
@@ -72,6 +80,22 @@ def _buffers(path: Path) -> Iterator[ReconBuffer]:
         for item in run(chain, Scan.from_xml(raw.header_xml), raw, Verdict()):
             if isinstance(item, ReconBuffer):
                 yield item
+
+
+def _delays(name: str, path: Path) -> Iterator[tuple[str, ...]]:
+    """What opposed spokes tell of nominal spokes, and the data residual there, by either estimate, and as told."""
+    with RawFile(path) as raw:
+        shape, lines = Scan.from_xml(raw.header_xml).encodings[0].image_grid, list(raw)
+    for number in sorted({line.idx.slice for line in lines}):
+        shots = [line for line in lines if line.idx.slice == number]
+        told = torch.from_numpy(np.stack([shot.traj[:, ::-1] for shot in shots]).astype(np.float32))
+        kspace = torch.from_numpy(np.stack([shot.data for shot in shots], 1))
+        nominal = spokes(torch.atan2(*(told[:, -1] - told[:, 0]).double().unbind(-1)), told.shape[1])
+        opposed, ring = opposed_delays(kspace, nominal), ring_delays(kspace, nominal)
+        (y, xy), (_, x) = opposed.tolist()
+        places = [nominal, *(delayed(nominal, delays) for delays in (opposed, ring)), told, delayed(nominal, -opposed)]
+        residuals = [f"{central_residual(kspace, coords, shape):.3f}" for coords in places]
+        yield f"{name}, slice {number}", f"{x:.3f}", f"{y:.3f}", f"{xy:.3f}", *residuals
 
 
 def _against_pics(buffer: ReconBuffer) -> tuple[list[str], tuple[float, float]]:

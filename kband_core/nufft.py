@@ -63,7 +63,7 @@ def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | Non
 def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Tensor:
     points, strengths = (np.frombuffer(y), np.frombuffer(x)), np.frombuffer(weights).astype(np.complex128)
     twice = (2 * shape[0], 2 * shape[1])
-    spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
+    spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=1)
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
     return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.float32)

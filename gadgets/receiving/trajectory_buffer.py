@@ -46,7 +46,9 @@ class TrajectoryBuffer(Gadget):
     spokes: Annotated[
         int, field(ge=0, le=65535, description="shots of each image of a sliding window, in real time; 0: whole images")
     ] = 0
-    every: Annotated[int, field(ge=1, le=65535, description="shots from one window to the next")] = 1
+    every: Annotated[
+        int, field(ge=0, le=65535, description="shots from one window to the next; 0: as many as a window has")
+    ] = 0
     grid: Annotated[
         Literal["recon", "encoded"],
         field(description="encoded: images of the encoded field of view, cropped to the recon matrix"),
@@ -77,7 +79,7 @@ class TrajectoryBuffer(Gadget):
 
     @property
     def _window(self) -> Window:
-        return Window(self.spokes, self.every)
+        return Window(self.spokes, self.every or self.spokes)
 
     def process(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ReconBuffer | Aside]:
         """Emit each image once. Raises `ScanError` at the end if shots had no place or if images never began."""

@@ -75,6 +75,13 @@ def test_a_window_leaves_with_its_last_shot():
     assert [n_read for _ in gadget.process(counted())] == [8, 16, 24]
 
 
+def test_windows_follow_one_another_unless_told():
+    """No shot is in two images, none in no image."""
+    scan, lines, _ = scanned()
+    buffers, _ = received(scan, lines, spokes=6)
+    assert len(buffers) == SHOTS // 6
+
+
 def test_slices_have_windows_of_their_own():
     """Interleaved slices do not mix."""
     scan, lines, _ = scanned(n_slices=2, interleaved=True)
