@@ -13,11 +13,14 @@ from gadgets.receiving.role import Role, role_of
 from gadgets.scan import Scan
 
 
+TURNING = "; coordinates along a trajectory are told in one frame of directions for all its shots"
+
+
 class ShotAdmission:
     """Lets the shots of images in, as `Admission` does lines, and counts all lines that come."""
 
     def __init__(self, who: str, scan: Scan, misfit: Misfit) -> None:
-        self._lines = Admission(who, scan, misfit)
+        self._lines = Admission(who, scan, misfit, TURNING)
         self._n_lines = 0
 
     def admits(

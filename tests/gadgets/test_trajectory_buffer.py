@@ -227,6 +227,18 @@ def test_a_shot_that_comes_twice_is_set_aside():
     assert buffer.kspace.shape[-2] == SHOTS
 
 
+def test_shots_told_in_different_frames_are_refused():
+    """Whether their trajectory turns with the readout nobody can tell; the sentence speaks of no grid."""
+    scan, lines, _ = scanned()
+    turned = copy(lines[5], read_dir=(0.0, 1.0, 0.0), phase_dir=(-1.0, 0.0, 0.0))
+    buffers, error = received(scan, [*lines[:5], turned, *lines[6:]])
+    assert buffers == []
+    assert error == (
+        "TrajectoryBuffer: readouts turn by 90.0° within the image of slice 0; coordinates along a trajectory are told in "
+        "one frame of directions for all its shots"
+    )
+
+
 def test_what_is_no_plane_trajectory_is_refused_before_the_scan():
     """By name, before a patient is measured."""
     scan, _, _ = scanned()
