@@ -12,7 +12,6 @@ from gadgets.receiving.image_shots import ImageShots
 from gadgets.receiving.role import Role, role_of
 from gadgets.scan import Scan
 
-
 TURNING = "; coordinates along a trajectory are told in one frame of directions for all its shots"
 
 

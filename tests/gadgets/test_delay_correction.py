@@ -7,7 +7,7 @@ import torch
 
 from gadgets.errors import PipelineError
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
-from tests.gadgets.test_trajectory_buffer import copy, received, scanned
+from tests.gadgets.shots import copy, received, scanned
 
 pytest.importorskip("finufft")
 LATE = {"trajectory": "golden", "matrix": 64, "n_coils": 8, "n_shots": 40, "delay": (0.3, -0.2)}

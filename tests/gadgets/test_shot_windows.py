@@ -10,7 +10,7 @@ from gadgets.errors import PipelineError
 from gadgets.items import Aside
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.scan import Scan
-from tests.gadgets.test_trajectory_buffer import buffers_and_error, copy, received, scanned
+from tests.gadgets.shots import buffers_and_error, copy, received, scanned
 
 pytest.importorskip("finufft")
 SHOTS = 24  # of a repetition

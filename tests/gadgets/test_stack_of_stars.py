@@ -8,7 +8,7 @@ from gadgets.errors import PipelineError
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.scan import Scan
 from pipelines.simulation.slab import Slab
-from tests.gadgets.test_trajectory_buffer import buffers_and_error, copy, received, scanned
+from tests.gadgets.shots import buffers_and_error, copy, received, scanned
 
 pytest.importorskip("finufft")
 N, SHOTS, PARTITIONS = 32, 24, 6
