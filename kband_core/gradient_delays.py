@@ -15,6 +15,7 @@ from torch import Tensor
 
 PARTNER = math.radians(7)  # from the opposite direction: the nearest one of 29 spokes of a full circle lies 6.2° away
 FEWEST_SPOKES = 3  # with a partner, since D has three numbers
+FEWEST_SAMPLES = 8  # on both sides of the centre
 FINER = 64  # steps of a sample, in which crossings of spokes are searched
 SEARCHED_AT = 3 * FINER + 1  # places: up to 1.5 samples to both sides of the centre
 OBJECT = 0.6  # of the oversampled field of view holds it; the rest is noise
@@ -26,7 +27,7 @@ STEPS = 5  # of the slope of a phase, each about the one before
 class Delays:
     """What was found: D `(2, 2)`, y before x, in samples, by which estimate, and what it does to the data residual.
 
-    `accepted` unless the residual rose: then nothing is to be moved.
+    Where they are not `accepted` nothing is to be moved.
     """
 
     matrix: Tensor
@@ -50,7 +51,7 @@ def find_delays(kspace: Tensor, coords: Tensor, residual: Callable[[Tensor], flo
     """Estimate the delays of spokes `(coil, spoke, sample)` that are not in their `coords` `(spoke, sample, 2)` yet.
 
     By opposed spokes and by crossings; of both the one with the lower `residual`, a function of coordinates, for either
-    may be wrong: crossings even in sign, on measured phantoms. None where spokes are too few.
+    may be wrong: crossings even in sign, on measured phantoms. None where neither tells.
     """
     estimates = {"opposed spokes": opposed_delays(kspace, coords), "RING": ring_delays(kspace, coords)}
     found, before = {name: matrix for name, matrix in estimates.items() if matrix is not None}, residual(coords)
@@ -59,16 +60,17 @@ def find_delays(kspace: Tensor, coords: Tensor, residual: Callable[[Tensor], flo
 
 
 def opposed_delays(kspace: Tensor, coords: Tensor) -> Tensor | None:
-    """Delays by spokes and their partners, which run the other way through the same samples; None without partners.
+    """Delays by spokes and their partners, which run the other way through the same samples; None without partners,
+    or where spokes begin in the centre.
 
     Of magnitudes, one is the other turned round and moved by twice the delay along it, d = n̂ᵀDn̂: the slope g of the
-    phase between their transforms is 4πd/N (Peters 2003, Block and Uecker 2011). What is far from straight is left out.
+    phase between their transforms is 4πd/N (Peters 2003, Block and Uecker 2011). Spokes without a partner are left out.
     """
     direction, behind = _directions(coords)[0], _behind_centre(coords)
     angle = torch.atan2(direction[:, 0], direction[:, 1])
     off, partner = ((angle[:, None] - angle).remainder(2 * math.pi) - math.pi).abs().min(1)
     has_partner = off < PARTNER
-    if int(has_partner.sum()) < FEWEST_SPOKES:
+    if int(has_partner.sum()) < FEWEST_SPOKES or _side(coords) < FEWEST_SAMPLES:
         return None
     magnitude = _around_centre(kspace, coords).abs()
     n, pixel = magnitude.shape[-1], torch.arange(magnitude.shape[-1]) - magnitude.shape[-1] // 2
@@ -87,10 +89,11 @@ def ring_delays(kspace: Tensor, coords: Tensor) -> Tensor | None:
     """Delays by where spokes cross: two of them share a sample, though not where they should (RING, Rosenzweig 2019).
 
     If spoke i has it u_i samples behind its centre, and j u_j, then D(n̂_i − n̂_j) = u_i n̂_i − u_j n̂_j. Spokes are
-    interpolated, and each is paired with the one that is nearest to 90° away. None for fewer than three spokes.
+    interpolated, and each is paired with the one that is nearest to 90° away. None for fewer than three spokes,
+    or where they begin in the centre.
     """
     direction, behind = _directions(coords)[0], _behind_centre(coords)
-    if len(direction) < FEWEST_SPOKES:
+    if len(direction) < FEWEST_SPOKES or _side(coords) < FEWEST_SAMPLES:
         return None
     near = _near_centre(_around_centre(kspace, coords))  # (spoke, coil, u)
     other = (direction @ direction.mT).abs().argmin(1)
@@ -118,6 +121,12 @@ def _centre(coords: Tensor) -> int:
     return int(torch.linalg.vector_norm(coords, dim=-1).mean(0).argmin())
 
 
+def _side(coords: Tensor) -> int:
+    """Samples that are on both sides of it."""
+    centre = _centre(coords)
+    return min(centre, coords.shape[1] - 1 - centre)
+
+
 def _behind_centre(coords: Tensor) -> Tensor:
     """Where that sample lies by the coordinates `(spoke, 2)`, in samples from the centre."""
     return coords[:, _centre(coords)] / _directions(coords)[1]
@@ -125,8 +134,7 @@ def _behind_centre(coords: Tensor) -> Tensor:
 
 def _around_centre(kspace: Tensor, coords: Tensor) -> Tensor:
     """As many samples `(coil, spoke, 2m + 1)` on both sides of the centre as the shorter one has."""
-    centre = _centre(coords)
-    side = min(centre, coords.shape[1] - 1 - centre)
+    centre, side = _centre(coords), _side(coords)
     return kspace[..., centre - side : centre + side + 1]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from gadgets.gadget import field
 from kband_core.data_residual import central_residual
 from kband_core.gradient_delays import Delays, delayed, find_delays
+from kband_core.threads import single_thread
 
 DelayProperty: TypeAlias = Annotated[
     Literal["auto", "estimate", "none"],
@@ -49,7 +50,8 @@ class DelayCorrection:
 
 def _estimated(kspace: Tensor, coords: Tensor, shape: tuple[int, int]) -> Delays | str:
     try:
-        found = find_delays(kspace, coords, partial(central_residual, kspace, shape=shape))
+        with single_thread():
+            found = find_delays(kspace, coords, partial(central_residual, kspace, shape=shape))
     except (ValueError, RuntimeError) as error:
         return str(error)
-    return f"{len(coords)} spokes are too few" if found is None else found
+    return "neither opposed spokes nor crossings tell" if found is None else found

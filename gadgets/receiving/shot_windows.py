@@ -25,8 +25,6 @@ from gadgets.receiving.shot_places import ShotPlaces, measured
 from gadgets.scan import Scan
 
 MOST_WINDOWS = 1 << 16  # that the repetition counter of an image header can number
-
-
 WINDOW_REPETITIONS = "kband_window_repetitions"  # meta key: whose shots an image holds
 
 
@@ -59,7 +57,7 @@ class WindowRoom:
     Shots are numbered by encoding step 1, average and repetition, in which order they must come. A window leaves with
     its last shot, or with one behind it; the last one ends with the scan. Its header is that of its middle shot, with
     the window's number as repetition. The first shots of a series calibrate all its windows: as many as sample the
-    calibration lines without gap. Raises `PipelineError` where the header leaves open how shots are numbered.
+    calibration lines without gap.
     """
 
     def __init__(self, who: str, scan: Scan, places: ShotPlaces, buffers: ShotBuffers, window: Window) -> None:

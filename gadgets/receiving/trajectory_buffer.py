@@ -62,7 +62,7 @@ class TrajectoryBuffer(Gadget):
         require_trajectory(scan, self.label())
         require_finufft()
         others = [encoding for encoding in scan.encodings if encoding.trajectory not in SPOKES]
-        if self.delays == "estimate" and others:
+        if self.delays == "estimate" and others and not self.angle_step:
             raise PipelineError(
                 f"{self.label()}.delays: encoding {others[0].index} has the trajectory {others[0].trajectory}; delays "
                 f"are estimated of {', '.join(SPOKES)} only"

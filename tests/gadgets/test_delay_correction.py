@@ -53,7 +53,16 @@ def test_too_few_spokes_tell_nothing():
     scan, lines, _ = scanned(trajectory="radial", n_shots=2)
     ((buffer,), error) = received(scan, lines, delays="estimate")
     assert error is None
-    assert buffer.notes["kband_delays"] == "unknown: 2 spokes are too few"
+    assert buffer.notes["kband_delays"] == "unknown: neither opposed spokes nor crossings tell"
+
+
+def test_half_spokes_tell_nothing():
+    """They begin in the centre, and none comes back through it."""
+    scan, lines, _ = scanned(trajectory="radial", n_shots=24)
+    halves = [copy(line, discard_pre=line.number_of_samples // 2) for line in lines]
+    ((buffer,), error) = received(scan, halves, delays="estimate")
+    assert error is None
+    assert buffer.notes["kband_delays"].startswith("unknown: ")
 
 
 def test_delays_of_spirals_are_refused():
