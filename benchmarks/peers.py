@@ -79,6 +79,19 @@ def bart_along(command: Sequence[str], coords: Tensor, kspace: Tensor, *inputs: 
         return read_cfl(Path(folder) / "out")
 
 
+def sigpy_sense(
+    coords: Tensor, kspace: Tensor, csm: Tensor, regularisation: float, n_iterations: int
+) -> Tensor:
+    """SigPy's CG-SENSE along a trajectory, as `bart_along` takes it; `csm` `(coil, y, x)`; returns `(y, x)`."""
+    from sigpy.mri.app import SenseRecon
+
+    recon = SenseRecon(
+        kspace.numpy(), csm.numpy(), lamda=regularisation, coord=coords.flip(-1).numpy(), max_iter=n_iterations,
+        show_pbar=False,
+    )  # fmt: skip
+    return torch.from_numpy(recon.run())
+
+
 def bart_maps(kspace: Tensor, acs_lines: int, n_sets: int, *, n_axes: int = 2) -> Tensor:
     """BART's ESPIRiT maps `(set, coil, y, x)` by the centre of `kspace` `(coil, ky, kx)`, at ecalib's own settings."""
     return bart(["ecalib", "-r", str(acs_lines), "-m", str(n_sets)], kspace, n_axes=n_axes)

@@ -35,7 +35,13 @@ class Encoding:
     acceleration: tuple[int, int]
     calibration_mode: str | None
     multiband: int
+    grid: tuple[int, int] | None = None  # (y, x) of images along a trajectory, if they are made on more than is shown
     flaw: str | None = None  # what of the header cannot be true: its images say so
+
+    @property
+    def image_grid(self) -> tuple[int, int]:
+        """Matrix (y, x) on which images along a trajectory are made; its pixels are those of the recon matrix."""
+        return self.grid or (self.recon_matrix[1], self.recon_matrix[0])
 
     @property
     def readout_samples(self) -> int:

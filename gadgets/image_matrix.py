@@ -7,7 +7,7 @@ from kband_core.sampling import Grid
 
 
 def image_matrix(buffer: ReconBuffer) -> tuple[int, int]:
-    """Return (y, x): that of the k-space on a grid; along a trajectory, whose samples have none, the recon matrix."""
+    """Return (y, x): that of the k-space on a grid; along a trajectory, whose samples have none, that of its images."""
     if isinstance(buffer.sampling, Grid):
         return buffer.kspace.shape[-2], buffer.kspace.shape[-1]
-    return buffer.encoding.recon_matrix[1], buffer.encoding.recon_matrix[0]
+    return buffer.encoding.image_grid

@@ -61,7 +61,7 @@ class Calibration:
 class ReconBuffer:
     """K-space of one or several images, whitened, readout oversampling removed, lines at their matrix rows.
 
-    kspace   complex64 [slice s n coil kz ky kx], or [slice s n coil shot sample] along a trajectory
+    kspace   complex64 [slice s n coil kz ky kx]; along a trajectory [... coil shot sample], stacks [... z shot sample]
     sampling what was acquired: a grid's mask is [slice s n kz ky kx], or [slice s n kz ky 1] of whole lines
     headers  object [slice s n], header of the line nearest the k-space centre; counts, their `LineCount`s
     readout  first and last+1 sample along kx that was measured (partial echo)
@@ -97,7 +97,8 @@ class ReconBuffer:
     def __post_init__(self) -> None:
         images, samples = self.kspace.shape[:3], self.kspace.shape[4:]
         alike = (1, *samples[1:]) if self.turned else (*samples[:-1], 1)  # whole lines
-        by_lines = [(*images, *alike)] if isinstance(self.sampling, Grid) else []
+        alike = alike if isinstance(self.sampling, Grid) else samples[-2:]  # of every z
+        by_lines = [(*images, *alike)]
         if self.sampling.shape not in [(*images, *samples), *by_lines] or self.headers.shape != images:
             raise ValueError(
                 f"buffer: k-space {tuple(self.kspace.shape)}, sampling {tuple(self.sampling.shape)} and headers "

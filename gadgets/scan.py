@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import defusedxml.ElementTree
@@ -66,18 +66,35 @@ class Scan:
         return self.encodings[index]
 
 
+def on_encoded_grid(scan: Scan) -> Scan:
+    """Return a scan whose images along trajectories are made on its encoded field of view, the larger one of x and y.
+
+    A spoke is oversampled along all of itself, so what is beside the field of view that is shown folds onto nothing.
+    """
+    encodings = []
+    for encoding in scan.encodings:
+        fovs = zip(encoding.encoded_fov[:2], encoding.recon_fov[:2], strict=True)
+        factor = max(1.0, *(encoded / shown for encoded, shown in fovs))
+        grid = round(factor * encoding.recon_matrix[1]), round(factor * encoding.recon_matrix[0])
+        encodings.append(replace(encoding, grid=grid))
+    return replace(scan, encodings=tuple(encodings))
+
+
 def require_trajectory(scan: Scan, who: str) -> None:
-    """Raise `PipelineError` unless every encoding samples single slices, one at a time, along a trajectory."""
+    """Raise `PipelineError` unless every encoding samples single slices, or stacks of whole partitions, along a
+    trajectory."""
     for encoding in scan.encodings:
         if encoding.trajectory not in ALONG_TRAJECTORIES:
             raise PipelineError(
                 f"{who}: encoding {encoding.index} has the trajectory {encoding.trajectory}; "
                 f"{', '.join(ALONG_TRAJECTORIES)} expected"
             )
-        if encoding.encoded_matrix[2] > 1 or len(encoding.step2) > 1:
+        n_z, n_steps = encoding.encoded_matrix[2], len(encoding.step2)
+        before, after = encoding.step2.center - encoding.step2.minimum, encoding.step2.maximum - encoding.step2.center
+        if n_steps > 1 and (n_steps > n_z or abs(before - after) > 1 or encoding.accelerates_partitions):
             raise PipelineError(
-                f"{who}: encoding {encoding.index} has {encoding.encoded_matrix[2]} partitions; trajectories are "
-                "supported in 2 dimensions only"
+                f"{who}: encoding {encoding.index} has {n_steps} steps along kz for {n_z} partitions, {before} before "
+                f"the centre, at R={encoding.acceleration[1]}; a stack of stars needs all of both sides"
             )
     require_single_bands(scan, who)
 

@@ -1,15 +1,22 @@
-"""Fourier transform between an image and samples along a trajectory, by finufft; centred and orthonormal on a grid."""
+"""Fourier transform between an image and samples along a trajectory, by finufft; centred and orthonormal on a grid.
+
+Autograd sees through it, as often as is asked: to image or samples, and to the trajectory. Complex64 is transformed in
+single precision, complex128 in double. It computes on the CPU.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-6  # of finufft, relative to the largest sample
+TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # of finufft, relative to the largest sample
 FINER = 1e-9  # for point-spread functions, which are computed once
+KEPT = 16  # of them: angles of a few turns
 PERIOD = 2 * np.pi
 
 
@@ -23,16 +30,12 @@ def require_finufft() -> ModuleType:
 
 
 def nufft(image: Tensor, coords: Tensor) -> Tensor:
-    """What is measured of images `(..., y, x)` at `coords` `(shot, sample, 2)`: complex64 `(..., shot, sample)`.
+    """What is measured of images `(..., y, x)` at `coords` `(shot, sample, 2)`: complex `(..., shot, sample)`.
 
     Σ_r image(r) e^{−2πi k·r} / √(NyNx), r from the pixel N//2 on, k = (ky, kx) in cycles per pixel: on a grid, what
-    `fourier.to_kspace` does. It computes on the CPU, and autograd does not see through it. Raises `ValueError` without
-    finufft.
+    `fourier.to_kspace` does. Raises `ValueError` without finufft.
     """
-    shape = image.shape[-2:]
-    planes = _planes(image, shape)
-    samples = require_finufft().nufft2d2(*_points(coords), planes, isign=-1, eps=TOLERANCE, nthreads=_threads())
-    return _tensor(samples, image.shape[:-2], coords.shape[:-1], image.device) / (shape[0] * shape[1]) ** 0.5
+    return _Nufft.apply(_complex(image), coords)
 
 
 def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -40,25 +43,30 @@ def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Te
 
     Σ_k samples(k) e^{+2πi k·r} / √(NyNx); with samples weighted by their density, and times NyNx, an image.
     """
-    lines = _planes(samples, (coords.shape[:-1].numel(),))
-    image = require_finufft().nufft2d1(*_points(coords), lines, shape, isign=1, eps=TOLERANCE, nthreads=_threads())
-    return _tensor(image, samples.shape[:-2], shape, samples.device) / (shape[0] * shape[1]) ** 0.5
+    return _AdjointNufft.apply(_complex(samples), coords, shape)
 
 
-def normal_spectrum(coords: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Transfer function K of nufftᴴ·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
+def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | None = None) -> Tensor:
+    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
 
-    With images padded by zeros at their ends, nufftᴴ·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005).
-    K is real since the point-spread function is Hermitian; its lags −Ny and −Nx, which no two pixels have, are zero.
+    With images padded by zeros at their ends, nufftᴴ·W·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005),
+    W being `weight` `(shot, sample)`, or 1. K is real since the point-spread function is Hermitian; its lags −Ny and
+    −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
+    derivative for the trajectory passes through it.
     """
-    finufft, points = require_finufft(), [axis.astype(np.float64) for axis in _points(coords)]
+    y, x = (axis.astype(np.float64) for axis in _points(coords, torch.float32))
+    weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
+    return _spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)).to(coords.device)
+
+
+@lru_cache(maxsize=KEPT)
+def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Tensor:
+    points, strengths = (np.frombuffer(y), np.frombuffer(x)), np.frombuffer(weights).astype(np.complex128)
     twice = (2 * shape[0], 2 * shape[1])
-    ones = np.ones(points[0].shape, np.complex128)
-    spread = finufft.nufft2d1(*points, ones, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
+    spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=1)
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
-    spectrum = torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])
-    return spectrum.to(torch.float32).to(coords.device)
+    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.float32)
 
 
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
@@ -68,14 +76,73 @@ def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
     return torch.fft.ifft2(padded * spectrum)[..., :ny, :nx]
 
 
-def _points(coords: Tensor) -> tuple[np.ndarray, np.ndarray]:
+class _Nufft(torch.autograd.Function):
+    """F of images and coordinates. What flows back to images is Fᴴ."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, coords: Tensor) -> Tensor:
+        ctx.save_for_backward(image, coords)
+        shape, eps = image.shape[-2:], TOLERANCE[image.dtype]
+        planes, points = _planes(image, shape), _points(coords, image.dtype.to_real())
+        samples = require_finufft().nufft2d2(*points, planes, isign=-1, eps=eps, nthreads=_threads())
+        return _tensor(samples, image.shape[:-2], coords.shape[:-1], image.device) / shape.numel() ** 0.5
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        image, coords = ctx.saved_tensors
+        of_image, of_coords = ctx.needs_input_grad
+        return (
+            adjoint_nufft(gradient, coords, tuple(image.shape[-2:])) if of_image else None,
+            _gradient_of_coords(gradient, image, coords) if of_coords else None,
+        )
+
+
+class _AdjointNufft(torch.autograd.Function):
+    """Fᴴ of samples and coordinates. What flows back to samples is F."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(samples, coords)
+        lines, points = _planes(samples, (coords.shape[:-1].numel(),)), _points(coords, samples.dtype.to_real())
+        eps = TOLERANCE[samples.dtype]
+        image = require_finufft().nufft2d1(*points, lines, shape, isign=1, eps=eps, nthreads=_threads())
+        return _tensor(image, samples.shape[:-2], shape, samples.device) / (shape[0] * shape[1]) ** 0.5
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        samples, coords = ctx.saved_tensors
+        of_samples, of_coords, _ = ctx.needs_input_grad
+        return (
+            nufft(gradient, coords) if of_samples else None,
+            _gradient_of_coords(samples, gradient, coords) if of_coords else None,
+            None,
+        )
+
+
+def _gradient_of_coords(samples: Tensor, image: Tensor, coords: Tensor) -> Tensor:
+    """Gradient of Re⟨samples, F image⟩ for the coordinates, the sum over all planes: ∂F/∂k_d = −2πi·F·r_d.
+
+    The derivative of the transform, not of the interpolator that finufft makes it by (Wang and Fessler 2023, BJORK).
+    """
+    real = image.dtype.to_real()
+    y, x = (torch.arange(n, dtype=real, device=image.device) - n // 2 for n in image.shape[-2:])
+    along = nufft(torch.stack((y[:, None] * image, x * image)), coords)
+    product = (samples.conj() * along).imag
+    return PERIOD * product.reshape(2, -1, *coords.shape[:-1]).sum(1).movedim(0, -1).to(coords)
+
+
+def _points(coords: Tensor, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Phases per pixel along y and x, in radians."""
-    y, x = (PERIOD * coords.detach().cpu()).flatten(0, -2).T.contiguous().numpy()
+    y, x = (PERIOD * coords.detach().cpu()).to(dtype).flatten(0, -2).T.contiguous().numpy()
     return y, x
 
 
+def _complex(array: Tensor) -> Tensor:
+    return array.to(torch.complex128 if array.dtype in (torch.complex128, torch.float64) else torch.complex64)
+
+
 def _planes(array: Tensor, last: tuple[int, ...]) -> np.ndarray:
-    return array.detach().to("cpu", torch.complex64).resolve_conj().reshape(-1, *last).contiguous().numpy()
+    return array.detach().cpu().resolve_conj().resolve_neg().reshape(-1, *last).contiguous().numpy()
 
 
 def _tensor(array: np.ndarray, batch: tuple[int, ...], last: tuple[int, ...], device: torch.device) -> Tensor:

@@ -15,32 +15,38 @@ from kband_core.threads import side_by_side
 
 
 class TrajectoryOperator:
-    """A = F·S with F along a trajectory: image sets `(..., set, y, x)` → samples `(..., coil, shot, sample)`.
+    """A = √W·F·S with F along a trajectory: image sets `(..., set, y, x)` → samples `(..., coil, shot, sample)`.
 
-    The trajectory, `(shot, sample, 2)`, is the same for all axes before. `forward` and `adjoint` need finufft, `normal`
-    needs it once; AᴴA is a convolution of each coil's image. Raises `ValueError` for a trajectory in three dimensions,
-    or for several at once.
+    The trajectory, `(shot, sample, 2)`, is the same for all axes before, and so is W, `weight` `(shot, sample)`, or 1.
+    `forward` and `adjoint` need finufft, `normal` needs it once; AᴴA is a convolution of each coil's image. Derivatives
+    pass to images, samples and maps, and to the coordinates, for which `normal` is `adjoint` after `forward`. Raises
+    `ValueError` for a trajectory in three dimensions, or for several at once.
     """
 
-    def __init__(self, sampling: Trajectory, csm: Tensor) -> None:
+    def __init__(self, sampling: Trajectory, csm: Tensor, weight: Tensor | None = None) -> None:
         check_axes(csm=(csm, "... set coil y x"))
         if sampling.coords.ndim != 3 or sampling.coords.shape[-1] != 2:
             raise ValueError(
                 f"Trajectory: the coordinates have shape {tuple(sampling.coords.shape)}, (shot, sample, 2) expected"
             )
-        self.sampling, self.csm = sampling, csm
+        self.sampling, self.csm, self.weight = sampling, csm, weight
+        self._root = None if weight is None else weight.sqrt()
         self._n_threads = torch.get_num_threads()
 
     def forward(self, image: Tensor) -> Tensor:
         """A: `(..., set, y, x)` → `(..., coil, shot, sample)`."""
-        return nufft(coil_images(image, self.csm), self.sampling.coords)
+        samples = nufft(coil_images(image, self.csm), self.sampling.coords)
+        return samples if self._root is None else samples * self._root
 
     def adjoint(self, kspace: Tensor) -> Tensor:
         """Aᴴ: `(..., coil, shot, sample)` → `(..., set, y, x)`."""
+        kspace = kspace if self._root is None else kspace * self._root
         return combine(adjoint_nufft(kspace, self.sampling.coords, tuple(self.csm.shape[-2:])), self.csm)
 
     def normal(self, image: Tensor) -> Tensor:
         """AᴴA, some coils at a time, side by side; but in turn where derivatives are recorded."""
+        if torch.is_grad_enabled() and self.sampling.coords.requires_grad:
+            return self.adjoint(self.forward(image))
 
         def of_coils(csm: Tensor) -> Tensor:
             return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
@@ -51,7 +57,7 @@ class TrajectoryOperator:
 
     @cached_property
     def _spectrum(self) -> Tensor:
-        return normal_spectrum(self.sampling.coords, tuple(self.csm.shape[-2:]))
+        return normal_spectrum(self.sampling.coords, tuple(self.csm.shape[-2:]), self.weight)
 
     @cached_property
     def _parts(self) -> tuple[Tensor, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadgets.items import LineCount, ReconBuffer
+from gadgets.items import ReconBuffer
+from gadgets.line_count import LineCount
 from kband_core.coils import sample_energy
 from kband_core.corruption import broken_coils, silent_lines, wild_lines
 from kband_core.plural import counted

@@ -16,7 +16,7 @@ from gadgets.receiving.held_out_lines import flaw
 from gadgets.receiving.image_lines import ImageKey, ImageLines
 from gadgets.receiving.image_shots import ImageShots
 from gadgets.receiving.place import misfit, place_of
-from gadgets.receiving.readout_directions import ReadoutDirections
+from gadgets.receiving.readout_directions import BLADES, ReadoutDirections
 from gadgets.receiving.role import Role
 from gadgets.scan import Scan
 from kband_core.plural import counted
@@ -26,15 +26,18 @@ NUMBERS = re.compile(r"\d+")
 
 
 class Admission:
-    """Lets lines in or sets them aside: told at once, in the remarks on their image, and at the end of the scan."""
+    """Lets lines in or sets them aside: told at once, in the remarks on their image, and at the end of the scan.
 
-    def __init__(self, who: str, scan: Scan, misfit: Misfit = misfit) -> None:
+    `misfit` says which have no place, `objection` what is wrong with readouts that turn within an image.
+    """
+
+    def __init__(self, who: str, scan: Scan, misfit: Misfit = misfit, objection: str = BLADES) -> None:
         self._who, self._scan, self._misfit = who, scan, misfit
         self.first_lines = FirstLines(scan)
         self._n_samples: dict[int, int] = {}  # of the first usable line, by encoding
         self._set_aside = _Reasons()
         self._is_reversed: dict[ImageKey, bool] = {}
-        self._directions = ReadoutDirections(who)
+        self._directions = ReadoutDirections(who, objection)
         self._of_image: defaultdict[ImageKey, _Reasons] = defaultdict(_Reasons)
 
     def refuses(

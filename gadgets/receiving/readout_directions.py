@@ -11,11 +11,20 @@ from gadgets.receiving.image_lines import ImageKey
 TURNED = 5.0  # degrees: narrow blades of PROPELLER turn by 7, corrections of a moving head and rounding by less
 
 
-class ReadoutDirections:
-    """The direction in which the first line of each image was read, for `who`. Images may differ in theirs."""
+BLADES = (
+    ", as the blades of PROPELLER do, and no Cartesian grid has a place for them; a trajectory that comes with the "
+    "lines, and a header that says so, would be needed"
+)
 
-    def __init__(self, who: str) -> None:
-        self._who = who
+
+class ReadoutDirections:
+    """The direction in which the first line of each image was read, for `who`. Images may differ in theirs.
+
+    `objection`: what is wrong with lines that turn within one.
+    """
+
+    def __init__(self, who: str, objection: str = BLADES) -> None:
+        self._who, self._objection = who, objection
         self._first: dict[ImageKey, tuple[float, ...]] = {}
 
     def check(self, line: ismrmrd.Acquisition, key: ImageKey) -> None:
@@ -28,11 +37,7 @@ class ReadoutDirections:
         cosine = sum(one * other for one, other in zip(first, direction, strict=True))
         angle = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
         if angle > TURNED:
-            raise ScanError(
-                f"{self._who}: readouts turn by {angle:.1f}° within the image of {key}, as the blades of PROPELLER do, "
-                "and no Cartesian grid has a place for them; a trajectory that comes with the lines, and a header that "
-                "says so, would be needed"
-            )
+            raise ScanError(f"{self._who}: readouts turn by {angle:.1f}° within the image of {key}{self._objection}")
 
     def forget(self, key: ImageKey) -> None:
         """Forget an image that has left."""

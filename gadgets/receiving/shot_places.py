@@ -14,6 +14,7 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.place import outside_limits
 from kband_core.trajectories import spokes
 
+FLAT = 1e-3  # cycles per pixel along z
 REACH = (0.2, 0.6)  # cycles per pixel of the largest |k| of a shot, along x or y
 
 
@@ -43,20 +44,24 @@ class ShotPlaces:
         traj = self._encoded(shot)[samples, :2] * (shown / encoded).astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(traj[:, ::-1]))
 
-    def density(self, shot: ismrmrd.Acquisition) -> Tensor | None:
+    def density(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> Tensor | None:
         """Return the weights float32 `(sample,)` in the third column of a 2-D trajectory, if there are any."""
-        if shot.traj.shape[1] < 3 or not shot.traj[:, 2].any():
+        if encoding.encoded_matrix[2] > 1 or shot.traj.shape[1] < 3 or not shot.traj[:, 2].any():
             return None
         return torch.from_numpy(shot.traj[measured(shot), 2].astype(np.float32))
 
     def misfit(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> str | None:
-        """Say why a shot has no place in its encoding, or None if it has."""
-        index = shot.idx
-        counters = ((name, getattr(index, name), limit) for name, limit in encoding.counters.items())
-        if reason := outside_limits(("encoding step 1", index.kspace_encode_step_1, encoding.step1), *counters):
+        """Say why a shot has no place in its encoding, or None if it has. Numbers of averages are the scanner's."""
+        index, limits = shot.idx, encoding.counters.items()
+        counters = ((name, getattr(index, name), limit) for name, limit in limits if name != "average")
+        steps = (
+            ("encoding step 1", index.kspace_encode_step_1, encoding.step1),
+            ("encoding step 2", index.kspace_encode_step_2, encoding.step2),
+        )
+        if reason := outside_limits(*steps, *counters):
             return reason
         if not np.isfinite(shot.data.view(np.float32)).all():
-            return f"{np.count_nonzero(~np.isfinite(shot.data))} samples are not finite numbers"
+            return f"{np.count_nonzero(~np.isfinite(shot.data))} of {shot.data.size} samples are not finite numbers"
         n_dimensions = shot.traj.shape[1]
         if self.angle_step is None and n_dimensions == 0:
             return f"{encoding.trajectory}: lines carry no trajectory; set angle_step"
@@ -66,7 +71,11 @@ class ShotPlaces:
             return f"{shot.discard_pre} + {shot.discard_post} of {shot.number_of_samples} samples are to be discarded"
         traj = self._encoded(shot)[measured(shot)]
         if n_broken := np.count_nonzero(~np.isfinite(traj)):
-            return f"{n_broken} coordinates of the trajectory are not finite numbers"
+            return f"{n_broken} of {traj.size} coordinates of the trajectory are not finite numbers"
+        if (n_written := _written(traj)) < len(traj) - 1:
+            return f"trajectory has {n_written} samples, data {len(traj)}"
+        if encoding.encoded_matrix[2] > 1 and n_dimensions == 3 and (climbs := float(np.ptp(traj[:, 2]))) > FLAT:
+            return f"kz changes by {climbs:.3g} along it; shots of a stack stay in their partition"
         largest = float(np.abs(traj[:, :2]).max())
         if not REACH[0] <= largest <= REACH[1]:
             return f"largest |k| is {largest:.4g}; cycles per pixel, {REACH[0]} to {REACH[1]}, expected"
@@ -79,6 +88,14 @@ class ShotPlaces:
         angle = math.radians(self.angle_step * shot.idx.kspace_encode_step_1)
         spoke = spokes(torch.tensor([angle], dtype=torch.float64), shot.number_of_samples, shot.center_sample)
         return spoke[0].numpy()[:, ::-1]
+
+
+def _written(traj: np.ndarray) -> int:
+    """Samples before a tail of zeros, which converters leave where a trajectory is shorter than its data.
+
+    One zero may be the centre of k-space, to which a shot runs.
+    """
+    return int(np.flatnonzero(traj[:, :2].any(-1)).max(initial=-1)) + 1
 
 
 def measured(shot: ismrmrd.Acquisition) -> slice:

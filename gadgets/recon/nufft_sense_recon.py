@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
-from gadgets.recon.nufft_sense import Gridding, Iterations, NufftSense, Regularisation
+from gadgets.recon.nufft_sense import Gridding, Iterations, NufftSense, Regularisation, Weighting
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 
 
@@ -21,14 +21,15 @@ class NufftSenseRecon(Gadget):
 
     regularisation: Regularisation = NufftSense.regularisation
     n_iterations: Iterations = NufftSense.n_iterations
+    weighting: Weighting = NufftSense.weighting
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
         return Reconstructor(
-            "NufftSenseRecon", [NufftSense(self.regularisation, self.n_iterations)], _never, self.on_failure,
-            self.deadline, self.limit, last_resort=Gridding(),
+            "NufftSenseRecon", [NufftSense(self.regularisation, self.n_iterations, self.weighting)], _never,
+            self.on_failure, self.deadline, self.limit, last_resort=Gridding(),
         ).process(items)  # fmt: skip
 
 

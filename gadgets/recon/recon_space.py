@@ -17,7 +17,8 @@ class ReconSpace:
     """How the images of a buffer are shown.
 
     `n_samples` along the readout tells whether its oversampling was removed before; None along a trajectory, whose
-    images are made on the recon matrix. `turned`: planes are (z, y), one for each x.
+    images have the pixels of the recon matrix along y and x, and are cropped to it. `turned`: planes are
+    (z, y), one for each x.
     """
 
     encoding: Encoding
@@ -37,16 +38,17 @@ class ReconSpace:
         The pixel size follows from zero-padding or cropping k-space, the field of view from cropping or padding the
         image. Returns `(..., z, y, x)`.
         """
-        if self.n_samples is None:
-            return image
         if self.turned:
             image = image.movedim(-3, -1)
         samples, _, partitions = self.encoding.encoded_matrix
-        fov = (self.encoding.encoded_fov[0] * self.n_samples / samples, *self.encoding.encoded_fov[1:])
+        fov = (self.encoding.encoded_fov[0] * (self.n_samples or samples) / samples, *self.encoding.encoded_fov[1:])
         for axis, dim in enumerate((-1, -2, -3)):
+            matrix = self.encoding.recon_matrix[axis]
+            if axis < 2 and self.n_samples is None:
+                image = resize(image, [matrix], [dim])
+                continue
             if axis == 2 and partitions == 1:
                 continue
-            matrix = self.encoding.recon_matrix[axis]
             length = max(round(matrix * fov[axis] / self.encoding.recon_fov[axis]), 1)
             if length != image.shape[dim]:
                 image = interpolate(image, [length], [dim])

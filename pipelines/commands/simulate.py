@@ -13,6 +13,13 @@ from kband_core.plural import counted, plural
 TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n_navigators", "reference"
 
 
+def _two_numbers(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"'{text}', two numbers expected, such as 0.15,0.12") from None
+    return x, y
+
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="SCAN.h5",
@@ -52,12 +59,16 @@ TRAIN = "n_shots", "ramp_sampling", "echo_shift", "echo_phase", "echo_drift", "n
 @click.option("--held-out-lines", type=click.IntRange(0), default=0, show_default=True,
               help="Lines of each image, drawn at random from all, that are measured first and kept out of it, to tell "
                    "its error.")
-@click.option("--trajectory", type=click.Choice(["cartesian", "epi", "radial", "golden", "spiral"]),
+@click.option("--trajectory", type=click.Choice(["cartesian", "epi", "radial", "golden", "spiral", "stack"]),
               default="cartesian", show_default=True,
               help="Where k-space is sampled; epi: lines are read by trains of echoes, every second one reversed, and "
-                   "calibration is separate; radial, golden, spiral: none is left out.")
+                   "calibration is separate; radial, golden, spiral: none is left out; stack: of spokes, "
+                   "in each of --partitions.")
 @click.option("--shots", "n_shots", type=click.IntRange(1, 65535), show_default="1, others 64",
               help="Trains that share the lines of a slice (EPI); spokes or interleaves of an image.")
+@click.option("--delay", metavar="X,Y", default="0,0", show_default=True,
+              callback=lambda context, option, text: _two_numbers(text),
+              help="Samples by which the gradients along x and y come late; spokes do not tell (not spiral).")
 @click.option("--ramp-sampling/--no-ramp-sampling", default=None, help="Sample on the gradient's ramps as well (EPI).")
 @click.option("--echo-shift", type=float, help="Steps along kx between echoes of both ways (EPI).")
 @click.option("--echo-phase", type=float, help="Radians between echoes of both ways (EPI).")

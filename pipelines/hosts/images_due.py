@@ -5,6 +5,7 @@ from __future__ import annotations
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.role import role_of
+from gadgets.receiving.shot_windows import WINDOW_REPETITIONS
 from kband_core.plural import counted
 
 
@@ -23,11 +24,15 @@ class ImagesDue:
 
     def add_image(self, image: ismrmrd.Image) -> None:
         """Count an image once, however many of its kind come; a map beside it is none, and one of joined
-        contrasts is that of each."""
+        contrasts, or of a window over repetitions, is that of each."""
         if "kband_quantity" not in image.meta:
             key = ImageKey(0, *(getattr(image, name) for name in ImageKey._fields[1:]))
-            joined = image.meta.get("kband_joined_contrasts")
-            self._came |= {key._replace(contrast=int(one)) for one in joined.split(", ")} if joined else {key}
+            keys = {key}
+            if joined := image.meta.get("kband_joined_contrasts"):
+                keys = {key._replace(contrast=int(one)) for one in joined.split(", ")}
+            if window := image.meta.get(WINDOW_REPETITIONS):
+                keys = {key._replace(repetition=int(one)) for one in window.split(", ")}
+            self._came |= keys
             self._numbers.add(image.image_index)
 
     def missing(self) -> str | None:

@@ -10,7 +10,7 @@ xsd = ismrmrd.xsd
 
 NOISE_BANDWIDTH = 0.793  # the share of the noise band that the receiver filter passes
 TR_MS = 5.0
-TRAJECTORIES = {"golden": "goldenangle"}  # in MRD's words, where they are others
+TRAJECTORIES = {"golden": "goldenangle", "stack": "radial"}  # in MRD's words, where they are others
 
 
 def header_xml(protocol: Protocol) -> str:

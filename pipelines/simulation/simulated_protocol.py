@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,17 +10,15 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from gadgets.mrd import ismrmrd
 from kband_core.plural import counted
-from kband_core.trajectories import spirals, spokes
+from pipelines.simulation.simulated_shots import check_shots, shot_places
 from pipelines.simulation.slab import Slab
 
 FOV_MM = 230.0
 SLICE_SPACING_MM = 5.0
-GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 # Each loop's first and last flag, and the counters that stand still within the loop.
 _LOOPS = (
@@ -45,8 +42,9 @@ class Protocol:
     `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
 
     Along another `trajectory` than the grid an image has `n_shots`, spokes or interleaves, and the counterpart of a row
-    is a shot: no acceleration, calibration lines, partial Fourier or held-out lines. Noise is that of a grid of
-    `matrix` rows, sample by sample.
+    is a shot, which a `stack` has in all partitions of its slab, one after the other: no acceleration, calibration
+    lines, partial Fourier or held-out lines. Noise is that of a grid of `matrix` rows, sample by sample. `delay`: how
+    many samples the gradients along x and y come late, of which spokes tell nothing.
     """
 
     matrix: int = 256
@@ -67,18 +65,20 @@ class Protocol:
     held_out_lines: int = 0
     seed: int = 0
     slab: Slab | None = None
-    trajectory: Literal["cartesian", "radial", "golden", "spiral"] = "cartesian"
+    trajectory: Literal["cartesian", "radial", "golden", "spiral", "stack"] = "cartesian"
     n_shots: int = 64
+    delay: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling", "n_shots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 expected")
         partly = min(self.partial_fourier, self.partial_echo) < 1
-        if self.is_along_shots and (self.held_out_lines or self.slab or partly):
+        if self.is_along_shots and (self.held_out_lines or partly):
             raise ValueError(
-                f"{self.trajectory}: slabs, held-out lines, partial Fourier and echoes need trajectory cartesian"
+                f"{self.trajectory}: held-out lines, partial Fourier and echoes need trajectory cartesian"
             )
+        check_shots(self.trajectory, self.delay, self.slab)
         for what, fraction in (("Fourier", self.partial_fourier), ("echo", self.partial_echo)):
             if not 0.5 < fraction <= 1:
                 raise ValueError(f"partial {what} is {fraction:g}, expected more than 0.5 and at most 1")
@@ -114,10 +114,11 @@ class Protocol:
     @cached_property
     def shots(self) -> Tensor:
         """Places of all samples of an image `(shot, sample, 2)`, in cycles per pixel."""
-        if self.trajectory == "spiral":
-            return spirals(self.n_shots, self.matrix, self.oversampling)
-        step = GOLDEN if self.trajectory == "golden" else math.pi / self.n_shots
-        return spokes(torch.arange(self.n_shots, dtype=torch.float64) * step, self.n_samples)
+        return shot_places(self.trajectory, self.n_shots, self.matrix, self.oversampling)
+
+    @property
+    def n_partitions(self) -> int:
+        return self.slab.n_partitions if self.slab else 1
 
     @property
     def total_acceleration(self) -> int:
@@ -229,6 +230,8 @@ def _acs(protocol: Protocol) -> list[tuple[int, int]]:
 
 def _lines_with_flags(protocol: Protocol) -> dict[tuple[int, int], int]:
     """Flags by partition and row."""
+    if protocol.is_along_shots:
+        return dict.fromkeys(((at, shot) for shot in protocol.image_rows for at in range(protocol.n_partitions)), 0)
     lines = dict.fromkeys(((0, row) for row in protocol.image_rows), 0)
     if protocol.slab:
         acquired = protocol.slab.image_lines(protocol.matrix, protocol.image_rows, protocol.acs_lines, protocol.seed)

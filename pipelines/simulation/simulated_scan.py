@@ -23,8 +23,8 @@ from kband_core.phantom import (
     head_phantom,
     loop_coils,
 )
-from kband_core.phantom_samples import coil_samples_at
-from kband_core.phantom_volume import ring_coils, volume_kspace
+from kband_core.phantom_samples import coil_samples_at, stack_samples_at
+from kband_core.phantom_volume import RingCoils, ring_coils, volume_kspace
 from kband_core.whitening import whiten, whitening_matrix
 from pipelines.simulation.simulated_header import NOISE_BANDWIDTH, TR_MS, header_xml
 from pipelines.simulation.simulated_protocol import (
@@ -35,6 +35,7 @@ from pipelines.simulation.simulated_protocol import (
     bit,
     plan_lines,
 )
+from pipelines.simulation.simulated_shots import sampled_places
 from pipelines.simulation.slab import SLAB_MM
 
 WHITE_MATTER = 0.8  # as the phantom's coils see it in the centre of the head
@@ -84,7 +85,7 @@ def kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
     """K-space `(coil, kz, ky, kx)` of each slice, or of the slab."""
     shown = {} if progress else HIDDEN
     if protocol.slab:
-        coils = ring_coils(protocol.n_coils, n_rings=min(2, protocol.n_coils), object_phase=OBJECT_PHASE)
+        coils = _slab_coils(protocol)
         shape, fov = (protocol.slab.n_partitions, protocol.matrix, protocol.matrix), (SLAB_MM / FOV_MM, 1.0, 1.0)
         partitions = volume_kspace(coils, shape, fov=fov, oversampling=protocol.oversampling)
         return [torch.stack(list(tqdm(partitions, desc="partitions", total=shape[0], **shown, delay=1)), 1)]
@@ -95,10 +96,19 @@ def kspace_of_slices(protocol: Protocol, progress: bool) -> list[Tensor]:
 
 
 def _along_shots(protocol: Protocol) -> list[Tensor]:
-    """Samples `(coil, 1, shot, sample)` of each slice, on the scale of an orthonormal transform of the recon matrix."""
-    coils, n = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE), protocol.matrix
+    """Samples `(coil, kz, shot, sample)` of each slice, on the scale of an orthonormal transform of its matrix."""
+    n, places = protocol.matrix, sampled_places(protocol.shots, protocol.delay)
+    if protocol.slab:
+        n_z, fov_z = protocol.slab.n_partitions, SLAB_MM / FOV_MM
+        partitions = stack_samples_at(_slab_coils(protocol), places * n, n_z, fov_z)
+        return [torch.stack(list(partitions), 1) * (n * math.sqrt(n_z) / fov_z)]
+    coils = loop_coils(protocol.n_coils, object_phase=OBJECT_PHASE)
     heads = (_head(protocol, number) for number in range(protocol.n_slices))
-    return [coil_samples_at(head, coils, protocol.shots * n).unsqueeze(1) * n for head in heads]
+    return [coil_samples_at(head, coils, places * n).unsqueeze(1) * n for head in heads]
+
+
+def _slab_coils(protocol: Protocol) -> RingCoils:
+    return ring_coils(protocol.n_coils, n_rings=min(2, protocol.n_coils), object_phase=OBJECT_PHASE)
 
 
 def _head(protocol: Protocol, slice_number: int) -> Phantom:

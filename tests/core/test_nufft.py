@@ -12,6 +12,7 @@ from kband_core.nufft import adjoint_nufft, normal_nufft, normal_spectrum, nufft
 from kband_core.operators import encoding_operator
 from kband_core.sampling import Trajectory
 from kband_core.trajectories import spokes
+from kband_core.trajectory_operator import TrajectoryOperator
 from tests.laws import check_adjoint, nmse
 
 pytest.importorskip("finufft")
@@ -58,18 +59,33 @@ def test_normal_by_convolution_is_adjoint_of_forward(shape, rng):
     assert nmse(normal_nufft(image, normal_spectrum(coords, shape)), both) < 1e-12 * 4
 
 
+def test_a_known_transfer_function_is_that_of_its_own_samples(rng):
+    """What is kept for the next image belongs to coordinates, matrix and weights, all three."""
+    coords, weight = random_coords(rng, 4, 5), torch.rand(4, 5, generator=rng)
+    first = normal_spectrum(coords, (6, 8))
+    assert torch.equal(normal_spectrum(coords.clone(), (6, 8)), first)
+    for other in (normal_spectrum(coords.flip(-1), (6, 8)), normal_spectrum(coords, (6, 8), weight)):
+        assert not torch.allclose(other, first)
+    assert normal_spectrum(coords, (8, 6)).shape == (16, 12)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n_sets", [1, 2])
-def test_trajectory_operator_adjoint(shape, n_sets, rng):
+def test_trajectory_operator_adjoint(shape, n_sets, is_weighted, rng):
     """<A x, y> = <x, Aᴴ y>: without it conjugate gradient does not converge."""
-    sampling = Trajectory(random_coords(rng, 4, 5))
-    check_adjoint(encoding_operator(sampling, random_complex(rng, n_sets, 3, *shape)), (n_sets, *shape), rng)
+    sampling, weight = Trajectory(random_coords(rng, 4, 5)), torch.rand(4, 5, generator=rng)
+    csm = random_complex(rng, n_sets, 3, *shape)
+    check_adjoint(TrajectoryOperator(sampling, csm, weight if is_weighted else None), (n_sets, *shape), rng)
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("n_sets", [1, 2])
-def test_trajectory_operator_normal(n_sets, rng):
+def test_trajectory_operator_normal(n_sets, is_weighted, rng):
     """AᴴA by convolution is Aᴴ after A, with derivatives recorded or not."""
-    operator = encoding_operator(Trajectory(random_coords(rng, 4, 5)), random_complex(rng, 2, n_sets, 3, 7, 8))
+    weight = torch.rand(4, 5, generator=rng) if is_weighted else None
+    sampling, csm = Trajectory(random_coords(rng, 4, 5)), random_complex(rng, 2, n_sets, 3, 7, 8)
+    operator = TrajectoryOperator(sampling, csm, weight)
     image = random_complex(rng, 2, n_sets, 7, 8)
     normal = operator.normal(image)
     torch.testing.assert_close(normal, operator.adjoint(operator.forward(image)), rtol=1e-4, atol=1e-4)

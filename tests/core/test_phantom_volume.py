@@ -6,6 +6,7 @@ import torch
 
 from kband_core.fourier import to_image
 from kband_core.phantom import head_phantom
+from kband_core.phantom_samples import stack_samples_at
 from kband_core.phantom_volume import RINGS_AT, Ellipsoid, head_ellipsoids, ring_coils, volume_kspace
 
 
@@ -43,3 +44,14 @@ def test_rings_see_what_is_near_them():
     assert energy[1, upper] > 3 * energy[0, upper]
     assert energy[0, lower] > 3 * energy[1, lower]
     assert abs(energy[0, 20] / energy[1, 20] - 1) < 0.1
+
+
+def test_a_stack_along_lines_of_the_grid_is_the_grid():
+    """Two roads to the same samples, partition by partition (single precision)."""
+    coils, shape, fov_z = ring_coils(4, object_phase=1.0), (5, 6, 8), 1.25
+    grid = volume_kspace(coils, shape, fov=(fov_z, 1.0, 1.0), oversampling=1)
+    ky, kx = torch.meshgrid(*(torch.arange(n) - n // 2 for n in shape[1:]), indexing="ij")
+    stack = stack_samples_at(coils, torch.stack((ky, kx), -1), shape[0], fov_z)
+    scale = math.sqrt(math.prod(shape)) / fov_z
+    for plane, samples in zip(grid, stack, strict=True):
+        torch.testing.assert_close(samples * scale, plane, rtol=1e-4, atol=1e-4)

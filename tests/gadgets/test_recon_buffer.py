@@ -76,7 +76,7 @@ def test_a_trajectory_is_held_but_has_no_planes(buffer):
     Grid(torch.ones(1, 1, 1, KZ, KY + 1, 1, dtype=torch.bool)),
     Grid(torch.ones(1, 1, 1, KZ, KY, 2, dtype=torch.bool)),
     Grid(torch.ones(KZ, KY, 1, dtype=torch.bool)),
-    Trajectory(torch.zeros(1, 1, 1, KY, KX, 2)),
+    Trajectory(torch.zeros(1, 1, 1, KY + 1, KX, 2)),
 ])  # fmt: skip
 def test_a_sampling_of_another_kspace_is_refused(buffer, sampling):
     """One sentence with all shapes."""

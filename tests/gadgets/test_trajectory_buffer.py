@@ -1,62 +1,17 @@
-"""Shots along trajectories: where they lie, which are missing, and sentences about those that cannot be used."""
+"""Shots along trajectories: where they lie, and which are missing."""
 
-import functools
 import re
 
-import ismrmrd
 import numpy as np
 import pytest
 import torch
 
-from gadgets.errors import PipelineError, ScanError
-from gadgets.items import Aside, ReconBuffer
+from gadgets.errors import PipelineError
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.scan import Scan
-from pipelines.simulation.simulated_protocol import Protocol
-from pipelines.simulation.simulated_scan import simulate_scan
+from tests.gadgets.shots import SHOTS, N, copy, received, scanned
 
 pytest.importorskip("finufft")
-N, SHOTS = 32, 24
-
-
-@functools.cache
-def scanned(**changes) -> tuple[Scan, tuple[ismrmrd.Acquisition, ...], torch.Tensor]:
-    """Header and lines of a small scan, and the places of its samples `(shot, sample, 2)`."""
-    small = {"matrix": N, "n_coils": 3, "n_slices": 1, "trajectory": "radial", "n_shots": SHOTS, "noise_scan": False}
-    protocol = Protocol(**{**small, **changes})
-    header, lines, _ = simulate_scan(protocol)
-    return Scan.from_xml(header), tuple(lines), protocol.shots
-
-
-def copy(line: ismrmrd.Acquisition, traj=None, data=None, **header) -> ismrmrd.Acquisition:
-    """The same line with another trajectory, other samples or header fields."""
-    head = line.getHead()
-    traj = line.traj if traj is None else np.asarray(traj, np.float32)
-    head.trajectory_dimensions = traj.shape[1]
-    for name, value in header.items():
-        setattr(head, name, value)
-    return ismrmrd.Acquisition(head, line.data.copy() if data is None else data, traj)
-
-
-def received(scan, lines, **properties) -> tuple[list[ReconBuffer], str | None]:
-    """Buffers that left, and the error at the end, if there was one."""
-    gadget = TrajectoryBuffer(device="cpu", **properties)
-    gadget.open(scan)
-    buffers = []
-    try:
-        buffers += [item for item in gadget.process(iter(lines)) if not isinstance(item, Aside)]
-    except ScanError as error:
-        return buffers, str(error)
-    return buffers, None
-
-
-def buffers_and_error(scan, lines, **properties) -> tuple[list[ReconBuffer], str]:
-    """The same where an error ends the scan behind its images."""
-    gadget, buffers = TrajectoryBuffer(device="cpu", **properties), []
-    gadget.open(scan)
-    with pytest.raises(ScanError) as error:
-        buffers.extend(item for item in gadget.process(iter(lines)) if not isinstance(item, Aside))
-    return buffers, str(error.value)
 
 
 @pytest.mark.parametrize("trajectory", ["radial", "golden", "spiral"])
@@ -115,7 +70,8 @@ def test_spokes_without_trajectory_by_their_step():
     """E1 times the step, k from the centre sample: as if the scanner had told it (single precision)."""
     scan, lines, _ = scanned(trajectory="golden")
     bare = [copy(line, np.zeros((line.number_of_samples, 0))) for line in lines]
-    ((told,), _), ((stepped,), error) = received(scan, lines), received(scan, bare, angle_step=111.24612)
+    ((told,), _) = received(scan, lines)
+    ((stepped,), error) = received(scan, bare, angle_step=111.24612, delays="none")
     assert error is None
     torch.testing.assert_close(stepped.sampling.coords, told.sampling.coords, rtol=0, atol=1e-5)
 
@@ -158,55 +114,14 @@ def test_a_coarser_recon_matrix_drops_what_it_cannot_hold():
     assert 0.45 < float(buffer.sampling.coords.abs().max()) <= 0.5
 
 
-FLAWS = {
-    "no trajectory": (
-        lambda line: copy(line, np.zeros((line.number_of_samples, 0))),
-        "radial: lines carry no trajectory; set angle_step",
-    ),
-    "NaN in the trajectory": (
-        lambda line: copy(line, np.full_like(line.traj, np.nan)),
-        "128 coordinates of the trajectory are not finite numbers",
-    ),
-    "other units": (
-        lambda line: copy(line, line.traj * 64),
-        "largest |k| is 32; cycles per pixel, 0.2 to 0.6, expected",
-    ),
-    "per millimetre": (
-        lambda line: copy(line, line.traj / 7),
-        "largest |k| is 0.07143; cycles per pixel, 0.2 to 0.6, expected",
-    ),
-    "one dimension": (lambda line: copy(line, line.traj[:, :1]), "the trajectory has 1 dimensions, 2 or 3 expected"),
-    "NaN in the data": (
-        lambda line: copy(line, data=np.full_like(line.data, np.nan)),
-        "192 samples are not finite numbers",
-    ),
-}
-
-
-@pytest.mark.parametrize(("spoil", "reason"), FLAWS.values(), ids=FLAWS)
-def test_a_shot_that_has_no_place_is_set_aside(spoil, reason):
-    """The image says so and comes all the same; the scan ends with an error."""
-    scan, lines, _ = scanned()
-    (buffer,), error = buffers_and_error(scan, [spoil(lines[0]), *lines[1:]])
-    assert error == f"TrajectoryBuffer: 1 line set aside: {reason}"
-    assert buffer.problems == (f"1 line set aside: {reason}",)
-    assert str(buffer.counts[0, 0, 0]) == "23 of 24"
-
-
-def test_a_shot_that_comes_twice_is_set_aside():
-    """Which of them is right nobody knows."""
-    scan, lines, _ = scanned()
-    (buffer,), error = buffers_and_error(scan, [lines[0], *lines])
-    assert error.endswith("1 line set aside: it came before, and the header announces 1 of its kind")
-    assert buffer.kspace.shape[-2] == SHOTS
-
-
 def test_what_is_no_plane_trajectory_is_refused_before_the_scan():
     """By name, before a patient is measured."""
     scan, _, _ = scanned()
     for old, new, sentence in (
         ("radial", "cartesian", "encoding 0 has the trajectory cartesian; radial, goldenangle, spiral, other expected"),
-        ("<z>1</z>", "<z>8</z>", "encoding 0 has 8 partitions; trajectories are supported in 2 dimensions only"),
+        ("<z>1</z>", "<z>8</z>",
+         "encoding 0 has 8 steps along kz for 8 partitions, 0 before the centre, at R=1; a stack of stars needs all of "
+         "both sides"),
     ):
         xml = scan.xml.replace(old, new)
         if "<z>8" in xml:

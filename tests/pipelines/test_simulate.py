@@ -14,6 +14,7 @@ from pipelines.commands.simulate import simulate
 from pipelines.files.mrd_file import RawFile
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import NOISE_LINES, simulate_scan
+from pipelines.simulation.slab import Slab
 
 SMALL = {"matrix": 48, "n_coils": 4, "n_slices": 3, "acs_lines": 12}
 
@@ -175,6 +176,10 @@ def test_tissues_have_phases_of_their_own(local_phase, imaginary):
         ({"n_slices": 48}, "48 slices of 5 mm, but 1 to 47 cut the head"),
         ({"acs_lines": 50}, "50 calibration lines, but 1 to 48 fit around the centre of k-space"),
         ({"snr": 0.0}, "SNR is 0, expected more than 0"),
+        ({"trajectory": "spiral", "delay": (0, 1)}, "spiral: gradient delays need trajectory radial, golden, stack"),
+        ({"trajectory": "stack"}, "stack: a number of partitions needed, none of which is left out"),
+        ({"trajectory": "radial", "slab": Slab(8), "n_slices": 1},
+         "radial: a slab of partitions needs trajectory cartesian or stack"),
         ({"n_averages": 0}, "n_averages is 0, at least 1 expected"),
     ],
 )

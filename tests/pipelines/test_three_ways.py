@@ -8,7 +8,7 @@ from pipelines.chain.xml import read_chain
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
-ALONG_TRAJECTORIES = {name + way for name in ("radial", "spiral") for way in ("", "_warm")}
+ALONG_TRAJECTORIES = {name + way for name in ("radial", "radial_realtime", "spiral") for way in ("", "_warm")}
 
 
 def nodes(name: str) -> dict[str, tuple]:

@@ -53,6 +53,16 @@ def test_joined_contrasts_are_one_image_for_all_of_them():
     assert missing(lines, [joined]) == "2 of 4 images came; the first missing is slice 1"
 
 
+def test_a_window_over_repetitions_is_an_image_of_each():
+    """Three repetitions, of which two windows were made: none is missing; with one window the last one is."""
+    lines = [line(repetition=number) for number in range(3)]
+    windows = [image(repetition=number) for number in range(2)]
+    for window, repetitions in zip(windows, ("0, 1", "1, 2"), strict=True):
+        window.meta = {"kband_window_repetitions": repetitions}
+    assert missing(lines, windows) is None
+    assert missing(lines, windows[:1]) == "2 of 3 images came; the first missing is slice 0, repetition 2"
+
+
 def test_a_server_may_number_its_images_and_nothing_else():
     """Three slices, three images that call themselves slice 0: none is missing; of two, one is."""
     lines = [line(slice=number) for number in range(3)]

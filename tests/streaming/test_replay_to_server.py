@@ -54,6 +54,19 @@ def test_trajectories_come_through(port, tmp_path, dialect):
     assert np.array_equal(there, read_images(tmp_path / "here.h5")[0].data)
 
 
+def test_windows_over_repetitions_are_missed_by_nobody(port, tmp_path):
+    """Three windows of 18 shots, 9 apart, hold six repetitions of 6: all have come, though in three images."""
+    pytest.importorskip("finufft")
+    raw = tmp_path / "scan.h5"
+    scan = ["--trajectory", "golden", "--matrix", 48, "--shots", 6, "--repetitions", 6, "--slices", 1]
+    kband("simulate", *scan, "-o", raw)
+    windows = [word for name in ("spokes=18", "every=9") for word in ("--parameter", f"TrajectoryBuffer.{name}")]
+    options = ["-p", "radial_realtime", *windows]
+    result, images = replay_to(port, raw, tmp_path / "there.h5", "--dialect", "fire", *options)
+    assert result.exit_code == 0, result.output
+    assert len(images) == 3
+
+
 @pytest.mark.parametrize("dialect", ["gadgetron", "fire"])
 @pytest.mark.parametrize("pipeline", ["sense", "sense.xml", "text"])
 def test_our_server_gives_the_images_of_a_replay_in_process(port, head, tmp_path, dialect, pipeline):
