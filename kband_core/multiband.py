@@ -56,25 +56,36 @@ class MultibandOperator:
         return _unfolded(to_image(self.sampling.mask * kspace, (-1,)), self.csm, self._phase)
 
     def normal(self, image: Tensor) -> Tensor:
-        """AᴴA. Of whole lines nothing changes along kx: columns are apart, and computed side by side."""
+        """AᴴA. Of whole lines nothing changes along kx: columns are apart, and computed side by side, with a transform
+        along the last axis, which reads its memory in order. What happens between the transforms is a convolution for
+        every two slices, which commutes with shifts: none is needed.
+        """
         if self.sampling.mask.shape[-1] > 1:
             return self.adjoint(self.forward(image))
+        columns = image.mT.contiguous().unsqueeze(-2).split([csm.shape[-3] for csm in self._columns], dim=-3)
+        parts = list(zip(columns, self._columns, strict=True))
+        return torch.cat(side_by_side(self._of_columns, parts, self._n_threads), dim=-2).mT
 
-        def of_columns(part: tuple[Tensor, Tensor]) -> Tensor:
-            columns, csm = part
-            return _unfolded(self.sampling.mask * _folded(columns, csm, self._phase), csm, self._phase)
+    def _of_columns(self, part: tuple[Tensor, Tensor]) -> Tensor:
+        """AᴴA of some columns `(slice, set, x, 1, y)`, with their maps; `(slice, set, x, y)`."""
+        image, csm = part
+        kspace = torch.fft.fft((csm * image).sum(1))
+        together = (kspace * self._edge_phase).sum(0)
+        coil_image = torch.fft.ifft(self._edge_phase.conj() * together)
+        return (csm.conj() * coil_image.unsqueeze(1)).sum(-2)
 
-        widths = [csm.shape[-1] for csm in self._columns]
-        parts = list(zip(image.split(widths, dim=-1), self._columns, strict=True))
-        return torch.cat(side_by_side(of_columns, parts, self._n_threads), dim=-1)
+    @cached_property
+    def _edge_phase(self) -> Tensor:
+        """The phase of acquired lines, zero for others, with the centre of k-space at the edge: `(slice, 1, 1, ky)`."""
+        return torch.fft.ifftshift(self.sampling.mask * self._phase, (-2,)).mT
 
     @cached_property
     def _columns(self) -> list[Tensor]:
-        """Maps of some columns at a time; a GPU takes all at once."""
-        if self.csm.device.type != "cpu":
-            return [self.csm]
-        n_bytes = self.csm.numel() * self.csm.element_size() // self.csm.shape[-1]
-        return [part.contiguous() for part in self.csm.split(max(IN_CACHE // n_bytes, 1), dim=-1)]
+        """Maps `(slice, set, x, coil, y)` of some columns at a time; a GPU takes all at once."""
+        csm = self.csm.movedim(-1, -3)
+        n_bytes = csm.numel() * csm.element_size() // csm.shape[-3]
+        together = max(IN_CACHE // n_bytes, 1) if csm.device.type == "cpu" else csm.shape[-3]
+        return [part.contiguous() for part in csm.split(together, dim=-3)]
 
 
 def unfold(operator: MultibandOperator, kspace: Tensor, *, regularisation: float, n_iterations: int) -> Tensor:

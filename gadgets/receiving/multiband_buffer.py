@@ -16,6 +16,7 @@ from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.image_lines import ImageKey
 from gadgets.receiving.noted_line import without_notes
+from gadgets.receiving.place import without_untold_oversampling
 from gadgets.receiving.role import role_of
 from gadgets.receiving.room import ReceivingRoom
 from gadgets.receiving.single_bands import SingleBand, SingleBands
@@ -94,7 +95,7 @@ class _Groups:
             yield from self._take(line)
         yield from self._passed(self._room.close())
         for group in sorted({_group(buffer) for buffer in self._waiting}):
-            yield from self._ahead(group)
+            yield from self._ahead(group, self._waiting[0].kspace.shape[-1])
 
     def _take(self, line: ismrmrd.Acquisition) -> Iterator[Calibration | ReconBuffer | Aside]:
         """Put a line where it belongs and let go what it completes."""
@@ -107,7 +108,8 @@ class _Groups:
                     f"{self._who}: a line is of encoding {line.encoding_space_ref}, whose slices are neither excited "
                     "at once nor calibrate any"
                 )
-            yield from self._ahead(line.idx.slice)
+            line = without_untold_oversampling(self._multiband.encoding, line)
+            yield from self._ahead(line.idx.slice, line.number_of_samples)
         yield from self._passed(self._room.take(line))
 
     def problems(self) -> list[str]:
@@ -115,13 +117,13 @@ class _Groups:
         left = sorted({_group(buffer) for buffer in self._waiting})
         return [*self._single.problems(left), *self._room.problems()]
 
-    def _ahead(self, group: int) -> Iterator[Calibration | ReconBuffer]:
+    def _ahead(self, group: int, n_samples: int) -> Iterator[Calibration | ReconBuffer]:
         """Send the calibration of a group as soon as there is one, and the images that waited for it."""
         if group in self._known or (found := self._single.of(group)) is None:
             return
         self._known[group] = found
         encoding = self._multiband.unfolded()
-        yield Calibration(found.acs, (encoding.encoded_matrix[1], encoding.readout_samples), encoding, group)
+        yield Calibration(found.acs, (encoding.encoded_matrix[1], n_samples), encoding, group)
         released = [buffer for buffer in self._waiting if _group(buffer) == group]
         self._waiting = [buffer for buffer in self._waiting if _group(buffer) != group]
         for buffer in released:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import ismrmrd
 import numpy as np
 import pytest
+import torch
 
 from gadgets.items import Aside, Calibration
 from gadgets.receiving.multiband_buffer import MultibandBuffer
 from gadgets.scan import Scan
+from kband_core.fourier import resize, to_image, to_kspace
 from pipelines.simulation.simulated_multiband import Excitation
 from tests.gadgets.multiband_scans import PROTOCOL, SINGLE, edited, error_of, images_of, pixels, simulated
 
@@ -149,3 +151,16 @@ def test_unflagged_lines_of_the_calibrating_encoding_calibrate(lines):
     images, error = images_of(unflagged)
     assert error is None
     assert all(np.array_equal(image, expected[number]) for number, image in pixels(images).items())
+
+
+def test_oversampling_that_the_header_does_not_tell_is_removed(lines):
+    """Twice the samples of the matrix, of single bands and folded lines alike: the same images, to rounding."""
+    twice = []
+    for line in lines:
+        header, wider = line.getHead(), resize(to_image(torch.tensor(line.data), (-1,)), [96], (-1,))
+        header.number_of_samples, header.center_sample = 96, 48
+        twice.append(ismrmrd.Acquisition(header, to_kspace(wider, (-1,)).numpy()))
+    images, error = images_of(twice)
+    assert error is None
+    expected = pixels(images_of(lines)[0])
+    assert all(error_of(image, expected[number]) < 1e-3 for number, image in pixels(images).items())
