@@ -91,10 +91,8 @@ def combine_completed(
     """
     coil_image = to_image(filled)
     image = combine(coil_image, csm)
-    if mask.all():  # maps of unit length: what they leave has the energy that is left
-        missed = _energy(coil_image) - _energy(image)
-    else:
-        missed = missed_energy(image, csm, filled, mask)
+    # Maps have unit length: what they leave of all lines has the energy that is left.
+    missed = _energy(coil_image) - _energy(image) if mask.all() else missed_energy(image, csm, filled, mask)
     energy, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
     share = _share(energy, by_noise, kspace)
     return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing)

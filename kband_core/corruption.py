@@ -47,8 +47,8 @@ def wild_samples(lines: LookedLines) -> Tensor:
         enough = (FIRST_LOOK * times) ** 2 * lines.figures.usual
         coil, line = torch.nonzero((lines.figures.brightest > enough) & here).unbind(-1)
         samples = sample_energy(lines.kspace[coil, lines.rows[line]])
-        beside = torch.nn.functional.max_pool1d(samples, AROUND, stride=1, padding=AROUND // 2)
-        is_peak = (samples == beside) & (samples > enough[coil, line].unsqueeze(-1))
+        beside = torch.nn.functional.max_pool1d(samples.unsqueeze(1), AROUND, stride=1, padding=AROUND // 2)
+        is_peak = (samples == beside.squeeze(1)) & (samples > enough[coil, line].unsqueeze(-1))
         n, sample = torch.nonzero(is_peak).unbind(-1)
         peaks, energy = torch.stack([coil[n], line[n], sample], dim=-1), samples[n, sample]
         around = _neighbours(lines, peaks, n_lines, n_samples)
