@@ -15,6 +15,7 @@ from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
 from kband_core.device import send
 from kband_core.fourier import partitions_to_image
+from kband_core.looked_lines import LookedLines
 from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
@@ -71,6 +72,7 @@ class ReconBuffer:
     all_maps the same, where they are uncertain too: to combine coils, whose noise has no border then
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
+    looked   figures of its lines, told as they came: of a single plane, as long as these are the very lines; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
     bands    slices that were excited at once, of which this is the sum; z of acs and maps counts them. Or None
     turned   undersampled along ky and kz, so in image space along x: k-space [slice s n coil x kz ky], mask
@@ -89,6 +91,7 @@ class ReconBuffer:
     all_maps: Tensor | None = None
     unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
+    looked: LookedLines | None = None
     problems: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     turned: bool = False

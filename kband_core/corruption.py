@@ -1,8 +1,8 @@
 """What of a measurement is certainly broken: samples, lines and coils that nothing in an object can explain.
 
 Each limit lies between what real and simulated scans reach, which is given, and what the faults do. All functions take
-the lines that were acquired, one after the other, `(coil, line, kx)`, as they came: before whitening and compression,
-which spread what is wrong with one coil over all.
+the lines that were acquired as they came: before whitening and compression, which spread what is wrong with one coil
+over all. The figures of lines tell of most that nothing is wrong; only the others are looked at sample by sample.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.coils import sample_energy
 from kband_core.fourier import to_image
+from kband_core.looked_lines import LookedLines, inner_half
 
 NEAR = 8  # lines from the centre, in which neighbouring lines differ so much that a sample is compared with its own
 BESIDE_IT = 9  # samples of the same line, in whose median
 WILD_BESIDE = 40.0  # times that: real scans reach 19; a spike as high as the centre, 100 and more
 AROUND = 5  # further out: samples and lines around, in whose median
 WILD_AROUND = 20.0  # times that: real scans reach 7; also where a filter of the readout has spread a spike
-EVERY = 8  # samples, of a line's median: only what exceeds a third of those limits times it is compared at all
+FIRST_LOOK = 1 / 3  # of those limits, times the median of a line: only what exceeds that is compared at all
 WINDOW = 5  # samples of all coils, in which a spike is told from an object
 ABOVE_NOISE = 3.0  # times the energy of the quietest directions of such windows: in others there is signal
 FILLED = 0.02  # of the strongest direction, in amplitude: below, none is taken for signal (as in ESPIRiT)
@@ -28,7 +29,6 @@ LINES_AROUND = 5  # among which a line is compared, in energy
 WILD_LINE = 1e4  # times their median: real scans reach 100, in the centre, where only every sixth line is acquired
 SILENT = 1e-6  # of the median energy: a line or a coil that was not received
 GAIN = 100.0  # times in energy, by which a coil changes between calibration and image, all coils alike being 1
-OUTER = 0.5  # of k-space, along either axis, where the object's interior is gone
 OFFSET = 2.0  # times the brightest other pixel of outer k-space, in the very centre: real scans reach 0.6
 LAST_LINES = 0.6  # of k-space along ky: beyond, an object's columns are alike
 MOST_LAST = 16  # of them, the furthest: they tell as much as all
@@ -36,51 +36,48 @@ COLUMNS = 15  # in whose median one is compared
 INTERFERENCE = 10.0  # times that: real scans reach 3
 
 
-def wild_samples(energy: Tensor, distance: Tensor) -> Tensor:
-    """Tell which samples are spikes, far above the median of those around them; bool `(coil, line, kx)`.
+def wild_samples(lines: LookedLines) -> Tensor:
+    """List the samples that are spikes, far above the median of those around them; `(n, 3)`: coil, line, sample.
 
-    Of the five samples around a spike, which a filter of the readout has spread, only the strongest. `energy` as of
-    `sample_energy`, `distance` `(line)` from the centre, in lines of k-space. Zeros, as beyond the end of a partial
-    echo, do not count.
+    Of the five samples around a spike, which a filter of the readout has spread, only the strongest. Zeros, as beyond
+    the end of a partial echo, do not count.
     """
-    check_axes(energy=(energy, "coil line kx"), distance=(distance, "line"))
-    usual, wild = _median(energy[..., ::EVERY]), torch.zeros_like(energy, dtype=torch.bool)
-    brightest, near = energy.amax(-1), distance <= NEAR
+    found, near = [], lines.from_centre <= NEAR
     for here, n_lines, n_samples, times in ((near, 1, BESIDE_IT, WILD_BESIDE), (~near, AROUND, AROUND, WILD_AROUND)):
-        enough = (times / 3) ** 2 * usual
-        coil, line = torch.nonzero((brightest > enough) & here).unbind(-1)
-        samples = energy[coil, line]
-        beside = torch.nn.functional.pad(samples, (AROUND // 2,) * 2).unfold(-1, AROUND, 1)
-        peaks = samples == beside.amax(-1)
-        n, sample = torch.nonzero(peaks & (samples > enough[coil, line].unsqueeze(-1))).unbind(-1)
-        candidates = torch.stack([coil[n], line[n], sample], dim=-1)
-        where, around = candidates.unbind(-1), _neighbours(energy, candidates, n_lines, n_samples)
-        measured, weaker = around > 0, around * times**2 < energy[where].unsqueeze(-1)
-        wild[where] = (measured & weaker).sum(-1) > measured.sum(-1) / 2  # so is their median
-    return wild
+        enough = (FIRST_LOOK * times) ** 2 * lines.figures.usual
+        coil, line = torch.nonzero((lines.figures.brightest > enough) & here).unbind(-1)
+        samples = sample_energy(lines.kspace[coil, lines.rows[line]])
+        beside = torch.nn.functional.max_pool1d(samples.unsqueeze(1), AROUND, stride=1, padding=AROUND // 2)
+        is_peak = (samples == beside.squeeze(1)) & (samples > enough[coil, line].unsqueeze(-1))
+        n, sample = torch.nonzero(is_peak).unbind(-1)
+        peaks, energy = torch.stack([coil[n], line[n], sample], dim=-1), samples[n, sample]
+        around = _neighbours(lines, peaks, n_lines, n_samples)
+        measured, weaker = around > 0, around * times**2 < energy.unsqueeze(-1)
+        found.append(peaks[(measured & weaker).sum(-1) > measured.sum(-1) / 2])  # so is their median
+    return torch.cat(found)
 
 
-def strange_lines(lines: Tensor, wild: Tensor, acs: Tensor) -> Tensor:
+def strange_lines(lines: LookedLines, wild: Tensor, acs: Tensor) -> Tensor:
     """Tell which lines hold a `wild` sample that coils cannot have received from any object; bool `(line)`.
 
     Tags, grids and edges have samples as strong and as lonely as spikes, but coils see them as they see the centre of
     k-space: windows of five samples of all coils lie in the directions that windows of `acs` `(coil, ky, sample)` fill.
     Of heads with tags they miss at most 1 % of their energy, of spikes in one coil or in all 15 % and more, down to two
-    coils. A single coil tells nothing, and no sample is strange there.
+    coils. A single coil tells nothing, and no sample is strange there. `wild` as of `wild_samples`.
     """
-    check_axes(lines=(lines, "coil line kx"), wild=(wild, "coil line kx"), acs=(acs, "coil ky sample"))
-    strange = torch.zeros_like(wild[0, :, 0])
-    line, sample = wild.any(0).nonzero().unbind(-1)
-    if len(line) == 0 or acs.shape[-1] < WINDOW or len(acs) == 1:
+    check_axes(acs=(acs, "coil ky sample"))
+    strange = torch.zeros_like(lines.rows, dtype=torch.bool)
+    if len(wild) == 0 or acs.shape[-1] < WINDOW or len(acs) == 1:
         return strange
+    line, sample = wild[:, 1:].unique(dim=0).unbind(-1)
     known = acs.unfold(-1, WINDOW, 1).permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
     energies, directions = torch.linalg.eigh((known.mT @ known.conj()).to(torch.complex128) / len(known))
     by_noise = ABOVE_NOISE * energies[: max(len(energies) // 4, 1)].mean()
     is_empty = energies < by_noise.maximum(FILLED**2 * energies[-1])
-    first = (sample - WINDOW // 2).clamp(0, lines.shape[-1] - WINDOW)
-    windows = lines[:, line.unsqueeze(-1), first.unsqueeze(-1) + torch.arange(WINDOW, device=lines.device)]
-    windows = windows.movedim(0, 1).flatten(1)
-    beyond = sample_energy(windows @ directions[:, is_empty].to(lines.dtype).conj()).sum(-1)
+    first = (sample - WINDOW // 2).clamp(0, lines.kspace.shape[-1] - WINDOW)
+    within = first.unsqueeze(-1) + torch.arange(WINDOW, device=first.device)
+    windows = lines.kspace[:, lines.rows[line].unsqueeze(-1), within].movedim(0, 1).flatten(1)
+    beyond = sample_energy(windows @ directions[:, is_empty].to(windows.dtype).conj()).sum(-1)
     strange[line[beyond > STRANGE * sample_energy(windows).sum(-1)]] = True
     return strange
 
@@ -118,21 +115,24 @@ def broken_coils(energy: Tensor, acs_energy: Tensor) -> Tensor:
     return silent | (change > GAIN) | (change < 1 / GAIN)
 
 
-def receiver_offset(kspace: Tensor, energy: Tensor) -> Tensor:
-    """Return the constant `(coil)` that receivers add to all samples of `kspace` `(coil, ky, kx)`; 0 if none is sure.
+def receiver_offset(lines: LookedLines) -> Tensor:
+    """Return the constant `(coil)` that receivers add to all samples; 0 if none is sure.
 
-    `kspace` holds all lines, or those of a grid, one after the other; `energy` is that of its samples. The constant is
-    a bright point in the centre of the image; whether there is one is asked of outer k-space, where an object has edges
-    only.
+    The lines are all, or those of a grid. The constant is a bright point in the centre of the image; whether there is
+    one is asked of outer k-space, where an object has edges only.
     """
-    regions, n_pixels = _outer_regions(kspace), kspace[0].numel()
-    total = sum(kspace[:, rows, columns].sum((-2, -1)) for rows, columns in regions)
+    figures, within = lines.figures, inner_half(len(lines.rows))
+    n_samples = lines.kspace.shape[-1]
+    n_pixels = len(lines.rows) * n_samples
+    total, energy = (
+        sum(of[:, outer].sum(-1) for outer in (slice(within.start), slice(within.stop, None))) + ends[:, within].sum(-1)
+        for of, ends in ((figures.total, figures.total_ends), (n_samples * figures.energy, figures.energy_ends))
+    )
     at_centre = sample_energy(total).sum() / n_pixels
-    if at_centre <= OFFSET**2 * sum(energy[:, rows, columns].sum() for rows, columns in regions) / n_pixels:  # the mean
+    if at_centre <= OFFSET**2 * energy.sum() / n_pixels:  # the mean
         return torch.zeros_like(total)
-    outer = torch.zeros_like(kspace)
-    for rows, columns in regions:
-        outer[:, rows, columns] = kspace[:, rows, columns]
+    outer = lines.kspace[:, lines.rows]
+    outer[:, within, inner_half(n_samples)] = 0
     image = sample_energy(to_image(outer)).sum(-3)
     image[image.shape[-2] // 2, image.shape[-1] // 2] = 0
     if at_centre <= OFFSET**2 * image.max():
@@ -140,41 +140,28 @@ def receiver_offset(kspace: Tensor, energy: Tensor) -> Tensor:
     return total / (outer != 0).any(-3).sum()
 
 
-def _outer_regions(kspace: Tensor) -> list[tuple[slice, slice]]:
-    """Rows and columns of outer k-space: those before and behind its inner half, and the ends of those within."""
-    (above, below), (left, right) = (
-        (n // 2 - int(OUTER * n / 2), n // 2 + int(OUTER * n / 2) + 1) for n in kspace.shape[-2:]
-    )
-    within = slice(above, below)
-    return [(slice(0, above), slice(None)), (slice(below, None), slice(None)),
-            (within, slice(0, left)), (within, slice(right, None))]  # fmt: skip
+def interference(lines: LookedLines) -> list[int]:
+    """List the columns of the image in which lines hold a radio wave, as strong in every one of them.
 
-
-def interference(lines: Tensor, distance: Tensor) -> list[int]:
-    """List the columns of the image in which `lines` `(coil, line, kx)` hold a radio wave, as strong in every line.
-
-    In the outermost lines an object has little left, and about as much in one column as in those beside it. `distance`
-    `(line)` from the centre is 1 at the ends of k-space.
+    In the outermost lines an object has little left, and about as much in one column as in those beside it.
     """
+    distance, n_samples = lines.from_centre / (lines.kspace.shape[-2] / 2), lines.kspace.shape[-1]
     last = torch.nonzero(distance > LAST_LINES).flatten()
-    if len(last) == 0 or lines.shape[-1] < COLUMNS:
+    if len(last) == 0 or n_samples < COLUMNS:
         return []
-    furthest = distance[last].topk(min(MOST_LAST, len(last))).indices
-    energy = sample_energy(to_image(lines[:, last[furthest]], dims=(-1,))).mean((-3, -2))
+    furthest = lines.rows[last[distance[last].topk(min(MOST_LAST, len(last))).indices]]
+    columns = torch.fft.ifft(lines.kspace[:, furthest], norm="ortho")  # where k-space begins is a phase
+    energy = torch.fft.fftshift(sample_energy(columns).mean((-3, -2)))
     margin = COLUMNS // 2
     beside = torch.nn.functional.pad(energy[None, None], (margin, margin), mode="circular")[0, 0].unfold(0, COLUMNS, 1)
     return torch.nonzero(energy > INTERFERENCE * beside.median(-1).values).flatten().tolist()
 
 
-def _neighbours(energy: Tensor, where: Tensor, n_lines: int, n_samples: int) -> Tensor:
-    """Samples around those at `where` `(n, 3)`, they themselves among them: `(n, lines · samples)`."""
+def _neighbours(lines: LookedLines, where: Tensor, n_lines: int, n_samples: int) -> Tensor:
+    """Energy of the samples around those at `where` `(n, 3)`, they among them: `(n, lines · samples)`."""
     coil, line, sample = where.unsqueeze(-1).unbind(1)
-    lines = line + torch.arange(n_lines, device=where.device) - n_lines // 2
+    beside = line + torch.arange(n_lines, device=where.device) - n_lines // 2
     samples = sample + torch.arange(n_samples, device=where.device) - n_samples // 2
-    lines, samples = lines.clamp(0, energy.shape[-2] - 1), samples.clamp(0, energy.shape[-1] - 1)
-    return energy[coil.unsqueeze(-1), lines.unsqueeze(-1), samples.unsqueeze(-2)].flatten(-2)
-
-
-def _median(sizes: Tensor) -> Tensor:
-    """Median of those that are not zero, along the last axis."""
-    return sizes.masked_fill(sizes == 0, torch.nan).nanmedian(-1).values
+    rows = lines.rows[beside.clamp(0, len(lines.rows) - 1)]
+    samples = samples.clamp(0, lines.kspace.shape[-1] - 1)
+    return sample_energy(lines.kspace[coil.unsqueeze(-1), rows.unsqueeze(-1), samples.unsqueeze(-2)]).flatten(-2)

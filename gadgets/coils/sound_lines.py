@@ -27,6 +27,7 @@ from kband_core.corruption import (
     wild_lines,
     wild_samples,
 )
+from kband_core.looked_lines import LookedLines
 from kband_core.mending import mend_calibration, mend_lines
 from kband_core.plural import counted
 from kband_core.threads import single_thread
@@ -86,25 +87,28 @@ class _Found:
         if not acquired.any():
             return
         rows = torch.nonzero(acquired).flatten()
-        lines, acs = self._kspace[index][:, 0, rows], self._acs[index[0]][0]
-        energy, distance = sample_energy(lines), (rows - len(acquired) // 2).abs()
-        offset = receiver_offset(lines, energy)
+        lines, acs = self._looked_at(index, rows), self._acs[index[0]][0]
+        offset = receiver_offset(lines)
         if offset.any():
-            lines = lines - offset[:, None, None]
-            energy = sample_energy(lines)
-            self._put(index, rows, lines)
+            self._put(index, rows, lines.samples - offset[:, None, None])
+            lines = self._looked_at(index, rows)
             self._acs[index[0]] -= offset[:, None, None]
             self._problems.append("receivers add a constant to all samples, which was taken off")
-        if not self._judge_coils(rows, energy.mean(-1), acs):
+        if not self._judge_coils(rows, lines.figures.energy, acs):
             self._problems.append("no coil received a signal that can be used")
             return
         if not self._alive.all():  # what a broken coil holds tells nothing of its lines
-            lines, energy, acs = (part * self._alive[:, None, None] for part in (lines, energy, acs))
-        broken = _broken(lines, energy, distance, acs)
+            lines, acs = lines.with_coils(self._alive), acs * self._alive[:, None, None]
+        broken = _broken(lines, acs)
         if broken.any():
-            lines = self._mended(index, acquired, rows[broken], acs)
-        if columns := interference(lines, distance / (len(acquired) / 2)):
+            lines = self._mended(index, lines, broken, acs)
+        if columns := interference(lines):
             self._problems.append(f"a radio wave in column {columns[0]}")
+
+    def _looked_at(self, index: tuple[int, int, int], rows: Tensor) -> LookedLines:
+        """Lines with their figures: those that were told as the lines came, if nothing has changed them since."""
+        kspace, known = self._kspace[index][:, 0], self._buffer.looked
+        return known if known is not None and known.are(kspace, rows) else LookedLines.of(kspace, rows)
 
     def _judge_coils(self, rows: Tensor, energy: Tensor, acs: Tensor) -> bool:
         """Leave out what is broken, unless that is all; whether any coil is left."""
@@ -117,16 +121,15 @@ class _Found:
             self._alive = alive
         return is_any
 
-    def _mended(self, index: tuple[int, int, int], acquired: Tensor, rows: Tensor, acs: Tensor) -> Tensor:
-        """Make the lines of `rows` again; returns all that were `acquired`."""
-        broken, first = torch.zeros_like(acquired), self._buffer.acs_row
-        broken[rows] = True
-        spacing = 1 if acquired.all() else self._buffer.encoding.acceleration[0]
-        sound = self._kspace[index][:, 0] * self._alive[:, None, None]
+    def _mended(self, index: tuple[int, int, int], lines: LookedLines, broken: Tensor, acs: Tensor) -> LookedLines:
+        """Make the `broken` ones of the lines again; returns all."""
+        rows, n_rows, first = lines.rows[broken], lines.kspace.shape[-2], self._buffer.acs_row
+        spacing = 1 if len(lines.rows) == n_rows else self._buffer.encoding.acceleration[0]
+        is_broken = torch.zeros(n_rows, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
         try:
-            kspace = mend_lines(sound, broken, spacing, acs * self._alive[:, None, None])
+            kspace = mend_lines(lines.kspace, is_broken, spacing, acs)
         except ValueError:  # too few calibrate
-            kspace = torch.where(broken[:, None], 0, sound)
+            kspace = torch.where(is_broken[:, None], 0, lines.kspace)
         if first is not None:
             both = rows[(rows >= first) & (rows < first + acs.shape[-2])]
             kspace[:, both] = acs[:, both - first]
@@ -135,7 +138,7 @@ class _Found:
         self._counts[index] = LineCount(received - len(rows), expected)
         self._has_broken_lines = True
         self._problems.append(f"{counted(len(rows), 'line is', 'lines are')} broken, first {int(rows[0])}")
-        return kspace[:, acquired]
+        return LookedLines.of(kspace, lines.rows)
 
     def _put(self, index: tuple[int, int, int], rows: Tensor, lines: Tensor) -> None:
         if self._kspace is self._buffer.kspace:  # which others may look at
@@ -167,20 +170,20 @@ def _calibration_rows(buffer: ReconBuffer, n_lines: int) -> slice:
     return slice(first, first + n_lines)
 
 
-def _broken(lines: Tensor, energy: Tensor, distance: Tensor, acs: Tensor | None = None) -> Tensor:
+def _broken(lines: LookedLines, acs: Tensor | None = None) -> Tensor:
     """Which lines are broken; without `acs`, calibration lines are compared with those of them that have no spike."""
-    wild = wild_samples(energy, distance)
-    acs = lines[:, ~wild.any(-1).any(0)] if acs is None else acs
-    by_line = energy.mean(-1)
-    return silent_lines(by_line) | wild_lines(by_line) | strange_lines(lines, wild, acs)
+    wild, energy = wild_samples(lines), lines.figures.energy
+    if acs is None:
+        has_none = torch.ones_like(lines.rows, dtype=torch.bool).index_fill_(0, wild[:, 1], False)
+        acs = lines.kspace[:, lines.rows[has_none]]
+    return silent_lines(energy) | wild_lines(energy) | strange_lines(lines, wild, acs)
 
 
 def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
     """Calibration lines `(slice, z, coil, ky, kx)` without what is broken."""
-    mended, n_lines = acs.clone(), acs.shape[-2]
-    distance = (torch.arange(n_lines, device=acs.device) - n_lines // 2).abs()
+    mended = acs.clone()
     for plane in mended.flatten(0, 1):
-        broken = _broken(plane, sample_energy(plane), distance)
+        broken = _broken(LookedLines.of(plane))
         if broken.any():
             with suppress(ValueError):  # too few are left
                 plane[:] = mend_calibration(plane, broken)

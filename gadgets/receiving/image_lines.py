@@ -27,13 +27,8 @@ from gadgets.receiving.kspace_lines import KSpaceLines
 from gadgets.receiving.ledger import Ledger
 from gadgets.receiving.place import Place
 from gadgets.receiving.role import Role
-from gadgets.receiving.turned import (
-    rows_change,
-    separate_x,
-    turned_calibration,
-    turned_lines,
-    with_calibration,
-)
+from gadgets.receiving.turned import rows_change, separate_x, turned_calibration, turned_lines, with_calibration
+from gadgets.receiving.watched_lines import WatchedLines
 from kband_core.sampling import Grid
 
 
@@ -65,7 +60,7 @@ class ImageLines:
 
     def __init__(self, encoding: Encoding, n_coils: int, n_samples: int) -> None:
         self.encoding = encoding
-        self.imaging = KSpaceLines(encoding, n_coils, n_samples)
+        self.imaging = WatchedLines(encoding, n_coils, n_samples)
         self.calibration: KSpaceLines | None = None
         self.held_out: HeldOutLines | None = None
         self.ledger = Ledger(encoding, self.imaging.counts)
@@ -234,6 +229,7 @@ class ImageLines:
             acs=None if lines is None else lines.acs[None],
             acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
+            looked=self.imaging.looked(kspace),
             problems=(*problems, *remarks),
             turned=self.is_turned,
         )

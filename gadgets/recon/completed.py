@@ -54,7 +54,7 @@ class CompletedByGrappa(Method):
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
-        return told(done, buffer, notes={**made.notes, **_said(done)})
+        return told(done, buffer, notes={**made.notes, **_said(done, filling)})
 
     def _filling(self, buffer: ReconBuffer) -> Filling | None:
         """Return what fills the lines left out, if anything can; where none is, it fills nothing."""
@@ -66,12 +66,15 @@ class CompletedByGrappa(Method):
             return None
 
 
-def _said(done: Completed) -> dict[str, str]:
+def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
     """What the comment says of an image that misses much of what was measured: a label names one method only."""
     if float(done.share.mean()) < TOLD:
         return {}
-    completed = ", completed by GRAPPA" if done.is_filled else ""
-    return {"ImageComments": f"misses {_share_of(done)} of the measured energy{completed}"}
+    said = f"misses {_share_of(done)} of the measured energy"
+    if not done.is_filled:
+        return {"ImageComments": said}
+    few = filling.told().get("ImageComments")
+    return {"ImageComments": "; ".join(filter(None, (f"{said}, completed by GRAPPA", few)))}
 
 
 def _share_of(done: Completed) -> str:

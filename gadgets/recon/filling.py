@@ -11,6 +11,7 @@ from torch import Tensor
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import ReconBuffer
 from gadgets.recon.combined import noise_of
+from gadgets.recon.few_lines import told_of_few_lines
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Map
 from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
@@ -28,6 +29,9 @@ class Filling(Protocol):
 
     def maps(self) -> Mapping[str, Map]:
         """Maps of what comes of it."""
+
+    def told(self) -> Mapping[str, str]:
+        """What the meta says of it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class LineFilling:
         csm = None if self.buffer.csm is None else self.buffer.csm[0]
         return {GFACTOR.name: GFactor(self.kernel, *self.buffer.planes(), csm)}
 
+    def told(self) -> Mapping[str, str]:
+        return told_of_few_lines(self.buffer, tuple(self.kernel.weights.shape[-2:]))
+
 
 @dataclass(frozen=True)
 class LatticeFilling:
@@ -65,6 +72,9 @@ class LatticeFilling:
 
     def maps(self) -> Mapping[str, Map]:
         return {GFACTOR.name: NoMap("lines were left out along ky and kz, of one direction only there is a map")}
+
+    def told(self) -> Mapping[str, str]:
+        return {}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -45,7 +45,8 @@ class Grappa(Method):
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         filling = self.filling(buffer)
-        return combined(buffer, filling.fill(), filling.maps())
+        made = combined(buffer, filling.fill(), filling.maps())
+        return replace(made, notes={**made.notes, **filling.told()})
 
     def filling(self, buffer: ReconBuffer) -> Filling:
         """Return what fills a single image. Raises what fitting the kernel raised; of planes (kz, ky) `ValueError` if
@@ -77,7 +78,5 @@ class Grappa(Method):
         n_lines = max(min(self.kernel_lines, (acs.shape[-2] - 1) // acceleration + 1), 2)
         kernel = (n_lines, self.kernel_samples)
         windows = "equal" if encoding.calibrates_apart else "balanced"
-        fitted = calibrate_grappa(
-            acs, acceleration, kernel=kernel, regularisation=self.regularisation, windows=windows
-        )
+        fitted = calibrate_grappa(acs, acceleration, kernel=kernel, regularisation=self.regularisation, windows=windows)
         return [GrappaKernel(weights) for weights in fitted.weights]

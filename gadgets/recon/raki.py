@@ -14,7 +14,9 @@ from gadgets.gadget import field
 from gadgets.images.quantitative import GFACTOR
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import combined
+from gadgets.recon.few_lines import told_of_few_lines
 from gadgets.recon.gfactor import GFactor
+from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
@@ -64,15 +66,14 @@ class Raki(Method):
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
         made = combined(buffer, apply_raki(network, kspace, sampling), maps)
-        return replace(made, notes={**made.notes, **_told(network)})
+        few = told_of_few_lines(buffer, (Grappa.kernel_lines, Grappa.kernel_samples))  # which it corrects
+        return replace(made, notes={**made.notes, **_told(network), **few})
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
         """Fit one network for each slice (and z). By schedule "paper", raises `TimeBudgetExceeded`."""
         acceleration, rng = encoding.acceleration[0], torch.Generator().manual_seed(self.seed)
         if self.schedule == "paper":
-            network = fit_raki_as_published(
-                acs, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget
-            )
+            network = fit_raki_as_published(acs, acceleration, rng=rng, slope=self.slope, time_budget=self.time_budget)
             return [network.of_slice(index) for index in range(len(acs))]
         if self.schedule == "random_features":
             network = fit_raki_rf(acs, acceleration, rng=rng, slope=self.slope, **_weighting(encoding))
