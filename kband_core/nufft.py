@@ -44,17 +44,18 @@ def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Te
     return _AdjointNufft.apply(_complex(samples), coords, shape)
 
 
-def normal_spectrum(coords: Tensor, shape: tuple[int, int]) -> Tensor:
+def normal_spectrum(coords: Tensor, shape: tuple[int, int], *, weight: Tensor | None = None) -> Tensor:
     """Transfer function K of nufftᴴ·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
 
     With images padded by zeros at their ends, nufftᴴ·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005).
     K is real since the point-spread function is Hermitian; its lags −Ny and −Nx, which no two pixels have, are zero.
-    No derivative for the trajectory passes through it.
+    No derivative for the trajectory passes through it. With `weight` `(shot, sample)` that of nufftᴴ·weight²·nufft.
     """
     finufft, points = require_finufft(), [axis.astype(np.float64) for axis in _points(coords, torch.float32)]
     twice = (2 * shape[0], 2 * shape[1])
-    ones = np.ones(points[0].shape, np.complex128)
-    spread = finufft.nufft2d1(*points, ones, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
+    square = torch.ones(coords.shape[:-1]) if weight is None else weight.detach().cpu().square()
+    square = square.flatten().to(torch.complex128).numpy()
+    spread = finufft.nufft2d1(*points, square, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
     spectrum = torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])
@@ -64,7 +65,7 @@ def normal_spectrum(coords: Tensor, shape: tuple[int, int]) -> Tensor:
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
     """nufftᴴ·nufft of images `(..., y, x)` by its transfer function: no finufft, any device, any derivative."""
     ny, nx = image.shape[-2:]
-    padded = torch.fft.fft2(image, s=spectrum.shape)
+    padded = torch.fft.fft2(image, s=spectrum.shape[-2:])
     return torch.fft.ifft2(padded * spectrum)[..., :ny, :nx]
 
 
