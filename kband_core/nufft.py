@@ -6,6 +6,7 @@ single precision, complex128 in double. It computes on the CPU.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # of finufft, relative to the largest sample
 FINER = 1e-9  # for point-spread functions, which are computed once
+KEPT = 16  # of them: angles of a few turns
 PERIOD = 2 * np.pi
 
 
@@ -44,22 +46,27 @@ def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Te
     return _AdjointNufft.apply(_complex(samples), coords, shape)
 
 
-def normal_spectrum(coords: Tensor, shape: tuple[int, int], *, weight: Tensor | None = None) -> Tensor:
-    """Transfer function K of nufftᴴ·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
+def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | None = None) -> Tensor:
+    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
 
-    With images padded by zeros at their ends, nufftᴴ·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005).
-    K is real since the point-spread function is Hermitian; its lags −Ny and −Nx, which no two pixels have, are zero.
-    No derivative for the trajectory passes through it. With `weight` `(shot, sample)` that of nufftᴴ·weight²·nufft.
+    With images padded by zeros at their ends, nufftᴴ·W·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005),
+    W being `weight` `(shot, sample)`, or 1. K is real since the point-spread function is Hermitian; its lags −Ny and
+    −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
+    derivative for the trajectory passes through it.
     """
-    finufft, points = require_finufft(), [axis.astype(np.float64) for axis in _points(coords, torch.float32)]
+    y, x = (axis.astype(np.float64) for axis in _points(coords, torch.float32))
+    weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
+    return _spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)).to(coords.device)
+
+
+@lru_cache(maxsize=KEPT)
+def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Tensor:
+    points, strengths = (np.frombuffer(y), np.frombuffer(x)), np.frombuffer(weights).astype(np.complex128)
     twice = (2 * shape[0], 2 * shape[1])
-    square = torch.ones(coords.shape[:-1]) if weight is None else weight.detach().cpu().square()
-    square = square.flatten().to(torch.complex128).numpy()
-    spread = finufft.nufft2d1(*points, square, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
+    spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=_threads())
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
-    spectrum = torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])
-    return spectrum.to(torch.float32).to(coords.device)
+    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.float32)
 
 
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:

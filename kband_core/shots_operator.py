@@ -9,16 +9,16 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine
-from kband_core.nufft import adjoint_nufft, normal_nufft, normal_spectrum, nufft
+from kband_core.nufft import adjoint_nufft, normal_spectrum, nufft
 from kband_core.shots import Shots
-from kband_core.threads import side_by_side
+from kband_core.trajectory_operator import TrajectoryOperator
 
 
-class ShotsOperator:
+class ShotsOperator(TrajectoryOperator):
     """A = W·F·S: image sets `(b, set, y, x)` → samples `(b, coil, shot, sample)`, each times its weight.
 
-    Shots without weight are not computed; their samples are zero. AᴴA is a convolution of each coil's image, which
-    needs no NUFFT once its transfer function is known. Derivatives pass to images and samples.
+    Shots without weight are not computed; their samples are zero. AᴴA is a convolution, as along one trajectory.
+    Derivatives pass to images and samples.
     """
 
     def __init__(self, sampling: Shots, csm: Tensor) -> None:
@@ -45,16 +45,6 @@ class ShotsOperator:
             planes.append(adjoint_nufft(samples[:, counts] * weight[counts], coords[counts], shape))
         return combine(torch.stack(planes), self.csm)
 
-    def normal(self, image: Tensor) -> Tensor:
-        """AᴴA, some coils at a time, side by side; but in turn where derivatives are recorded."""
-
-        def of_coils(csm: Tensor) -> Tensor:
-            return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
-
-        if torch.is_grad_enabled() and (image.requires_grad or self.csm.requires_grad):
-            return of_coils(self.csm)
-        return sum(side_by_side(of_coils, self._parts, self._n_threads))
-
     @property
     def _each(self) -> tuple[Tensor, Tensor]:
         return self.sampling.coords, self.sampling.weight
@@ -64,9 +54,4 @@ class ShotsOperator:
         """Transfer functions `(b, 1, 2y, 2x)`."""
         shape = tuple(self.csm.shape[-2:])
         planes = zip(*self._each, strict=True)
-        return torch.stack([normal_spectrum(coords, shape, weight=weight) for coords, weight in planes]).unsqueeze(1)
-
-    @cached_property
-    def _parts(self) -> tuple[Tensor, ...]:
-        """Maps of one coil at a time, whose padded image stays in a core's cache; a GPU takes all at once."""
-        return self.csm.split(1 if self.csm.device.type == "cpu" else self.csm.shape[-3], dim=-3)
+        return torch.stack([normal_spectrum(coords, shape, weight.square()) for coords, weight in planes]).unsqueeze(1)
