@@ -8,6 +8,7 @@ from gadgets.recon import (  # noqa: F401
     collect_planes,
     grappa_recon,
     kband_recon,
+    nufft_kband_recon,
     nufft_sense_recon,
     raki_recon,
     sense_recon,

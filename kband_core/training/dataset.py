@@ -187,6 +187,9 @@ class PlaneFile(Sequence[Plane]):
         for index in range(len(self)):
             acquired = self.acquired(index)
             content.update(repr(acquired.band).encode() + acquired.sampling.mask.numpy().tobytes())
+            with self._reading(f"plane {self._names[index]}"):
+                group = self._file["planes"][self._names[index]]
+                content.update(_tensor(group, "coords").numpy().tobytes() if "coords" in group else b"")
         return content.hexdigest()
 
     @property
