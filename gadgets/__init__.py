@@ -9,6 +9,7 @@ from gadgets.recon import (  # noqa: F401
     grappa_recon,
     kband_recon,
     multiband_sense_recon,
+    nufft_kband_recon,
     nufft_sense_recon,
     raki_recon,
     sense_recon,

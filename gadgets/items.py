@@ -193,9 +193,10 @@ class ImageArray:
 class TrainingPlane:
     """One 2-D problem on the CPU, as the scanner has it before reconstruction: something to train on.
 
-    `kspace` complex64 [coil ky kx], zero where `mask`, bool [ky 1] or [ky kx], is False; `csm` [set coil y x]. `slice`
-    counts through all partitions of all slices. `angle`, in degrees, is that of the band which was acquired, or None.
-    With subject, protocol and source it becomes a `Plane` of `kband_core.training`: it does not know whose it is.
+    `kspace` complex64 [coil ky kx], zero where `mask`, bool [ky 1] or [ky kx], is False; `csm` [set coil y x]. Along a
+    `trajectory`, with its density, ky and kx are shot and sample. `slice` counts through all partitions of all slices.
+    `angle`, in degrees, is that of the band which was acquired, or None. With subject, protocol and source it becomes a
+    `Plane` of `kband_core.training`: it does not know whose it is.
     """
 
     kspace: Tensor
@@ -205,6 +206,7 @@ class TrainingPlane:
     contrast: int = 0
     repetition: int = 0
     angle: float | None = None
+    trajectory: Trajectory | None = None
 
 
 @dataclass(frozen=True)

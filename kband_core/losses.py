@@ -1,7 +1,8 @@
 """Compare an image with acquired k-space samples, coil by coil.
 
 The encoding operator A says what every coil would have measured of the image `(b, set, y, x)`. That is compared with
-the samples `(b, coil, ky, kx)` themselves: no target image is needed, which a band cannot give.
+the samples `(b, coil, ky, kx)` themselves, or `(b, coil, shot, sample)` along trajectories: no target image is needed,
+which a band cannot give.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.operators import EncodingOperator
+from kband_core.shots import Shots
 
 Norm = Literal["l1", "l2"]
 
@@ -62,8 +64,9 @@ def normalised_loss(image: Tensor, operator: EncodingOperator, target: Tensor, l
 def relative_image_loss(image: Tensor, operator: EncodingOperator, target: Tensor) -> Tensor:
     """Return the mean of ln ‖d‖₂/‖r‖₂ and ln ‖d‖₁/‖r‖₁, d = x − r, over the planes of a batch; all samples needed.
 
-    r = Aᴴy is the coil combination of the fully sampled `target` `(b, coil, ky, kx)`, which an image `(b, set, y, x)`
-    would be compared with. A logarithm weighs a gain of one decibel alike in noisy planes and in clean ones.
+    r = Aᴴy is the coil combination of the fully sampled `target` `(b, coil, ky, kx)`, along a trajectory times its
+    density, which an image `(b, set, y, x)` would be compared with. A logarithm weighs a gain of one decibel alike in
+    noisy planes and in clean ones.
     """
     reference = operator.adjoint(target)
     images = torch.stack([image - reference, reference]).flatten(2)
@@ -73,10 +76,14 @@ def relative_image_loss(image: Tensor, operator: EncodingOperator, target: Tenso
 
 
 def _difference(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
+    if isinstance(operator.sampling, Shots):
+        pixels, samples, weights = "y x", "shot sample", "shot sample"
+    else:
+        pixels, samples, weights = "ky kx", "ky kx", "ky line" if weight.shape[-1] == 1 else "ky kx"
     check_axes(
-        image=(image, "b set ky kx"),
-        csm=(operator.csm, "b set coil ky kx"),
-        target=(target, "b coil ky kx"),
-        weight=(weight, "b ky line" if weight.shape[-1] == 1 else "b ky kx"),
+        image=(image, f"b set {pixels}"),
+        csm=(operator.csm, f"b set coil {pixels}"),
+        target=(target, f"b coil {samples}"),
+        weight=(weight, f"b {weights}"),
     )
     return operator.forward(image) - target

@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kband_core.plain_yaml import read_yaml
 
-Sampling = Literal["lines", "samples"]
+Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
 TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
-BANDS = ("kband", "reference")  # supervisions by bands that turn, weighted for all of k-space
+BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
-    "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares"
+    "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
+    "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
 }  # fmt: skip
 
 
@@ -34,10 +35,12 @@ class Network(_Part):
 class Limits(_Part):
     """What a model has seen in training; contrast is free.
 
-    `acceleration`: all lines over acquired lines, from, to; `matrix`: the smallest and largest side; `acs_lines`: the
-    fewest adjacent lines in the centre of k-space. Of a card that lacks them the others are not judged: `spacing`, the
-    farthest that lines of a grid are apart outside the centre; `coils`, from, to; `snr`, the least; `unmapped`, the
-    largest share of the calibration's energy where coil maps are zero. The last two are those of `likeness`.
+    `acceleration`: all lines over acquired lines, from, to, of radial scans the spokes of Nyquist over those acquired;
+    `matrix`: the smallest and largest side; `acs_lines`: the fewest adjacent lines in the centre of k-space;
+    `sampling`: by whole lines or single samples of a grid, or along spokes. Of a card that lacks them the others are
+    not judged: `spacing`, the farthest that lines of a grid are apart outside the centre; `coils`, from, to; `snr`, the
+    least; `unmapped`, the largest share of the calibration's energy where coil maps are zero. The last two are those of
+    `likeness`, of radial scans those of `shots`.
     """
 
     acceleration: tuple[float, float]

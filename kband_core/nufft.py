@@ -72,7 +72,7 @@ def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Ten
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
     """nufftᴴ·nufft of images `(..., y, x)` by its transfer function: no finufft, any device, any derivative."""
     ny, nx = image.shape[-2:]
-    padded = torch.fft.fft2(image, s=spectrum.shape)
+    padded = torch.fft.fft2(image, s=spectrum.shape[-2:])
     return torch.fft.ifft2(padded * spectrum)[..., :ny, :nx]
 
 

@@ -16,6 +16,8 @@ from kband_core.coils import coil_images, combine
 from kband_core.device import send
 from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.sampling import Grid, Trajectory
+from kband_core.shots import Shots
+from kband_core.shots_operator import ShotsOperator
 from kband_core.threads import side_by_side
 from kband_core.trajectory_operator import TrajectoryOperator
 
@@ -23,8 +25,9 @@ IN_CACHE = 1 << 21  # bytes of coil images that a core transforms without fetchi
 
 
 class EncodingOperator(Protocol):
-    """A: image sets `(..., set, y, x)` → what each coil measures, with coil sensitivity maps `csm`."""
+    """A: image sets `(..., set, y, x)` → what each coil measures of them by `sampling`, with maps `csm`."""
 
+    sampling: Grid | Trajectory | Shots
     csm: Tensor
 
     def forward(self, image: Tensor) -> Tensor:
@@ -37,12 +40,15 @@ class EncodingOperator(Protocol):
         """AᴴA."""
 
 
-def encoding_operator(sampling: Grid | Trajectory, csm: Tensor) -> EncodingOperator:
+OPERATORS = {Trajectory: TrajectoryOperator, Shots: ShotsOperator}  # of what lies on no grid
+
+
+def encoding_operator(sampling: Grid | Trajectory | Shots, csm: Tensor) -> EncodingOperator:
     """Return the operator of a scan: `csm` `(..., set, coil, y, x)`, one or more sets of coil sensitivity maps.
 
     With two sets it is that of soft SENSE (Uecker 2014). Raises `ValueError` if sampling and maps do not fit.
     """
-    return (TrajectoryOperator if isinstance(sampling, Trajectory) else GridOperator)(sampling, csm)
+    return OPERATORS.get(type(sampling), GridOperator)(sampling, csm)
 
 
 def predicted_kspace(image: Tensor, csm: Tensor) -> Tensor:

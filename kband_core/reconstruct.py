@@ -12,6 +12,7 @@ from kband_core.noise import noise_level
 from kband_core.operators import encoding_operator
 from kband_core.sampling import Grid, Trajectory
 from kband_core.scaling import plane_scale
+from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
 from kband_core.solvers import solve_normal
 
 
@@ -69,6 +70,21 @@ def network_sets(
     scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
     image = model(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale)
     return image * scale[:, None, None, None]
+
+
+@torch.no_grad()
+def network_along(kspace: Tensor, sampling: Trajectory, csm: Tensor, model: nn.Module) -> Tensor:
+    """Reconstruct along trajectories by a trained network, scaled as in training: image sets `(b, set, y, x)`.
+
+    `kspace` `(b, coil, shot, sample)`, `csm` `(b, set, coil, y, x)`; `sampling` has their axis b, and its density. The
+    noise is told from what lies beside the field of view; `ValueError` where the readout is not oversampled.
+    """
+    coords, density = sampling.coords, sampling.density
+    scale = shots_scale(kspace, coords, density, csm)
+    noise = shots_noise(kspace, coords, tuple(csm.shape[-2:])) / scale
+    shots = Shots(coords, even_weight(coords))
+    weighted = shots.weight.unsqueeze(-3) * kspace / scale[:, None, None, None]
+    return model(weighted, encoding_operator(shots, csm), noise) * scale[:, None, None, None]
 
 
 def check_image(image: Tensor) -> Tensor:

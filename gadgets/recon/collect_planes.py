@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget
@@ -16,6 +17,7 @@ from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.bands import band_mask
 from kband_core.plural import counted
+from kband_core.sampling import Trajectory
 
 
 @dataclass
@@ -59,6 +61,9 @@ class CollectPlanes(Gadget):
             raise ScanError(f"{who} has no coil maps, so no plane can be trained on ({reason})")
         if count.complete is False:
             raise ScanError(f"{who} has {count} lines; a scan that lost lines is not trained on")
+        if isinstance(buffer.sampling, Trajectory):
+            yield self._along(buffer, line)
+            return
         try:
             kspace, sampling = buffer.planes()
             kspace, mask = kspace.cpu(), sampling.mask[0].cpu()
@@ -67,15 +72,30 @@ class CollectPlanes(Gadget):
         except ValueError as error:
             raise ScanError(f"{who}: {error}") from error
         csm = buffer.csm[0].cpu()
-        for name, array in (("k-space", kspace), ("the coil maps", csm)):
-            if n_broken := int((~torch.isfinite(torch.view_as_real(array))).sum()):
-                found = counted(n_broken, f"number of {name} is", f"numbers of {name} are")
-                raise ScanError(f"{who}: {found} not finite")
+        _check_finite(who, kspace, csm)
         angle = self._band and self._band[1]
         for z, plane in enumerate(kspace * mask):
             yield TrainingPlane(
                 plane, mask, csm[z], line.idx.slice * len(kspace) + z, line.idx.contrast, line.idx.repetition, angle
             )
+
+    def _along(self, buffer: ReconBuffer, line: ismrmrd.AcquisitionHeader) -> TrainingPlane:
+        """The plane of a trajectory: all its shots were acquired, in a sector if the header names its angle."""
+        there = torch.device("cpu")
+        kspace, csm = buffer.kspace[0, 0, 0].to(there), buffer.csm[0, 0].to(there)
+        _check_finite(f"CollectPlanes: slice {line.idx.slice}", kspace, csm)
+        mask = torch.ones(kspace.shape[1], 1, dtype=torch.bool)
+        return TrainingPlane(
+            kspace, mask, csm, line.idx.slice, line.idx.contrast, line.idx.repetition, self._band and self._band[1],
+            buffer.sampling[0, 0, 0].to(there),
+        )  # fmt: skip
+
+
+def _check_finite(who: str, kspace: Tensor, csm: Tensor) -> None:
+    for name, array in (("k-space", kspace), ("the coil maps", csm)):
+        if n_broken := int((~torch.isfinite(torch.view_as_real(array))).sum()):
+            found = counted(n_broken, f"number of {name} is", f"numbers of {name} are")
+            raise ScanError(f"{who}: {found} not finite")
 
 
 def band_of(scan: Scan) -> tuple[float, float] | None:

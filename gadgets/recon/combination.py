@@ -58,6 +58,11 @@ def is_unaccelerated(buffer: ReconBuffer) -> bool:
     return buffer.encoding.total_acceleration == 1 and _share_of_lines(buffer) > MOST_LINES
 
 
+def never(buffer: ReconBuffer) -> bool:
+    """Whether combining the coils would do: not along a trajectory."""
+    return False
+
+
 def has_all_lines(buffer: ReconBuffer) -> bool:
     """Whether a single image has as many lines as the encoding: fewer than rows with partial Fourier and padding."""
     return _share_of_lines(buffer) >= 1

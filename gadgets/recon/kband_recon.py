@@ -13,12 +13,11 @@ from gadgets.recon import grappa, sense
 from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa
-from gadgets.recon.network import Network, OutsideCard
+from gadgets.recon.network import Network, OutsideCard, look_up_model
 from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Sense
 from gadgets.scan import Scan
-from kband_core.models import load_card, load_model
 
 
 @dataclass
@@ -50,11 +49,7 @@ class KBandRecon(Gadget):
 
     def look_up(self) -> None:
         """Load the model and check it against its card."""
-        try:
-            self._card = load_card(self.model)
-            load_model(self._card)
-        except ValueError as error:
-            raise PipelineError(f"KBandRecon.model: {error}") from error
+        self._card = look_up_model("KBandRecon", self.model)
 
     def open(self, scan: Scan) -> None:
         """Refuse a missing or damaged model, and, if told to, a matrix that it has not seen."""

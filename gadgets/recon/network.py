@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from gadgets.errors import ScanError
+from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import noise_of
@@ -18,7 +18,7 @@ from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_o
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
 from kband_core.likeness import signal_to_noise, unmapped_share
-from kband_core.models import Card, load_model
+from kband_core.models import Card, load_card, load_model
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
 
@@ -28,6 +28,16 @@ OutsideCard = Annotated[
     Literal["fallback", "refuse"],
     field(description="of scans unlike those it was trained on: fallback: SENSE, marked; refuse: end the scan"),
 ]
+
+
+def look_up_model(who: str, name: str) -> Card:
+    """Return the card of a model for the gadget `who`, and load it. Raises `PipelineError`."""
+    try:
+        card = load_card(name)
+        load_model(card)
+    except ValueError as error:
+        raise PipelineError(f"{who}.model: {error}") from error
+    return card
 
 
 @dataclass(frozen=True)

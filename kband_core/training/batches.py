@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kband_core.sampling import Grid
+from kband_core.shots import Shots
 from kband_core.threads import single_thread
 from kband_core.training.example import Example
 from kband_core.training.recipe import SupervisionRecipe
@@ -52,10 +53,14 @@ class Batches(Dataset[Any]):
 
 def stack(examples: list[Example]) -> Example:
     """Give examples of one shape a leading batch axis."""
-    masks = torch.stack([one.sampling.mask for one in examples])
+    samplings = [one.sampling for one in examples]
+    together = (
+        Shots(*(torch.stack([getattr(one, name) for one in samplings]) for name in ("coords", "weight")))
+        if isinstance(samplings[0], Shots) else Grid(torch.stack([one.mask for one in samplings]))
+    )  # fmt: skip
     names = [field.name for field in fields(Example) if field.name != "sampling"]
     arrays = {name: torch.stack([getattr(one, name) for one in examples]) for name in names}
-    return Example(sampling=Grid(masks), **arrays)
+    return Example(sampling=together, **arrays)
 
 
 def to_device(example: Example, device: torch.device) -> Example:

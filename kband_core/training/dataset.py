@@ -18,13 +18,14 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.finished_file import finished
 from kband_core.plural import plural
-from kband_core.sampling import Grid
+from kband_core.sampling import Grid, Trajectory
 from kband_core.training.acquired import Acquired
 
 FORMAT, VERSION = "kband planes", 1
 TEXTS = ("subject", "protocol", "source")
 BAND = ("band_acceleration", "angle")
 ARRAYS = {"kspace": (np.complex64, 3), "csm": (np.complex64, 4), "mask": (np.bool_, 2)}  # type and number of axes
+ALONG = {"coords": (np.float32, 3), "density": (np.float32, 2)}  # of planes along a trajectory
 DAMAGED = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
 
 
@@ -33,6 +34,7 @@ class Plane:
     """One 2-D problem as the scanner saw it, whitened and calibrated.
 
     `kspace (coil, ky, kx)` complex64, zero where `mask` `(ky, kx)` or `(ky, 1)` is False; `csm (set, coil, y, x)`.
+    Along a `trajectory`, with its density, `kspace (coil, shot, sample)` and `mask (shot, sample)` or `(shot, 1)`.
     `angle`, in degrees, and `band_acceleration` are those of the band which was acquired, if it was one. Planes of one
     `subject` are never split. Raises `ValueError` if a number is not finite, sizes differ, or half a band is told.
     """
@@ -46,6 +48,7 @@ class Plane:
     slice: int = 0
     angle: float | None = None
     band_acceleration: float | None = None
+    trajectory: Trajectory | None = None
 
     def __post_init__(self) -> None:
         if (self.angle is None) != (self.band_acceleration is None):
@@ -53,10 +56,17 @@ class Plane:
                 f"{self.source or 'plane'}: the band has angle {self.angle} and band_acceleration "
                 f"{self.band_acceleration}; both or neither expected"
             )
-        wanted = "ky kx" if self.mask.shape[-1] > 1 else "ky line"
-        check_axes(
-            kspace=(self.kspace, "coil ky kx"), mask=(self.mask, wanted), csm=(self.csm, "set coil ky kx")
-        )
+        if self.trajectory is not None:
+            check_axes(
+                kspace=(self.kspace, "coil shot sample"), csm=(self.csm, "set coil y x"),
+                mask=(self.mask, "shot sample" if self.mask.shape[-1] > 1 else "shot line"),
+                coords=(self.trajectory.coords, "shot sample axis"), density=(self.trajectory.density, "shot sample"),
+            )  # fmt: skip
+        else:
+            wanted = "ky kx" if self.mask.shape[-1] > 1 else "ky line"
+            check_axes(
+                kspace=(self.kspace, "coil ky kx"), mask=(self.mask, wanted), csm=(self.csm, "set coil ky kx")
+            )
         for name, array in (("kspace", self.kspace), ("csm", self.csm)):
             n_bad = int((~torch.isfinite(torch.view_as_real(array))).any(-1).sum())
             if n_bad:
@@ -69,7 +79,8 @@ class Plane:
     def acquired(self) -> Acquired:
         """What was acquired."""
         band = None if self.angle is None else (self.band_acceleration, self.angle)
-        return Acquired(Grid(self.mask), tuple(self.kspace.shape[-2:]), band)
+        matrix = None if self.trajectory is None else tuple(self.csm.shape[-2:])
+        return Acquired(Grid(self.mask), tuple(self.kspace.shape[-2:]), band, matrix)
 
 
 class PlaneWriter:
@@ -100,6 +111,8 @@ class PlaneWriter:
         for name in ("kspace", "csm", "mask"):
             values = getattr(plane, name).cpu().numpy()
             group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)  # a checksum
+        for name in ALONG if plane.trajectory is not None else ():
+            group.create_dataset(name, data=getattr(plane.trajectory, name).cpu().numpy(), fletcher32=True)
         group.attrs.update({name: getattr(plane, name) for name in TEXTS}, slice=plane.slice)
         if plane.angle is not None:
             group.attrs.update({name: getattr(plane, name) for name in BAND})
@@ -109,7 +122,7 @@ class PlaneWriter:
 class PlaneFile(Sequence[Plane]):
     """The planes of a file: `len()`, `[i]`, `subjects` and `shapes` of all planes. Raises `ValueError`, one sentence.
 
-    It can be sent to another process, which opens the file for itself.
+    `shapes` are those of maps and of samples. It can be sent to another process, which opens the file for itself.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -150,11 +163,12 @@ class PlaneFile(Sequence[Plane]):
         with self._reading(f"plane {name}"):
             group = self._file["planes"][name]
             arrays = {array: _tensor(group, array) for array in ARRAYS}
+            along = Trajectory(*(_tensor(group, array) for array in ALONG)) if "coords" in group else None
             texts = {text: str(group.attrs[text]) for text in TEXTS}
             band = {key: float(group.attrs[key]) for key in BAND if key in group.attrs}
             number = int(group.attrs["slice"])
         try:
-            return Plane(**arrays, **texts, slice=number, **band)
+            return Plane(**arrays, **texts, slice=number, **band, trajectory=along)
         except ValueError as error:
             raise ValueError(f"{self.path}: plane {name}: {error}") from error
 
@@ -164,7 +178,8 @@ class PlaneFile(Sequence[Plane]):
         with self._reading(f"plane {name}"):
             group = self._file["planes"][name]
             band = tuple(float(group.attrs[key]) for key in BAND) if "angle" in group.attrs else None
-            return Acquired(Grid(_tensor(group, "mask")), tuple(self.shapes[index][0][-2:]), band)
+            csm, samples = self.shapes[index]
+            return Acquired(Grid(_tensor(group, "mask")), samples, band, csm[-2:] if "coords" in group else None)
 
     def digest(self) -> str:
         """Tell files apart by whose planes they hold, in which order, and what was acquired of them; not by place."""
@@ -172,6 +187,9 @@ class PlaneFile(Sequence[Plane]):
         for index in range(len(self)):
             acquired = self.acquired(index)
             content.update(repr(acquired.band).encode() + acquired.sampling.mask.numpy().tobytes())
+            with self._reading(f"plane {self._names[index]}"):
+                group = self._file["planes"][self._names[index]]
+                content.update(_tensor(group, "coords").numpy().tobytes() if "coords" in group else b"")
         return content.hexdigest()
 
     @property
@@ -194,10 +212,12 @@ class PlaneFile(Sequence[Plane]):
 
 
 def _shapes(group: h5py.Group) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of the maps, and of what one coil measured."""
     csm, mask = (_array(group, name).shape for name in ("csm", "mask"))
-    if mask not in (csm[-2:], (csm[-2], 1)):
-        raise ValueError(f"mask is {mask}, {csm[-2:]} or {(csm[-2], 1)} expected")
-    return csm, mask
+    samples = _array(group, "coords").shape[:2] if "coords" in group else csm[-2:]
+    if mask not in (samples, (samples[0], 1)):
+        raise ValueError(f"mask is {mask}, {samples} or {(samples[0], 1)} expected")
+    return csm, samples
 
 
 def _tensor(group: h5py.Group, name: str) -> Tensor:
@@ -205,7 +225,7 @@ def _tensor(group: h5py.Group, name: str) -> Tensor:
 
 
 def _array(group: h5py.Group, name: str) -> h5py.Dataset:
-    array, (kind, n_axes) = group[name], ARRAYS[name]
+    array, (kind, n_axes) = group[name], {**ARRAYS, **ALONG}[name]
     if array.is_virtual or array.external:
         raise ValueError(f"{name} lies in another file, and none is read")
     if array.dtype != kind or array.ndim != n_axes:

@@ -15,12 +15,13 @@ from kband_core.training.acquired import Acquired
 from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
 from kband_core.training.simulation.procedural import NOISE
-from kband_core.training.supervision import Supervision
+from kband_core.training.supervision import AlongSpokes, Supervision
 from kband_core.training.undersampling import Undersampling
 
 TOLERANCE = 0.1  # of the acceleration, since numbers of lines are whole, and of what only some planes tell
 N_DRAWS = 4  # at each end of a range of accelerations
 N_PLANES = 64  # of a file, that tell SNR and what maps leave out
+N_EXAMPLES = 32  # of radial scans, that tell their SNR
 SELDOM = 0.05  # of them: a single one that is strange does not make a network know the like of it
 FAINT = 0.01  # of the calibration's energy: so much lies outside the maps of no simulated scan of 300
 
@@ -45,6 +46,8 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
     that alone where the supervision takes such planes as they are.
     """
     supervise, parts = recipe.supervision.build(), []
+    if isinstance(supervise, AlongSpokes):
+        return _along_spokes(recipe, supervise, material)
     incomplete = [each for each in material.acquired if not each.sampling.is_complete()]
     if len(incomplete) < max(len(material.acquired), 1):
         parts.append(_of_full_planes(supervise.undersampling, material.matrix[0]))
@@ -60,6 +63,27 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
         "coils": material.coils,
         **_signal(recipe, material),
     }
+
+
+def _along_spokes(recipe: Recipe, supervise: AlongSpokes, material: Material) -> dict[str, object]:
+    """Of spokes those of Nyquist over those drawn, or over those of planes that are taken as they are; and the SNR."""
+    taken = [each for each in material.acquired if not supervise.draws_from(each)]
+    alone = [each.acceleration for each in taken]
+    drawn = supervise.undersampling.accelerations if len(taken) < max(len(material.acquired), 1) else ()
+    rng = torch.Generator().manual_seed(0)
+    planes = (material.scans.draw(step, 0, 1)[0] for step in range(N_EXAMPLES))
+    snr = torch.stack([1 / supervise(plane, rng, 0.0).noise for plane in planes if plane.csm.any()])
+    return {
+        "acceleration": (
+            round((1 - TOLERANCE) * min((*drawn, *alone)), 2), round((1 + TOLERANCE) * max((*drawn, *alone)), 2)
+        ),
+        "matrix": material.matrix,
+        "acs_lines": 0,
+        **recipe.limits.model_dump(exclude_none=True),
+        "sampling": ("spokes",),
+        "coils": material.coils,
+        "snr": round((1 - TOLERANCE) * float(torch.quantile(snr, SELDOM)), 1),
+    }  # fmt: skip
 
 
 def _signal(recipe: Recipe, material: Material) -> dict[str, float]:

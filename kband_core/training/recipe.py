@@ -14,7 +14,7 @@ from kband_core import networks
 from kband_core.plain_yaml import read_yaml
 from kband_core.training.shipped_recipes import shipped_recipes
 from kband_core.training.simulation.random_objects import Objects
-from kband_core.training.supervision import Supervised, Supervision, build_supervision
+from kband_core.training.supervision import Supervision, build_supervision, full_extent
 
 MOST_SHOWN = 3  # mistakes in one sentence
 
@@ -77,19 +77,21 @@ class SupervisionRecipe(_Section):
 
     def full_extent(self) -> Supervision:
         """Make the supervision by all samples that draws its lines in the same way: what images are judged on."""
-        return Supervised(undersampling=self.build().undersampling)
+        return full_extent(self.build())
 
 
 class ProceduralRecipe(_Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
     `objects`: `cartoon`, flat tissues with sharp borders, or `textured`, with detail at every scale. A finite number
-    of scans is kept in memory. Of endless ones each is met `uses` times, with other lines.
+    of scans is kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a
+    grid, or `radial`, as many spokes as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
     coils: tuple[Coils, Coils] = (4, 16)
     objects: Objects = "textured"
+    trajectory: Literal["cartesian", "radial"] = "cartesian"
     n_scans: Annotated[int, Field(ge=2, le=65536)] | None = None
     uses: Whole = 1
 

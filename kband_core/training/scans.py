@@ -13,6 +13,7 @@ import torch
 from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.simulation.procedural import procedural_plane
+from kband_core.training.simulation.procedural_spokes import procedural_spokes
 
 MET_AGAIN_AFTER = 16  # steps, where endless scans are used more than once
 
@@ -52,9 +53,12 @@ class EndlessScans:
 
 @lru_cache(maxsize=2 * MET_AGAIN_AFTER)
 def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) -> Plane:
-    shape, n_coils = _size(recipe, generator(seed, "size", size))
-    rng = generator(seed, "scan", scan)
-    return procedural_plane(shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
+    return _simulated(recipe, *_size(recipe, generator(seed, "size", size)), generator(seed, "scan", scan))
+
+
+def _simulated(recipe: ProceduralRecipe, shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Plane:
+    simulate = procedural_spokes if recipe.trajectory == "radial" else procedural_plane
+    return simulate(shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
 
 
 class StoredScans:
@@ -106,9 +110,7 @@ class ProceduralScans:
 
     def __getitem__(self, index: int) -> Plane:
         if index not in self._made:
-            shape, n_coils = self._sizes[index]
-            rng = generator(self.seed, "scan", index)
-            plane = procedural_plane(shape, n_coils=n_coils, rng=rng, objects=self.recipe.objects)
+            plane = _simulated(self.recipe, *self._sizes[index], generator(self.seed, "scan", index))
             self._made[index] = replace(plane, subject=f"procedural {index}")
         return self._made[index]
 

@@ -30,9 +30,8 @@ class Undersampling:
     sampling: Sampling = "lines"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in (("line_acceleration", self.accelerations), ("acs_lines", self.acs_numbers)):
-            if not 1 <= low <= high:
-                raise ValueError(f"{name}: {low:g} to {high:g}, but at least 1 and a rising range needed")
+        check_range("line_acceleration", self.accelerations)
+        check_range("acs_lines", self.acs_numbers)
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"sampling: '{self.sampling}' is not one of {', '.join(get_args(Sampling))}")
         if self.sampling == "poisson" and find_spec("sigpy") is None:
@@ -41,12 +40,12 @@ class Undersampling:
     @property
     def accelerations(self) -> tuple[float, float]:
         """The lowest and the highest acceleration that is drawn."""
-        return _range(self.line_acceleration)
+        return ends(self.line_acceleration)
 
     @property
     def acs_numbers(self) -> tuple[int, int]:
         """The fewest and the most ACS lines that are drawn."""
-        return _range(self.acs_lines)
+        return ends(self.acs_lines)
 
     def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Grid:
         """Draw what is acquired of k-space of `shape`: lines, or samples of a Poisson disc.
@@ -71,5 +70,13 @@ class Undersampling:
         return equispaced_lines(shape[0], step, acs_lines=acs, offset=offset)
 
 
-def _range(value: float | Sequence[float]) -> tuple[float, float]:
+def ends(value: float | Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and the highest of a number or a range."""
     return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)
+
+
+def check_range(name: str, ends: tuple[float, float]) -> None:
+    """Raise `ValueError` unless an option rises from at least 1."""
+    low, high = ends
+    if not 1 <= low <= high:
+        raise ValueError(f"{name}: {low:g} to {high:g}, but at least 1 and a rising range needed")

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from kband_core.coils import merge_sets
 from kband_core.metrics import nmse, psnr, ssim
-from kband_core.reconstruct import zero_filled
 from kband_core.training.batches import stack, to_device
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example
@@ -70,7 +69,7 @@ class Validation:
             magnitude = merge_sets(network(example.kspace, example.operator(), example.noise)).abs()[0]
         shown = {"network": magnitude}
         if self.has_reference:
-            reference = zero_filled(example.target, example.csm).abs()[0]
+            reference = example.reference()[0]
             shown |= {"all_samples": reference, "error_x5": 5 * (magnitude - reference).abs()}
         white = shown.get("all_samples", magnitude).flatten().quantile(0.995).clamp(min=TINY)
         return {name: (values / white).clamp(0, 1).cpu() for name, values in shown.items()}
@@ -84,7 +83,7 @@ class Validation:
         if not self.has_reference:
             return [self._supervise.loss(image, example.target_operator(), example.target, example.weight)]
         magnitude = merge_sets(image).abs()
-        reference = zero_filled(example.target, example.csm).abs()
+        reference = example.reference()
         return [figure(magnitude, reference).mean() for figure in (nmse, psnr, ssim)]
 
 

@@ -91,7 +91,7 @@ def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"]
             where = f"{path.name}, contrast {plane.contrast}, repetition {plane.repetition}"
             what = plane.kspace, plane.mask, plane.csm
             band = plane.angle, source.band_acceleration
-            writer.append(Plane(*what, subject, source.protocol, where, plane.slice, *band))
+            writer.append(Plane(*what, subject, source.protocol, where, plane.slice, *band, plane.trajectory))
         if not len(writer):
             raise ValueError(f"0 planes came of it: there is nothing but {'noise' if n_empty else 'zeros'}")
     return n_empty
@@ -108,11 +108,11 @@ class _Made:
 
     def add(self, plane: Any) -> None:
         """Take one plane into account."""
-        n_coils, *matrix = plane.kspace.shape
+        n_coils, *matrix = plane.csm.shape[-3:]
         self.n_planes += 1
         self.subjects.add(plane.subject)
         self.matrices.add(f"{' × '.join(map(str, matrix))} of {counted(n_coils, 'coil')}")
-        self.accelerations.add(plane.acquired.sampling.acceleration())
+        self.accelerations.add(plane.acquired.acceleration)
 
     def __str__(self) -> str:
         lowest, highest = min(self.accelerations), max(self.accelerations)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from gadgets.errors import PipelineError
 from gadgets.items import TrainingPlane
 from gadgets.recon.collect_planes import band_of
-from gadgets.scan import Scan
+from gadgets.scan import ALONG_TRAJECTORIES, Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
@@ -54,7 +54,8 @@ def open_planes(path: Path, *, middle: int | None = None) -> Iterator[PlaneSourc
 def _of_scan(path: Path, raw: Raw, scan: Scan, middle: int | None) -> PlaneSource:
     """Send a raw file through the gadgets that serve the scanner."""
     lines = tqdm(pump(raw, READ_AHEAD), total=len(raw), desc=path.name, unit="line", delay=0.5)
-    planes = run(Pipeline.from_xml(installed_xml("prepare")), scan, lines, Verdict())
+    chain = "prepare_radial" if scan.encodings[0].trajectory in ALONG_TRAJECTORIES else "prepare"
+    planes = run(Pipeline.from_xml(installed_xml(chain)), scan, lines, Verdict())
     if middle is not None:
         slices, partitions = scan.encodings[0].counters["slice"], scan.encodings[0].encoded_matrix[2]
         if slices is None:

@@ -22,7 +22,7 @@ def label(supervision: str, network: str = "modl", trained_on: str = "120 planes
 @pytest.mark.parametrize("supervision", SUPERVISIONS)
 def test_only_networks_trained_on_turning_bands_are_called_k_band(supervision):
     """The method's name belongs to what was trained by the method."""
-    assert (label(supervision) == "k-band knee") == (supervision in ("kband", "reference"))
+    assert (label(supervision) == "k-band knee") == (supervision in ("kband", "reference", "sectors"))
 
 
 @pytest.mark.parametrize(

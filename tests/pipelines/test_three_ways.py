@@ -8,7 +8,8 @@ from pipelines.chain.xml import read_chain
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
-ALONG_TRAJECTORIES = {name + way for name in ("radial", "radial_realtime", "spiral") for way in ("", "_warm")}
+TRAJECTORIES = ("radial", "radial_kband", "radial_realtime", "spiral")
+ALONG_TRAJECTORIES = {name + way for name in TRAJECTORIES for way in ("", "_warm")}
 
 
 def nodes(name: str) -> dict[str, tuple]:
@@ -21,7 +22,7 @@ def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
     of_epi = {f"epi_{name}" for name in OF_EPI}
     on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
-    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare"}
+    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare", "prepare_radial"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -66,9 +67,21 @@ def test_radial_and_spiral_are_one_chain():
     ]  # fmt: skip
 
 
-def test_planes_are_those_that_a_reconstruction_gets():
+def test_a_network_along_spokes_differs_in_the_reconstruction_alone():
+    """What it falls back to is the image that radial.xml makes."""
+    sense, kband = list(nodes("radial").items()), list(nodes("radial_kband").items())
+    at = [classname for classname, _ in sense].index("NufftSenseRecon")
+    assert kband[at][0] == "NufftKBandRecon"
+    assert (kband[:at], kband[at + 1 :]) == (sense[:at], sense[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("planes", "images", "recon"),
+    [("prepare", "kband", "KBandRecon"), ("prepare_radial", "radial_kband", "NufftKBandRecon")],
+)
+def test_planes_are_those_that_a_reconstruction_gets(planes, images, recon):
     """A network must not meet other coils or maps at the scanner than in training; the bare form knows no outside."""
-    prepare, kband = ([(name, given[0]) for name, given in nodes(of).items()] for of in ("prepare", "kband"))
+    prepare, kband = ([(name, given[0]) for name, given in nodes(of).items()] for of in (planes, images))
     assert prepare[-1] == ("CollectPlanes", {})
     assert prepare[:-1] == kband[: len(prepare) - 1]
-    assert kband[len(prepare) - 1][0] == "KBandRecon"
+    assert kband[len(prepare) - 1][0] == recon

@@ -38,7 +38,7 @@ def procedural_plane(
     `procedural_kspace`. The maps are estimated from the central lines, 16 to 32 of them, as at work.
     """
     density = random_object(shape, rng, objects=objects)
-    draw_coils = partial(_ring_of_loops, n_coils=n_coils)
+    draw_coils = partial(ring_of_loops, n_coils=n_coils)
     kspace = procedural_kspace(density, draw_coils, rng, noise=noise, tissue_phase=tissue_phase)
     return Plane(
         kspace, torch.ones(shape[0], 1, dtype=torch.bool), espirit_maps(central_lines(kspace, rng), shape),
@@ -60,6 +60,26 @@ def procedural_kspace(
     sensitivities `(coil, y, x)` of the size of `density`. The noise is white, its SD drawn log-uniformly between the
     two of `noise`, in units of the object's brightness, which is the 95th percentile of its magnitude.
     """
+    coil_image = procedural_coil_image(density, draw_coils, rng, tissue_phase=tissue_phase)
+    kspace = resize(to_kspace(coil_image), [n // FINER for n in density.shape]) / FINER
+    return with_noise(kspace, noise, rng)
+
+
+def with_noise(samples: Tensor, noise: tuple[float, float], rng: torch.Generator) -> Tensor:
+    """Add white noise to complex samples, its SD drawn log-uniformly between the two of `noise`; complex64."""
+    low, high = (math.log(level) for level in noise)
+    drawn = math.exp(between(low, high, rng)) * torch.randn(samples.shape, dtype=samples.dtype, generator=rng)
+    return (samples + drawn).to(torch.complex64)
+
+
+def procedural_coil_image(
+    density: Tensor,
+    draw_coils: Callable[[tuple[int, int], torch.Generator], Tensor],
+    rng: torch.Generator,
+    *,
+    tissue_phase: bool = True,
+) -> Tensor:
+    """Simulate what each coil sees of an object, `(coil, y, x)` of the size of `density`; as in `procedural_kspace`."""
     fine = tuple(density.shape)
     density = density ** between(0.6, 1.8, rng)  # from flat contrast to steep
     support = density > 0
@@ -70,10 +90,7 @@ def procedural_kspace(
     strength = sensitivities.norm(dim=0)
     image = image * (strength / strength[support].mean() if support.any() else strength)
     image = image / _brightness(image)
-    kspace = resize(to_kspace(image * (sensitivities / strength)), [n // FINER for n in fine]) / FINER
-    low, high = (math.log(level) for level in noise)
-    kspace = kspace + math.exp(between(low, high, rng)) * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
-    return kspace.to(torch.complex64)
+    return image * (sensitivities / strength)
 
 
 def central_lines(kspace: Tensor, rng: torch.Generator) -> Tensor:
@@ -104,7 +121,7 @@ def _tissue_phase(density: Tensor, rng: torch.Generator) -> Tensor:
     return phase
 
 
-def _ring_of_loops(fine: tuple[int, int], rng: torch.Generator, *, n_coils: int) -> Tensor:
+def ring_of_loops(fine: tuple[int, int], rng: torch.Generator, *, n_coils: int) -> Tensor:
     """Loops around the object, each two wires with opposite currents; smooth, so drawn on a coarse grid."""
     y, x = (torch.linspace(-1, 1, 32) * (n / max(fine)) for n in fine)
     points = torch.complex(x.expand(32, 32), y[:, None].expand(32, 32))

@@ -14,6 +14,15 @@ axis too.) Sampling is drawn anew every time, the angle belongs to the scan.
 | `square` | sampling within the central square of a band's area | that square |
 | `reference` | as `kband`, with the quirks of its published code | the same, coils combined |
 
+Along radial trajectories spokes are left out instead of lines, and a band is a sector:
+
+| name | the network sees | it is judged by |
+|---|---|---|
+| `spokes` | sampling | all spokes |
+| `sectors` | sampling within the sector | the sector, each sample by its density over E[B], the same everywhere |
+| `spokes_ssdu` | some spokes of the sampling | the rest of them |
+| `rings` | sampling within the central disc of a sector's area | that disc |
+
 Of a plane that is not fully sampled, such as a band from a scanner, only what was acquired is seen or judged by. Where
 zeros at the ends of k-space are all that is missing (padding, as in public data sets), it counts as fully sampled.
 """
@@ -26,26 +35,34 @@ from kband_core.training.supervision.contract import Supervision
 from kband_core.training.supervision.kband import KBand
 from kband_core.training.supervision.limited import Square, Vertical
 from kband_core.training.supervision.reference import Reference
+from kband_core.training.supervision.spokes import AlongSpokes, Rings, Sectors, Spokes, SpokesSsdu
 from kband_core.training.supervision.ssdu import Ssdu
 from kband_core.training.supervision.supervised import Supervised
-from kband_core.training.undersampling import Undersampling
 
 SUPERVISIONS: dict[str, type[Supervision]] = {
-    kind.__name__.lower(): kind for kind in (Supervised, KBand, Ssdu, Vertical, Square, Reference)
-}
+    "supervised": Supervised, "kband": KBand, "ssdu": Ssdu, "vertical": Vertical, "square": Square,
+    "reference": Reference, "spokes": Spokes, "sectors": Sectors, "spokes_ssdu": SpokesSsdu, "rings": Rings,
+}  # fmt: skip
 
 
 def build_supervision(name: str, **options: object) -> Supervision:
-    """Make the supervision of a recipe by its name; options of `Undersampling` say how it leaves lines out.
+    """Make the supervision of a recipe by its name; options of its `drawing` say how it leaves lines out.
 
     Raises `ValueError` for a name or an option that there is not.
     """
     if name not in SUPERVISIONS:
         raise ValueError(f"supervision: no '{name}'; there are {', '.join(SUPERVISIONS)}")
-    of_drawing, own = ([field.name for field in fields(kind)] for kind in (Undersampling, SUPERVISIONS[name]))
+    kind = SUPERVISIONS[name]
+    of_drawing, own = ([field.name for field in fields(each)] for each in (kind.drawing, kind))
     known = [*of_drawing, *own[1:]]  # the first is the undersampling itself
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(f"supervision {name}: no option '{unknown[0]}'; there are {', '.join(known)}")
-    drawing = Undersampling(**{option: options.pop(option) for option in of_drawing if option in options})
-    return SUPERVISIONS[name](undersampling=drawing, **options)
+    drawing = kind.drawing(**{option: options.pop(option) for option in of_drawing if option in options})
+    return kind(undersampling=drawing, **options)
+
+
+def full_extent(supervision: Supervision) -> Supervision:
+    """Return the supervision by all samples that leaves lines out in the same way: what images are judged on."""
+    kind = Spokes if isinstance(supervision, AlongSpokes) else Supervised
+    return kind(undersampling=supervision.undersampling)

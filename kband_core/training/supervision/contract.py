@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from kband_core.training.undersampling import Undersampling
 
 @dataclass(frozen=True, kw_only=True)
 class Supervision(ABC):
-    """Turn a plane into an example, and judge by it; `undersampling` draws the lines that are left out."""
+    """Turn a plane into an example, and judge by it; `undersampling`, a `drawing`, draws what is left out."""
 
+    drawing: ClassVar[type] = Undersampling
     undersampling: Undersampling = field(default_factory=Undersampling)
 
     @abstractmethod

@@ -35,7 +35,7 @@ class Supervised(Supervision):
 
     def loss(self, image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
         if self.norm == "relative":
-            return relative_image_loss(image, operator, target)
+            return relative_image_loss(image, operator, weight.unsqueeze(-3) * target)
         if self.norm == "normalised":
             return normalised_loss(image, operator, target, weight)
         return kspace_loss(image, operator, target, weight, norm=self.norm)

@@ -1,0 +1,54 @@
+"""Trained networks along trajectories in the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from gadgets.gadget import Gadget, field
+from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon import nufft_sense
+from gadgets.recon.combination import never
+from gadgets.recon.network import OutsideCard, look_up_model
+from gadgets.recon.nufft_sense import Gridding, NufftSense
+from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
+from gadgets.recon.shots_network import ShotsNetwork
+from gadgets.scan import Scan
+
+
+@dataclass
+class NufftKBandRecon(Gadget):
+    """Reconstruct each buffer of `TrajectoryBuffer` by a trained network, with the maps the buffer carries.
+
+    What lies outside the model's card is reconstructed by CG-SENSE along the trajectory, and marked; so is an image at
+    which the network fails; gridding where that fails too. The model is loaded before the first line.
+    """
+
+    accepts: ClassVar[tuple[type, ...]] = (Calibration, ReconBuffer)
+    emits: ClassVar[tuple[type, ...]] = (ImageArray,)
+
+    model: Annotated[str, field(description="name of a trained model; kband doctor lists them")] = "simulated_radial"
+    outside_card: OutsideCard = ShotsNetwork.outside_card
+    sense_regularisation: nufft_sense.Regularisation = NufftSense.regularisation
+    sense_n_iterations: nufft_sense.Iterations = NufftSense.n_iterations
+    on_failure: OnFailure = "fallback"
+    deadline: Deadline = 60.0
+
+    def look_up(self) -> None:
+        """Load the model and check it against its card."""
+        self._card = look_up_model("NufftKBandRecon", self.model)
+
+    def open(self, scan: Scan) -> None:
+        """Refuse a missing or damaged model."""
+        self.look_up()
+
+    def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
+        """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
+        methods = [
+            ShotsNetwork(self._card, self.outside_card),
+            NufftSense(self.sense_regularisation, self.sense_n_iterations),
+        ]
+        return Reconstructor(
+            "NufftKBandRecon", methods, never, self.on_failure, self.deadline, self.limit, last_resort=Gridding()
+        ).process(items)

@@ -1,0 +1,58 @@
+"""A trained network of the model registry, along trajectories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gadgets.errors import ScanError
+from gadgets.items import ReconBuffer
+from gadgets.recon.network import OutsideCard
+from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
+from kband_core.coils import merge_sets
+from kband_core.models import Card, load_model
+from kband_core.reconstruct import network_along
+from kband_core.sampling import Trajectory
+from kband_core.shots import nyquist_spokes, shots_noise, shots_scale, spoke_angles
+
+
+@dataclass(frozen=True)
+class ShotsNetwork(Method):
+    """The network of a card, with the maps of the buffer; images unlike all it has seen are not for it."""
+
+    card: Card
+    outside_card: OutsideCard = "fallback"
+
+    @property
+    def label(self) -> str:
+        return self.card.label
+
+    def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
+        csm, sampling = maps_of(buffer), buffer.sampling[0, 0]
+        self._require_known(buffer)
+        sets = network_along(buffer.kspace[0, 0], sampling, csm, load_model(self.card, csm.device))
+        notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
+        return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
+
+    def _require_known(self, buffer: ReconBuffer) -> None:
+        """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`."""
+        csm, sampling, kspace = maps_of(buffer), buffer.sampling[0, 0, 0], buffer.kspace[0, 0]
+        kind, matrix = _kind(sampling), tuple(csm.shape[-2:])
+        problems = self.card.mismatch(sampling=kind)
+        if not problems:
+            n_spokes = sampling.shape[0]
+            scale = shots_scale(kspace, sampling.coords, sampling.density, csm)
+            snr = scale / shots_noise(kspace, sampling.coords, matrix)
+            problems = self.card.mismatch(
+                matrix=matrix, acceleration=nyquist_spokes(matrix) / n_spokes, coils=kspace.shape[1], snr=float(snr)
+            )
+        if problems:
+            raise (Refusal if self.outside_card == "refuse" else ScanError)("; ".join(problems))
+
+
+def _kind(sampling: Trajectory) -> Literal["spokes", "shots"]:
+    try:
+        spoke_angles(sampling.coords)
+    except ValueError:
+        return "shots"
+    return "spokes"
