@@ -17,13 +17,11 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.noise_windows import EDGE
 from kband_core.plural import counted
-from kband_core.threads import side_by_side
 
 LINES, SAMPLES = 2, 5  # of a window; lines as far apart as those of the image
 ROWS = 12  # of windows in calibration lines: from fewer, empty directions of other lines cannot be told
 MOST_EMPTY = 24  # of them, the emptiest, are looked at: they tell as much as all
 EMPTY = 0.15  # of all directions, at least: fewer tell nothing, as of two coils
-AT_ONCE = 16  # lines, which stay in cache while they are looked at
 INCONSISTENT = 4.0  # times the most that a calibration line holds there: scans reach 1.3, one of a poor reference 2.8
 DOUBLED = 0.15  # of pixels need two coil vectors here and half a field of view away: real scans reach 0.001
 OUTLIER = 10.0  # times noise, that windows of a calibration line hold where all others are empty
@@ -160,18 +158,10 @@ def doubled_share(csm: Tensor) -> float:
 
 def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:
     """As `_energies`, of windows side by side that begin at the lines `first`; every line is projected only once."""
-    n_columns, onto = (
-        kspace.shape[-1] // SAMPLES,
-        law.empty.transpose(1, 2).flatten(0, 1),
-    )  # coil·sample, line, direction
-    directions = onto.flatten(1).conj().resolve_conj()
-
-    def projected(rows: Tensor) -> Tensor:
-        parts = kspace[:, rows, : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3)
-        return parts.flatten(2) @ directions
-
-    some = lines.nonzero().flatten().split(AT_ONCE)
-    of_line = torch.cat(side_by_side(projected, some, torch.get_num_threads())).unflatten(-1, onto.shape[1:])
+    n_columns = kspace.shape[-1] // SAMPLES
+    parts = kspace[:, lines, : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
+    onto = law.empty.transpose(1, 2).flatten(0, 1)  # coil·sample, line, direction
+    of_line = (parts @ onto.flatten(1).conj()).unflatten(-1, onto.shape[1:])
     acquired = lines.cumsum(0) - 1
     there = sum(of_line[acquired[first + n * law.acceleration], :, n] for n in range(LINES))
     return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
