@@ -25,8 +25,10 @@ class History:
     def __init__(self, folder: Path | None) -> None:
         self.problem: str | None = None
         try:
+            if folder:
+                (folder / FILE).touch(mode=0o600)
             self._file = _opened(folder / FILE if folder else ":memory:")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._complain(error)
             self._file = _opened(":memory:")
 

@@ -26,7 +26,7 @@ class Story:
     @property
     def is_worth_telling(self) -> bool:
         """Whether there was a scan, or something went wrong; not so of a mere question."""
-        return "header" in self._at or self._told["problem"] is not None
+        return "header" in self._at or "failed" in self._told
 
     def take(self, moment: float, event: Event) -> None:
         """Enter what has happened at `moment`, in seconds since 1970."""
