@@ -12,19 +12,26 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
 LATE = b'<img src="/late.png" width="1" height="1" alt="" style="display:none"></body>'
 LONG = 120.0  # seconds
+LOOK_SECONDS = 2.0
 
 
-def look(url: str, seconds: float, *, token: str | None = None, picture: Path | None = None) -> str:
-    """Return the page's DOM after it has been looked at for `seconds`; with `picture`, a PNG is made instead."""
-    with _delaying(url, seconds, token) as delayed:
+def look(
+    url: str, *, meanwhile: Callable[[], object] = lambda: None, token: str | None = None, picture: Path | None = None
+) -> str:
+    """Return the page's DOM after it has been looked at for two seconds; with `picture`, a PNG is made instead.
+
+    `meanwhile` is called in the middle of them.
+    """
+    with _delaying(url, meanwhile, token) as delayed:
         what = f"--screenshot={picture}" if picture else "--dump-dom"
         done = subprocess.run(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,1700", what, delayed],
@@ -34,11 +41,13 @@ def look(url: str, seconds: float, *, token: str | None = None, picture: Path | 
 
 
 @contextmanager
-def _delaying(url: str, seconds: float, token: str | None) -> Iterator[str]:
+def _delaying(url: str, meanwhile: Callable[[], object], token: str | None) -> Iterator[str]:
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/late.png":
-                time.sleep(seconds)
+                time.sleep(LOOK_SECONDS / 2)
+                meanwhile()
+                time.sleep(LOOK_SECONDS / 2)
                 self.send_error(404)
                 return
             asked = urllib.request.Request(url.rstrip("/") + self.path)
@@ -53,8 +62,8 @@ def _delaying(url: str, seconds: float, token: str | None) -> Iterator[str]:
                         self.wfile.write(part.replace(b"</body>", LATE) if self.path == "/" else part)
             except urllib.error.HTTPError as error:
                 self.send_error(error.code)
-            except OSError:
-                return  # the browser has seen enough
+            except (OSError, HTTPException):
+                return  # the browser has seen enough, or the page has ended
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -19,8 +19,8 @@ from tests.streaming.serving import LONG, Served, serving, wait_until
 class Shown:
     """The page of a running server, as one who has its `token`."""
 
-    def __init__(self, served: Served, url: str, token: str | None, folder: Path) -> None:
-        self.served, self.url, self.token, self.folder = served, url, token, folder
+    def __init__(self, served: Served, page: Page, token: str | None, folder: Path) -> None:
+        self.served, self.page, self.url, self.token, self.folder = served, page, page.url, token, folder
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of an answer; redirections are not followed."""
@@ -58,7 +58,7 @@ def showing(folder: Path, token: str | None = None, **settings: Any) -> Iterator
     with serving(Journals(archive.begin, lambda: archive.problem), page.feed, **settings) as served:
         page.start(served.server.state, ("localhost", served.server.port), folder)
         try:
-            yield Shown(served, page.url, token, folder)
+            yield Shown(served, page, token, folder)
         finally:
             page.close()
     archive.close(LONG)
