@@ -147,10 +147,12 @@ def _missed(explained: Tensor, kspace: Tensor | None, mask: Tensor, few: Tensor 
 
 
 def _around(energy: Tensor) -> Tensor:
-    """Mean energy `(..., y, x)` of the pixels around each."""
-    flat = energy.reshape(-1, 1, *energy.shape[-2:])
-    around = torch.nn.functional.pad(flat, (ACROSS // 2,) * 4, mode="circular")
-    return torch.nn.functional.avg_pool2d(around, ACROSS, stride=1).view_as(energy)
+    """Mean energy `(..., y, x)` of the pixels around each; both axes wrap around."""
+    for dim in (-2, -1):
+        n, margin = energy.shape[dim], ACROSS // 2
+        wrapped = torch.cat((energy.narrow(dim, n - margin, margin), energy, energy.narrow(dim, 0, margin)), dim)
+        energy = sum(wrapped.narrow(dim, first, n) for first in range(ACROSS)) / ACROSS
+    return energy
 
 
 def _by_noise(noise: Tensor | float, mask: Tensor, n_coils: int) -> Tensor:

@@ -30,6 +30,9 @@ STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 @click.option("--wait", type=click.FloatRange(0.1), default=300.0, help="Longest wait for a free worker, s.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="End a worker that makes nothing, s.")
 @click.option("--monitor-port", type=click.IntRange(0, 65535), default=9003, help="HTTP: /metrics /ready /health.")
+@click.option("--page", type=click.IntRange(0, 65535), help="HTTP port of a page that shows scans and images.")
+@click.option("--page-address", default="127.0.0.1", help="Where the page is; beyond this machine with a token only.")
+@click.option("--page-token", envvar="KBAND_PAGE_TOKEN", help="Who knows it may see the page, and replay kept scans.")
 def serve(**options: Any) -> None:
     """Serve scans: Gadgetron clients, FIRE clients, and Gadgetron's <connect>, all on one port.
 
@@ -47,9 +50,13 @@ def serve(**options: Any) -> None:
         patience=Patience(options["silence"], options["wait"], options["deadline"]),
     )  # fmt: skip
     archive = None if options["no_save"] else _archive(options)
+    subscribers = [Journals(archive.begin, lambda: archive.problem)] if archive else []
     try:
-        server = Server(settings, *([Journals(archive.begin, lambda: archive.problem)] if archive else []))
+        page = _page(options)
+        server = Server(settings, *subscribers, *([page.feed] if page else []))
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
+        if page:
+            page.start(server.state, (options["address"], server.port), options["save"] if archive else None)
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error}") from error
     stopped = threading.Event()
@@ -58,6 +65,8 @@ def serve(**options: Any) -> None:
     threading.Thread(target=server.serve_forever, daemon=True, name="accept").start()
     kept = "scans are not kept" if options["no_save"] else f"scans are kept in {options['save']}"
     click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}; {kept}")
+    if page:
+        click.echo(f"the page: {page.url}")
     while not stopped.wait(LOOK_SECONDS):  # the system may hand the signal to another thread, which does not wake us
         pass
     click.echo("finishing the running scans; once more to end at once")
@@ -68,8 +77,23 @@ def serve(**options: Any) -> None:
     monitor.server_close()
     if archive:
         archive.close(options["deadline"])
+    if page:
+        page.close()
     if not finished:
         raise click.ClickException("not all scans finished in time")
+
+
+def _page(options: dict[str, Any]) -> Any:
+    """Make the page that is asked for, or None. Raises `OSError` if it cannot listen."""
+    if options["page"] is None:
+        return None
+    from gadgets.errors import PipelineError
+    from pipelines.page.page import Page
+
+    try:
+        return Page(options["page_address"], options["page"], options["page_token"])
+    except PipelineError as problem:
+        raise click.ClickException(str(problem)) from problem
 
 
 def _archive(options: dict[str, Any]) -> Any:

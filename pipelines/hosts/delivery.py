@@ -41,7 +41,7 @@ class Delivery:
             self.verdict.n_images += message.id == Id.IMAGE_ARRAY
             if self.last_line is not None:
                 self.verdict.latency = time.monotonic() - self.last_line
-            self._announce(ImageSent(self._scan_id, is_flawed))
+            self._announce(ImageSent(self._scan_id, is_flawed, message))
 
     def _hear(self, said: Aside | Facts | None) -> None:
         if isinstance(said, Aside):

@@ -43,6 +43,7 @@ class Opened:
     scan_id: str
     header_xml: str
     pipeline: str
+    peer: str
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class Told:
 
 @dataclass(frozen=True)
 class ImageSent:
-    """An image, or an array of images, has gone to the peer."""
+    """An image, or an array of images, has gone to the peer; `message` is what it was."""
 
     scan_id: str
     is_flawed: bool
+    message: Message
 
 
 @dataclass(frozen=True)

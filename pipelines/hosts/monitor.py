@@ -28,8 +28,9 @@ class Monitor:
         self._images = counter("images", "Images sent")
         self._flawed = counter("flawed_images", "Images incomplete or made by a fallback")
         self._failures = counter("failures", "Scans that failed, by what failed", ("kind",))
+        self._failed = counter("failed_scans", "Scans that ended with a problem", ("pipeline",))
         self._latency = Histogram("kband_last_line_to_image_seconds", "Time from the last line to the last image",
-                                  buckets=LATENCY_SECONDS, registry=self.registry)  # fmt: skip
+                                  ("pipeline",), buckets=LATENCY_SECONDS, registry=self.registry)  # fmt: skip
         for name, text in (
             ("scans_running", "Connections being served"),
             ("queue_bytes", "Bytes that wait for a worker"),
@@ -54,8 +55,9 @@ class Monitor:
             case Ended():
                 if event.pipeline:
                     self._scans.labels(event.pipeline).inc()
+                    self._failed.labels(event.pipeline).inc(event.problem is not None)
                 if event.verdict.latency is not None:
-                    self._latency.observe(event.verdict.latency)
+                    self._latency.labels(event.pipeline).observe(event.verdict.latency)
 
     def _number(self, name: str) -> float:
         value = self._state()[name]

@@ -117,7 +117,7 @@ class Session:
         request, header = self._start()
         if header is None:
             return
-        self._announce(Opened(self._scan_id, header, self._pipeline))
+        self._announce(Opened(self._scan_id, header, self._pipeline, self._peer))
         self._reader.start()
         if self._refusal is not None:
             self._fail("busy", self._refusal)

@@ -32,3 +32,18 @@ def test_port_that_is_taken_is_said():
         result = kband("serve", *QUIET[2:], "--port", taken, "--no-save")
     assert result.exit_code == 1
     assert result.output.startswith("Error: cannot listen: ")
+
+
+def test_a_page_for_others_needs_a_token():
+    """It shows images of patients."""
+    result = kband("serve", *QUIET, "--no-save", "--page", "0", "--page-address", "0.0.0.0")
+    assert result.exit_code == 1
+    assert result.output == "Error: --page-address: 0.0.0.0 can be reached by others; set --page-token\n"
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    """The page is an extra."""
+    monkeypatch.setattr("pipelines.page.page.NEEDED", ("not_there",))
+    result = kband("serve", *QUIET, "--no-save", "--page", "0")
+    assert result.exit_code == 1
+    assert result.output == "Error: not_there missing, and the page needs it: pip install kband[page]\n"

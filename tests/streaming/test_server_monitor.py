@@ -84,7 +84,8 @@ def test_metrics_count(served, ask):
     assert grown["kband_scans_total['sense']"] == 3
     assert grown["kband_failures_total['peer']"] == 1
     assert grown["kband_lines_total"] == 2 * len(LINES) + 5
-    assert grown["kband_images_total"] == grown["kband_last_line_to_image_seconds_count"] == 2
+    assert grown["kband_images_total"] == grown["kband_last_line_to_image_seconds_count['sense']"] == 2
+    assert grown["kband_failed_scans_total['sense']"] == 1
     assert (after["kband_workers_idle"], after["kband_scans_running"], after["kband_queue_bytes"]) == (2, 0, 0)
 
 

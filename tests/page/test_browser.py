@@ -1,0 +1,96 @@
+"""The page in a real browser, beside scans at the scanner's pace; skipped where there is no chromium."""
+
+import re
+import threading
+
+import pytest
+
+from gadgets.errors import ScanError
+from pipelines.chain.pace import paced
+from pipelines.chain.verdict import Verdict
+from pipelines.hosts.client import Client, Target
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
+from tests.page.browser import CHROMIUM, look
+from tests.page.showing import showing
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+
+TR_MS, N_LINES, N_HELD = 20.0, 32, 8
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    with showing(tmp_path_factory.mktemp("kept"), n_workers=1) as shown:
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """One slice of 32 lines ; an operator has typed markup for its name."""
+    header, lines, _ = simulate_scan(Protocol(matrix=32, n_coils=2, n_slices=1, acceleration=1, noise_scan=False))
+    for line in lines:
+        line.acquisition_time_stamp = 0  # no clock: each line takes one TR
+    name = "<protocolName>&lt;b&gt;knee&lt;/b&gt;</protocolName>"
+    return re.sub("<protocolName>[^<]*</protocolName>", name, header), lines
+
+
+def send(shown, header, lines) -> None:
+    client = Client(Target("localhost", shown.served.server.port, "sense", dialect="fire"), hear=lambda _: None)
+    list(client.run(header, paced(lines, TR_MS, sleep=client.closed.wait), Verdict()))
+
+
+def held(lines, until):
+    """Lines, the last of them when it is time."""
+    yield from lines[:-N_HELD]
+    until.wait()
+    yield from lines[-N_HELD:]
+
+
+def test_a_running_scan_is_seen(shown, scan):
+    """Its name as it was typed, its lines as they come, of those announced."""
+    header, lines = scan
+    seen = threading.Event()
+    sender = threading.Thread(target=send, args=(shown, header, held(lines, seen)))
+    sender.start()
+    shown.wait_for("running", lambda scans: scans and scans[0]["lines"] > 0)
+    dom = look(shown.url)
+    seen.set()
+    sender.join()
+    assert "&lt;b&gt;knee&lt;/b&gt; · sense" in dom
+    assert f"{N_LINES - N_HELD} of {N_LINES} announced lines" in dom
+
+
+def test_what_comes_later_is_seen(shown, scan):
+    """Without a reload: the scan runs while the browser looks."""
+    n_before = len(shown.parts()["ended"])
+
+    def scan_once() -> None:
+        send(shown, *scan)
+        shown.wait_for("ended", lambda scans: len(scans) > n_before)
+
+    dom = look(shown.url, meanwhile=scan_once)
+    scan_id = shown.parts()["ended"][0]["scan"]
+    assert f"· {scan_id}</div>" in dom
+    assert f"scan {scan_id}</div></figcaption>" in dom
+
+
+def test_its_image_and_its_flaw_are_seen(shown, scan):
+    """A line is lost: the image is framed in red, and says so in words; the failure stands among the others."""
+    header, lines = scan
+    with pytest.raises(ScanError):
+        send(shown, header, lines[:7] + lines[8:])
+    shown.wait_for("pictures", lambda pictures: pictures and "INCOMPLETE" in str(pictures[0]["label"]))
+    shown.wait_for("ended", lambda scans: scans and scans[0]["incomplete"] == 1)
+    dom = look(shown.url)
+    assert '<div class="bad">INCOMPLETE: 31 of 32 lines</div>' in dom
+    assert '<figure class="bad">' in dom
+    assert all(f'<span class="{edge}">' in dom for edge in ("left", "right", "top", "bottom"))
+    assert "1 INCOMPLETE" in dom
+    assert 'id="lost" class="bad" hidden' in dom
+
+
+def test_a_page_that_is_gone_says_so(shown):
+    """An old picture must not pass for the newest. The last test here: the page ends while the browser looks."""
+    dom = look(shown.url, meanwhile=shown.page.close)
+    assert 'id="lost" class="bad">' in dom
