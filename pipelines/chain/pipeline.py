@@ -12,6 +12,7 @@ from gadgets.gadget import Gadget, gadget_class
 from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from pipelines.chain import chosen_pipeline  # noqa: F401 - registers what stands in auto.xml
 from pipelines.chain.chain import Chain, resolve
 from pipelines.chain.installed import installed_pipelines
 from pipelines.chain.xml import read_chain

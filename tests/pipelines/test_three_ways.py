@@ -21,7 +21,7 @@ def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
     of_epi = {f"epi_{name}" for name in OF_EPI}
     on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
-    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare"}
+    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare", "auto"}
 
 
 @pytest.mark.parametrize("way", WAYS)
