@@ -27,7 +27,7 @@ ORDER = (
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},
-    {"pipelines.replay"},
+    {"pipelines.replay", "pipelines.api"},
     {"pipelines.commands"},
     {"pipelines.cli"},
 )
