@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "reconstruct raw files through a pipeline",
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "view": "draw the images of an MRD file as PNG",
+    "compare": "draw the images of two MRD files beside their difference, and say how they agree",
     "export": "write images as DICOM, NIfTI, npy or cfl, or raw lines as npy or cfl",
     "send": "send DICOM images to an archive (PACS)",
     "list": "name pipelines, recipes and models that are there",
