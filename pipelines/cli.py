@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
     "stream": "reconstruct a scan from standard input to standard output",
     "view": "draw the images of an MRD file as PNG",
+    "compare": "draw the images of two MRD files beside their difference, and say how they agree",
     "export": "write images as DICOM, NIfTI, npy or cfl, or raw lines as npy or cfl",
     "send": "send DICOM images to an archive (PACS)",
     "list": "name pipelines, recipes and models that are there",

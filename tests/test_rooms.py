@@ -27,7 +27,7 @@ ORDER = (
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},
-    {"pipelines.replay", "pipelines.page"},
+    {"pipelines.replay", "pipelines.page", "pipelines.api"},
     {"pipelines.commands"},
     {"pipelines.cli"},
 )

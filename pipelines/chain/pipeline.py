@@ -15,6 +15,7 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.multiband_buffer import MultibandBuffer
 from gadgets.recon.multiband_sense_recon import MultibandSenseRecon
 from gadgets.scan import Scan
+from pipelines.chain import chosen_pipeline  # noqa: F401 - registers what stands in auto.xml
 from pipelines.chain.chain import Chain, resolve
 from pipelines.chain.installed import installed_pipelines
 from pipelines.chain.xml import read_chain

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from gadgets.items import ReconBuffer
+from gadgets.items import Aside, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from pipelines.chain.account import Account
+from pipelines.chain.choice import choose
+from pipelines.chain.chosen_pipeline import ChosenPipeline
 from pipelines.chain.clock import Clock
-from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.side_road import Hear, for_the_next, log_aside
 from pipelines.chain.time_limit import within
 from pipelines.chain.turns import Computing, DeviceLock, Lock, Waiting
@@ -25,10 +27,14 @@ def run(
 ) -> Iterator[Any]:  # fmt: skip
     """Open the pipeline and yield what comes out of it, keeping `verdict` up to date; `hear` gets what is said aside.
 
-    `account`, if there is one, sees all that passes. On a GPU, buffers are computed in turn with other scans;
-    `still_waiting` is called now and then by one that waits. Raises what the gadgets raise; what came out before is the
-    caller's already.
+    A `ChosenPipeline` gives way to what the first lines choose. `account`, if there is one, sees all that passes. On a
+    GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits. Raises
+    what the gadgets raise; what came out before is the caller's already.
     """
+    if any(isinstance(gadget, ChosenPipeline) for gadget in pipeline.gadgets):
+        choice, lines = choose(scan, lines)
+        hear(Aside("progress", f"{choice.pipeline} is chosen: {choice.reason}"))
+        pipeline = Pipeline.from_xml(installed_xml(choice.pipeline))
     for gadget in pipeline.gadgets:
         gadget.limit = within
     pipeline.open(scan)

@@ -64,17 +64,18 @@ def _scale(image: ismrmrd.Image, quantity: str) -> str:
 
 
 def comparison_panels(
-    image: ismrmrd.Image, reference: ismrmrd.Image, *, source: str = ""
+    image: ismrmrd.Image, reference: ismrmrd.Image, *, source: str = "", against: str = "reference"
 ) -> tuple[Panel, Panel, Panel]:
     """Set the magnitude of an image against its reference: image, reference, difference, all in one window.
 
     The image is first multiplied by the one factor that fits the reference best, since scanners scale freely.
+    `against` names the second one.
     """
     own, target, agreement = compare(image, reference)
     window = _percentiles(target)
     geometry = Geometry.of(image.getHead())
     own_label = (*_heading(image, source), (" · ".join([*_particulars(image), "window of the reference"]), QUIET))
-    target_label = (("reference", TEXT), (f"{_method(reference)} · window 0–99.5\u00a0%", QUIET))
+    target_label = ((against, TEXT), (f"{_method(reference)} · window 0–99.5\u00a0%", QUIET))
     difference_label = (
         (f"|difference| × {DIFFERENCE_GAIN} · {agreement}", TEXT),
         (f"after one least-squares scale factor, {agreement.factor:.4g}", QUIET),

@@ -1,4 +1,4 @@
-"""Lay out the images of MRD files for the eye: one file as a sheet, several side by side, or beside references."""
+"""Lay out images for the eye: a file as a sheet, several side by side, two and their difference, or references."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gadgets.mrd import ismrmrd
+from pipelines.pictures.comparison import compare
 from pipelines.pictures.drawing import draw
 from pipelines.pictures.image_panel import Window, common_window, comparison_panels, image_panel
 from pipelines.pictures.panel import Panel, absent
@@ -77,6 +78,35 @@ def beside_references(
     columns = [comparison_panels(image, of_slice[image.slice], source=name) for image, name in chosen]
     rows = [panels for block in _rows(columns, COMPARED_ABREAST) for panels in zip(*block, strict=True)]
     return draw(rows, title, as_stored=as_stored)
+
+
+def with_difference(
+    first: Source, second: Source, *, as_stored: bool = False
+) -> tuple[Figure, list[str], list[str]]:
+    """Draw rows of the images of two files and their five-fold differences; of more than 21 pairs, 21 evenly chosen.
+
+    With it come how each pair agrees, and what has no partner, in sentences. Maps of quantities are left out. Raises
+    `ValueError` where no images belong together, or a pair differs in size.
+    """
+    ours, theirs = (
+        _by_what_is_same([image for image in source.images if not image.meta.get("kband_quantity")])
+        for source in (first, second)
+    )
+    keys = sorted(ours.keys() & theirs.keys())
+    if not keys:
+        raise ValueError(f"{first.name} and {second.name}: no images of the same slice, type and counters")
+    agreements = [f"{_counters(ours[key])}: {compare(ours[key], theirs[key])[2]}" for key in keys]
+    alone = [f"{_counters(one[key])} of {name} has no partner in {other}"
+             for one, name, other in ((ours, first.name, second.name), (theirs, second.name, first.name))
+             for key in sorted(one.keys() - set(keys))]  # fmt: skip
+    chosen, title = _choose(keys, MOST_PANELS // 3, f"{first.name} against {second.name}")
+    rows = [comparison_panels(ours[key], theirs[key], source=first.name, against=second.name) for key in chosen]
+    return draw(rows, title, as_stored=as_stored), agreements, alone
+
+
+def _counters(image: ismrmrd.Image) -> str:
+    counted = {"slice": image.slice, "contrast": image.contrast, "repetition": image.repetition}
+    return ", ".join(f"{name} {number}" for name, number in counted.items())
 
 
 def _beside(image: ismrmrd.Image | None, windows: Mapping[Key, Window], source: Source) -> Panel | None:

@@ -8,6 +8,7 @@ from pipelines.chain.xml import read_chain
 RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "RakiRecon", "kband": "KBandRecon"}
 WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
+OF_SEVERAL_SLICES = {"multiband_sense", "epi_multiband_sense"}
 TRAJECTORIES = ("radial", "radial_kband", "radial_realtime", "spiral")
 ALONG_TRAJECTORIES = {name + way for name in TRAJECTORIES for way in ("", "_warm")}
 
@@ -22,7 +23,8 @@ def test_there_are_no_others():
     """Else the laws below would not be about all of them."""
     of_epi = {f"epi_{name}" for name in OF_EPI}
     on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
-    assert set(installed_pipelines()) == on_a_grid | ALONG_TRAJECTORIES | {"prepare", "prepare_radial"}
+    others = OF_SEVERAL_SLICES | ALONG_TRAJECTORIES | {"prepare", "prepare_radial", "auto"}
+    assert set(installed_pipelines()) == on_a_grid | others
 
 
 @pytest.mark.parametrize("way", WAYS)

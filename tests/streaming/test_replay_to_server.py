@@ -68,6 +68,17 @@ def test_windows_over_repetitions_are_missed_by_nobody(port, tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["gadgetron", "fire"])
+def test_the_server_chooses_as_a_replay_does(port, head, tmp_path, dialect):
+    """`auto` is a name like others: the same pixels, and the client hears what was chosen and why."""
+    assert kband("replay", head[0], "-p", "auto", "-o", tmp_path / "here.h5").exit_code == 0
+    here = sorted(read_images(tmp_path / "here.h5"), key=lambda image: image.slice)
+    result, there = replay_to(port, head[0], tmp_path / "there.h5", "--dialect", dialect, "-p", "auto")
+    assert result.exit_code == 0, result.output
+    assert "kband is chosen: header and coils are like" in result.output
+    assert all(np.array_equal(image.data, pixels) for image, pixels in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize("dialect", ["gadgetron", "fire"])
 @pytest.mark.parametrize("pipeline", ["sense", "sense.xml", "text"])
 def test_our_server_gives_the_images_of_a_replay_in_process(port, head, tmp_path, dialect, pipeline):
     """One chain, two roads: pixels are equal, whether the pipeline is named or sent as text."""
