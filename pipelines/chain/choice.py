@@ -73,6 +73,11 @@ def _trajectory(signs: Signs, _: str) -> Answer:
     return True, f"the trajectory is {signs.encoding.trajectory}"
 
 
+def _several_slices(signs: Signs, _: str) -> Answer:
+    n_slices = signs.encoding.multiband
+    return (True, f"{n_slices} slices are excited at once") if n_slices > 1 else NOT_ASKED
+
+
 def _network(signs: Signs, pipeline: str) -> Answer:
     """Ask the card for what is known already; the gadget asks again for what the data show."""
     gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
@@ -123,6 +128,8 @@ class Row(NamedTuple):
 TABLE = (
     Row("radial", ("radial", "goldenangle"), _trajectory),
     Row("spiral", ("spiral", "other"), _trajectory),
+    Row("epi_multiband_sense", ("epi",), _several_slices),
+    Row("multiband_sense", ("cartesian",), _several_slices),
     Row("epi_kband", ("epi",), _network),
     Row("epi_grappa", ("epi",), _accelerated),
     Row("epi_sense", ("epi",), _any),

@@ -43,10 +43,11 @@ def test_a_scan_chooses_its_pipeline(protocol, pipeline, reason):
     [
         (("--trajectory", "epi", "--slices", 1), "epi_grappa", "R=3 with separate calibration lines; not epi_kband: "),
         (("--partitions", 16, "--partition-acceleration", 2), "sense", "R=3 × 2 along both encoding steps; not kband"),
+        (("--multiband", 2, "--slices", 4), "multiband_sense", "2 slices are excited at once"),
     ],
 )
 def test_a_file_chooses_its_pipeline(tmp_path, options, pipeline, reason):
-    """Neither network nor RAKI has seen partitions left out; the calibration of echo trains stands apart."""
+    """Neither network nor RAKI has seen partitions left out, nor slices added up; echo trains are calibrated apart."""
     assert kband("simulate", *options, "--matrix", 48, "-o", tmp_path / "scan.h5").exit_code == 0
     with open_raw(tmp_path / "scan.h5") as raw:
         choice, _ = choose(Scan.from_xml(raw.header_xml), raw)
