@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import click
 
 
 @click.command("list")
-def list_all() -> None:
+@click.option("--scans", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER",
+              help="Instead: the scans that kband serve has kept in this folder, newest first.")  # fmt: skip
+def list_all(scans: Path | None) -> None:
     """Name the pipelines, recipes and models that are there, each with one line of what it is.
 
     Models are those of the folders in KBAND_MODELS and those that ship.
     """
+    if scans is not None:
+        from pipelines.hosts.kept_list import kept_scans
+
+        found = list(kept_scans(scans))
+        click.echo("\n".join(found) or f"no kept scans in {scans}")
+        return
     from kband_core.model_folders import available_models
     from kband_core.models import load_card
     from kband_core.training.recipe import read_recipe
