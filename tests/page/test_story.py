@@ -28,7 +28,7 @@ def told(*events) -> dict:
 
 
 OPENED = Opened("0123", header("knee_pd"), "grappa", "10.0.0.7:40112")
-BEGAN = Began("0123", "10.0.0.7:40112", "fire", "grappa", 8, Facts((256, 256, 1), 4, None))
+BEGAN = Began("0123", "10.0.0.7:40112", "fire", "grappa", 8, Facts((256, 256, 1), 4, None, 256))
 
 
 def test_the_protocol_is_named():
