@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
 from gadgets.recon.network import OutsideCard
+from gadgets.recon.nufft_sense import shot_planes
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core.coils import merge_sets
 from kband_core.models import Card, load_model
@@ -28,15 +31,18 @@ class ShotsNetwork(Method):
         return self.card.label
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        csm, sampling = maps_of(buffer), buffer.sampling[0, 0]
+        csm, sampling, planes = maps_of(buffer), buffer.sampling[0, 0], shot_planes(buffer)
         self._require_known(buffer)
-        sets = network_along(buffer.kspace[0, 0], sampling, csm, load_model(self.card, csm.device))
+        model = load_model(self.card, csm.device)
+        each = zip(planes.split(1), csm.split(1), strict=True)  # of a stack, plane by plane
+        sets = torch.cat([network_along(kspace, sampling, maps, model) for kspace, maps in each])
         notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
         return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
 
     def _require_known(self, buffer: ReconBuffer) -> None:
-        """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`."""
-        csm, sampling, kspace = maps_of(buffer), buffer.sampling[0, 0, 0], buffer.kspace[0, 0]
+        """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; of a stack, its middle."""
+        sampling, middle = buffer.sampling[0, 0, 0], maps_of(buffer).shape[0] // 2
+        csm, kspace = (planes[middle : middle + 1] for planes in (maps_of(buffer), shot_planes(buffer)))
         kind, matrix = _kind(sampling), tuple(csm.shape[-2:])
         problems = self.card.mismatch(sampling=kind)
         if not problems:

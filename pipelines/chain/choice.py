@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gadgets.coils.coil_compression import CoilCompression
 from gadgets.encoding import Encoding
@@ -13,6 +13,7 @@ from gadgets.errors import PipelineError
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.role import Role, role_of
 from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.nufft_kband_recon import NufftKBandRecon
 from gadgets.scan import Scan
 from kband_core.models import load_card
 from pipelines.chain.pipeline import Pipeline, installed_xml
@@ -78,6 +79,16 @@ def _several_slices(signs: Signs, _: str) -> Answer:
     return (True, f"{n_slices} slices are excited at once") if n_slices > 1 else NOT_ASKED
 
 
+def _spokes(signs: Signs, pipeline: str) -> Answer:
+    """Ask the card for matrix and coils; the gadget asks again for the spokes and the noise."""
+    gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
+    model = next(gadget.model for gadget in gadgets if isinstance(gadget, NufftKBandRecon))
+    most = next(gadget.n_coils for gadget in gadgets if isinstance(gadget, CoilCompression))
+    x, y, _ = signs.encoding.recon_matrix
+    coils = None if signs.line is None else min(signs.line.active_channels, most)
+    return _asked(model, matrix=(y, x), sampling="spokes", coils=coils)
+
+
 def _network(signs: Signs, pipeline: str) -> Answer:
     """Ask the card for what is known already; the gadget asks again for what the data show."""
     gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
@@ -85,14 +96,20 @@ def _network(signs: Signs, pipeline: str) -> Answer:
     most = next(gadget.n_coils for gadget in gadgets if isinstance(gadget, CoilCompression))
     encoding = signs.encoding
     calibrates_image = encoding.acceleration[0] == 1 or (signs.is_calibrated and not encoding.calibrates_apart)
+    return _asked(
+        model,
+        matrix=(encoding.encoded_matrix[1], encoding.readout_samples),
+        sampling="samples" if encoding.accelerates_partitions else "lines",
+        spacing=encoding.acceleration[0],
+        coils=None if signs.line is None else min(signs.line.active_channels, most),
+        acs_lines=None if calibrates_image else 1,  # of the grid, in the centre
+    )
+
+
+def _asked(model: str, **facts: Any) -> Answer:
+    """Ask a model's card."""
     try:
-        problems = load_card(model).mismatch(
-            matrix=(encoding.encoded_matrix[1], encoding.readout_samples),
-            sampling="samples" if encoding.accelerates_partitions else "lines",
-            spacing=encoding.acceleration[0],
-            coils=None if signs.line is None else min(signs.line.active_channels, most),
-            acs_lines=None if calibrates_image else 1,  # of the grid, in the centre
-        )
+        problems = load_card(model).mismatch(**facts)
     except ValueError as error:
         return False, str(error)
     return not problems, "; ".join(problems) or f"header and coils are like what {model} was trained on"
@@ -126,6 +143,7 @@ class Row(NamedTuple):
 
 # Read from above; the first row that is for a scan is taken.
 TABLE = (
+    Row("radial_kband", ("radial", "goldenangle"), _spokes),
     Row("radial", ("radial", "goldenangle"), _trajectory),
     Row("spiral", ("spiral", "other"), _trajectory),
     Row("epi_multiband_sense", ("epi",), _several_slices),

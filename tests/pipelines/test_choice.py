@@ -25,7 +25,9 @@ CHOSEN = [
                                                  "4 to 12"),
     ({"acceleration": 2, "calibration": "none"}, "sense", "R=2 without calibration lines; not kband: calibration "
      "lines in the image: 1, simulated_small has seen 16 and more"),
-    ({"trajectory": "radial"}, "radial", "the trajectory is radial"),
+    ({"trajectory": "radial"}, "radial_kband", "header and coils are like what simulated_radial was trained on"),
+    ({"trajectory": "golden", "n_coils": 2}, "radial", "the trajectory is goldenangle; not radial_kband: coils: 2, "
+                                                       "simulated_radial has seen 4 to 12"),
     ({"trajectory": "spiral"}, "spiral", "the trajectory is spiral"),
 ]  # fmt: skip
 
