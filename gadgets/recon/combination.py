@@ -59,7 +59,7 @@ def is_unaccelerated(buffer: ReconBuffer) -> bool:
 
 
 def never(buffer: ReconBuffer) -> bool:
-    """Whether combining the coils would do: not along a trajectory."""
+    """Whether combining the coils would do: neither along a trajectory, nor of slices that were excited at once."""
     return False
 
 

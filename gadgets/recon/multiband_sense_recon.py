@@ -9,6 +9,7 @@ from typing import ClassVar
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon.combination import never
 from gadgets.recon.multiband_sense import Folded, MultibandSense
 from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
@@ -40,11 +41,6 @@ class MultibandSenseRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
         return Reconstructor(
-            "MultibandSenseRecon", [MultibandSense(self.regularisation, self.n_iterations)], _never, self.on_failure,
+            "MultibandSenseRecon", [MultibandSense(self.regularisation, self.n_iterations)], never, self.on_failure,
             self.deadline, self.limit, partial_fourier=self.partial_fourier, last_resort=Folded(),
         ).process(items)  # fmt: skip
-
-
-def _never(buffer: ReconBuffer) -> bool:
-    """Whether combining the coils would do: not of slices that were excited at once."""
-    return False

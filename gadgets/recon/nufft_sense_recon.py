@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ImageArray, ReconBuffer
+from gadgets.recon.combination import never
 from gadgets.recon.nufft_sense import Gridding, Iterations, NufftSense, Regularisation, Weighting
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 
@@ -28,11 +29,6 @@ class NufftSenseRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer."""
         return Reconstructor(
-            "NufftSenseRecon", [NufftSense(self.regularisation, self.n_iterations, self.weighting)], _never,
+            "NufftSenseRecon", [NufftSense(self.regularisation, self.n_iterations, self.weighting)], never,
             self.on_failure, self.deadline, self.limit, last_resort=Gridding(),
         ).process(items)  # fmt: skip
-
-
-def _never(buffer: ReconBuffer) -> bool:
-    """Whether combining the coils would do: not along a trajectory."""
-    return False

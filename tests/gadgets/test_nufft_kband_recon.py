@@ -16,6 +16,7 @@ from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
+from pipelines.simulation.slab import Slab
 from tests.tiny_models import LIMITS, save_tiny_model
 
 pytest.importorskip("finufft")
@@ -50,6 +51,18 @@ def test_image_says_which_network_made_it():
     meta = image_of(scanned()).meta[0, 0, 0]
     assert (meta["kband_method"], meta["kband_fallback"]) == ("k-band tiny", "no")
     assert (meta["kband_model"], meta["kband_model_sha256"]) == ("tiny", load_card("tiny").sha256[:12])
+
+
+def test_stacks_of_stars_are_made_plane_by_plane():
+    """Each partition is a problem like those that the network has seen."""
+    protocol = Protocol(
+        matrix=48, n_coils=4, n_slices=1, trajectory="stack", n_shots=32, noise_scan=False, snr=100.0,
+        slab=Slab(n_partitions=3),
+    )  # fmt: skip
+    header, lines, _ = simulate_scan(protocol)
+    array = image_of((Scan.from_xml(header), lines))
+    assert array.meta[0, 0, 0]["kband_fallback"] == "no"
+    assert array.data.shape[-3:] == (3, 48, 48)
 
 
 @pytest.mark.parametrize(
