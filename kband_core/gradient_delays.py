@@ -20,6 +20,7 @@ FINER = 64  # steps of a sample, in which crossings of spokes are searched
 SEARCHED_AT = 3 * FINER + 1  # places: up to 1.5 samples to both sides of the centre
 OBJECT = 0.6  # of the oversampled field of view holds it; the rest is noise
 LEAST_GAIN = 0.01  # of the residual: noise makes as much, and is no reason to move samples
+LEAST_SHARE = 1e-3  # of the norm of all samples: maps change with rounding, and a third of it comes and goes
 STEPS = 5  # of the slope of a phase, each about the one before
 
 
@@ -38,7 +39,7 @@ class Delays:
     @property
     def accepted(self) -> bool:
         """Whether samples explain one another better where this puts them."""
-        return self.after < self.before * (1 - LEAST_GAIN)
+        return self.before - self.after > max(LEAST_GAIN * self.before, LEAST_SHARE)
 
 
 def delayed(coords: Tensor, delays: Tensor) -> Tensor:
