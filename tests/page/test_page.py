@@ -47,7 +47,7 @@ def test_a_scan_is_shown_while_it_runs_and_when_it_has_ended(shown):
     ended = shown.wait_for("ended", lambda scans: scans and scans[0]["scan"] == scan["scan"])[0]
     assert (ended["lines_on_grid"], ended["images"], ended["problem"]) == (32, 1, None)
     assert list(ended["at"]) != []
-    assert shown.parts()["running"] == []
+    assert shown.wait_for("running", lambda scans: not scans) == []  # the parts of a page are told one by one
     picture = shown.wait_for("pictures", bool)[0]
     assert picture["scan"] == scan["scan"]
     assert shown.ask(f"pictures/{picture['picture']}.png")[2].startswith(b"\x89PNG")
