@@ -18,11 +18,10 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine, sample_energy
 from kband_core.fourier import to_image, to_kspace
+from kband_core.operators import IN_CACHE
 from kband_core.sampling import Grid
 from kband_core.solvers import solve_normal
 from kband_core.threads import side_by_side
-
-IN_CACHE = 1 << 21  # bytes of coil images that a core transforms without fetching them anew from main memory
 
 
 def blip_phase(n_rows: int, shifts: Sequence[float]) -> Tensor:

@@ -38,6 +38,11 @@ def separate_x(kspace: Tensor) -> Tensor:
     return separated
 
 
+def join_x(separated: Tensor) -> Tensor:
+    """Take `(coil, x, kz, ky)` back to k-space along x: `(coil, kz, ky, kx)`."""
+    return to_kspace(separated, dims=(-3,)).movedim(-3, -1)
+
+
 def with_calibration(imaging: KSpaceLines, calibration: KSpaceLines | None) -> tuple[Tensor, np.ndarray]:
     """Return k-space `(coil, kz, ky, kx)` of an image, and which lines it has, bool [kz ky]: where it has none of its
     own, those that calibrate it."""

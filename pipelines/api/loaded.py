@@ -15,8 +15,8 @@ from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import ScanError
 from gadgets.gadget import gadget_class
 from gadgets.items import ImageArray, ReconBuffer
+from gadgets.receiving.acquired_kspace import acquired_kspace
 from gadgets.scan import Scan
-from kband_core.fourier import to_kspace
 from kband_core.sampling import Trajectory
 from pipelines.api.opened import AUTO, chain_for, opened
 from pipelines.chain.chain import Chain
@@ -127,10 +127,8 @@ def _kspace(image: ReconBuffer) -> Tensor:
     """With the calibration lines that serve the image, as reconstructions take it."""
     if isinstance(image.sampling, Trajectory):
         return _flat(image.kspace[0, 0, 0], 1)
-    planes = image.planes()[0]  # (z, coil, ky, kx), turned (x, coil, kz, ky)
-    if image.turned:
-        return to_kspace(planes.movedim(0, -1), dims=(-1,))
-    return _flat(to_kspace(planes.movedim(0, 1), dims=(1,)) if len(planes) > 1 else planes.movedim(0, 1), 1)
+    kspace = acquired_kspace(image)
+    return kspace if image.turned else _flat(kspace, 1)
 
 
 def _mask(image: ReconBuffer) -> Tensor:

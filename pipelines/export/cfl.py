@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 N_AXES = 16
-COIL, TIME = 3, 10  # after x, y and z; in the order of BART's README
+COIL, TIME, SLICE = 3, 10, 13  # after x, y and z; in the order of BART's README
 
 
 def write_cfl(path: Path, array: np.ndarray, axes: tuple[int, ...]) -> None:

@@ -40,7 +40,7 @@ class ImageWriter:
         stored, slope, intercept = _stored(pixels)
         for z, plane in enumerate(stored):
             number = (image.image_index - 1) * len(stored) + z + 1 if image.image_index else z + 1
-            made = self._described(image, label, number)
+            made = self._described(image, label, number, plane)
             _place(made, affine, z, image)
             _fill(made, plane, slope, intercept, image.meta)
             yield made
@@ -50,7 +50,7 @@ class ImageWriter:
         texts = self._scan.xml, self._made_by, str(label.number), label.description, label.part
         return identifier("series", *texts)
 
-    def _described(self, image: ismrmrd.Image, label: Label, number: int) -> Dataset:
+    def _described(self, image: ismrmrd.Image, label: Label, number: int, plane: np.ndarray) -> Dataset:
         made = Dataset()
         made.update(self._common)
         made.update(sequence_attributes(self._scan, image.contrast))
@@ -58,7 +58,7 @@ class ImageWriter:
         made.SOPClassUID, made.Modality = MRImageStorage, "MR"
         made.SeriesInstanceUID = self.series_uid(label)
         made.SOPInstanceUID = identifier(
-            "image", made.SeriesInstanceUID, str(number), image.attribute_string, image.data.tobytes().hex()
+            "image", made.SeriesInstanceUID, str(number), image.attribute_string, plane.tobytes().hex()
         )
         made.SeriesNumber, made.InstanceNumber, made.AcquisitionNumber = label.number, number, image.repetition + 1
         made.SeriesDescription = label.description

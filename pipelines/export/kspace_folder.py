@@ -13,8 +13,11 @@ from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
 from gadgets.mrd_header import COUNTERS
+from gadgets.receiving.acquired_kspace import acquired_kspace
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
+from gadgets.receiving.turned import join_x
+from gadgets.recon.nufft_sense import shot_planes
 from gadgets.scan import ALONG_TRAJECTORIES, Scan
 from gadgets.stock.asymmetric_echo import AsymmetricEchoAdjustRO
 from gadgets.stock.remove_oversampling import RemoveROOversampling
@@ -23,7 +26,7 @@ from kband_core.sampling import Trajectory
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
-from pipelines.export.cfl import COIL, write_cfl
+from pipelines.export.cfl import COIL, SLICE, write_cfl
 from pipelines.export.finished_folder import finished_folder
 from pipelines.files.finished_file import writing
 
@@ -36,10 +39,11 @@ def write_kspace(
 ) -> int:
     """Write k-space as lines came: neither whitened nor compressed, on a grid without the readout's oversampling.
 
-    `kspace_…` of each image is (coil, kz, ky, kx), zero where nothing was acquired, or (coil, shot, sample) with the
-    trajectory in cycles per field of view, (shot, sample, 3) for x, y, z; `calibration_…` are lines that are not the
-    image's own. Axes are NumPy's; a cfl has them in BART's order. Returns how many lines there
-    were. Raises `FileProblem`, and `PipelineError` or `ScanError` as the gadgets do; then no folder is left.
+    `kspace_…` of each image is (coil, kz, ky, kx), zero where nothing was acquired, or (z, coil, shot, sample), of
+    stacks in image space along z, with the trajectory in cycles per field of view, (shot, sample, 3) for x, y, z;
+    `calibration_…` are lines that are not the image's own. Axes are NumPy's; a cfl has them in BART's order. Returns
+    how many lines there were. Raises `FileProblem`, and `PipelineError` or `ScanError` as the gadgets do; then no
+    folder is left.
     """
     scan, verdict, n_written = Scan.from_xml(header_xml), Verdict(), 0
     pipeline = Pipeline(_gadgets(scan))
@@ -62,38 +66,22 @@ def _gadgets(scan: Scan) -> list[Gadget]:
 def _write_images(folder: Path, buffer: ReconBuffer, form: str) -> int:
     for index in np.ndindex(buffer.headers.shape):
         one = buffer.single(index)
-        path, kspace = folder / f"kspace{_counters(one.headers[0, 0, 0])}", one.kspace[0, 0, 0]
+        path = folder / f"kspace{_counters(one.headers[0, 0, 0])}"
         if isinstance(one.sampling, Trajectory):
-            _write(path, kspace, form, (COIL, 2, 1))
+            _write(path, shot_planes(one), form, (SLICE, COIL, 2, 1))
             x, y, _ = one.encoding.recon_matrix
             coords = one.sampling.coords[0, 0, 0] * torch.tensor([y, x])
             coords = torch.nn.functional.pad(coords.flip(-1), (0, 1))
             _write(folder / f"trajectory{_counters(one.headers[0, 0, 0])}", coords, form, (2, 1, 0))
         else:
-            _write(path, _from_x(kspace) if one.turned else _with_calibration(kspace, one), form, GRID)
+            _write(path, acquired_kspace(one), form, GRID)
     return buffer.headers.size
 
 
 def _write_calibration(folder: Path, item: Calibration, form: str) -> None:
     acs = item.acs[0].movedim(0, 1)
-    acs = _from_x(acs) if item.turned else to_kspace(acs, dims=(-3,))
+    acs = join_x(acs) if item.turned else to_kspace(acs, dims=(-3,))
     _write(folder / f"calibration_slice{item.slice}", acs, form, GRID)
-
-
-def _with_calibration(kspace: Tensor, buffer: ReconBuffer) -> Tensor:
-    """Put calibration lines that are the image's own as well where it has no others."""
-    if buffer.acs is None or buffer.acs_row is None:
-        return kspace
-    rows = slice(buffer.acs_row, buffer.acs_row + buffer.acs.shape[-2])
-    acs, kspace = to_kspace(buffer.acs[0].movedim(0, 1), dims=(-3,)), kspace.clone()
-    missing = ~buffer.sampling.mask[0, 0, 0].any(0).any(-1)[rows]
-    kspace[..., rows, :] = torch.where(missing[:, None], acs, kspace[..., rows, :])
-    return kspace
-
-
-def _from_x(separated: Tensor) -> Tensor:
-    """Take `(coil, x, kz, ky)` back to k-space along x: `(coil, kz, ky, kx)`."""
-    return to_kspace(separated, dims=(-3,)).movedim(-3, -1)
 
 
 def _counters(line: ismrmrd.AcquisitionHeader) -> str:

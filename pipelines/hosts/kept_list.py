@@ -17,10 +17,11 @@ def kept_scans(folder: Path) -> Iterator[str]:
     """Yield a line for each kept scan, the newest first: its file, pipeline, lines and images, and what went wrong."""
     for path in sorted(entries(folder), reverse=True):
         if OURS.fullmatch(path.name) and path.suffix in RAW:
-            yield f"{path.name}  {_said(_verdict(path.with_suffix('.json')))}"
+            yield f"{path.name}  {_said(verdict_of(path.with_suffix('.json')))}"
 
 
-def _verdict(path: Path) -> dict[str, Any]:
+def verdict_of(path: Path) -> dict[str, Any]:
+    """Read the verdict of a kept scan; empty where there is none, or it cannot be read."""
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

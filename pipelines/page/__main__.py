@@ -19,7 +19,7 @@ from pipelines.page.entry import Entry
 from pipelines.page.frames import read_frame
 from pipelines.page.history import History
 from pipelines.page.receiver import Receiver
-from pipelines.page.replays import Replays, offered_pipelines
+from pipelines.page.replays import Replays, replay_pipelines
 
 POLITENESS = 10  # scans come first
 MOST_CONNECTIONS = 64
@@ -38,7 +38,7 @@ def main(control_fd: int, listener_fd: int) -> None:
     board, entry = Board(), Entry(settings["token"])
     replays = Replays(folder, tuple(settings["server"]), board)
     receiver = Receiver(board, History(folder), replays, folder)
-    board.put("offers", {"pipelines": offered_pipelines(), "keeps": folder is not None, "changes": entry.may_change})
+    board.put("offers", {"pipelines": replay_pipelines(), "keeps": folder is not None, "changes": entry.may_change})
     config = uvicorn.Config(
         application(board, entry, replays), log_config=None, access_log=False, server_header=False, lifespan="off",
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=1,

@@ -8,24 +8,23 @@ import threading
 from pathlib import Path
 
 from gadgets.errors import PipelineError, ScanError
-from pipelines.chain.installed import installed_pipelines
 from pipelines.chain.verdict import Verdict
 from pipelines.files.finished_file import FileProblem
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
 from pipelines.page.board import Board
 from pipelines.page.kept_scans import kept_file
+from pipelines.protocol.request import offered_pipelines
 
 log = logging.getLogger(__name__)
 
 GREETING = re.compile(r"INFO\s+scan (\w+): ")  # by which the server tells a client its scan's id
-NO_IMAGES = ("prepare",)
 OTHERWISE = ("_buffered", "_warm")  # begin with buffers; do here what the one of the shorter name does
 
 
-def offered_pipelines() -> list[str]:
-    """Name the pipelines that a kept scan can be replayed through: those that begin with lines and make images."""
-    return [name for name in installed_pipelines() if name not in NO_IMAGES and not name.endswith(OTHERWISE)]
+def replay_pipelines() -> list[str]:
+    """Name the pipelines that a kept scan can be replayed through: those of clients that begin with lines."""
+    return [name for name in offered_pipelines() if not name.endswith(OTHERWISE)]
 
 
 class Refused(Exception):
@@ -48,8 +47,8 @@ class Replays:
         path = kept_file(self._folder, name) if self._folder else None
         if path is None:
             raise Refused(f"replay: no kept scan {name[:100]!r}")
-        if pipeline not in offered_pipelines():
-            raise Refused(f"replay: no pipeline {pipeline[:100]!r} for kept scans; {', '.join(offered_pipelines())}")
+        if pipeline not in (offered := replay_pipelines()):
+            raise Refused(f"replay: no pipeline {pipeline[:100]!r} for kept scans; {', '.join(offered)}")
         if not self._at_work.acquire(blocking=False):
             raise Refused("replay: another one runs, one at a time is done")
         threading.Thread(target=self._run, args=(path, pipeline), daemon=True, name="replay").start()

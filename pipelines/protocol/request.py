@@ -84,8 +84,13 @@ def _installed(name: str) -> Chain:
     installed = installed_pipelines()
     if name in installed:
         return read_chain(installed[name].read_text())
-    offered = (other for other, path in installed.items() if _unreadable(read_chain(path.read_text())) is None)
-    raise PipelineError(f"no pipeline '{name}'; installed are {', '.join(offered)}")
+    raise PipelineError(f"no pipeline '{name}'; installed are {', '.join(offered_pipelines())}")
+
+
+def offered_pipelines() -> list[str]:
+    """Name the installed pipelines that clients can have: those that make nothing but images."""
+    installed = installed_pipelines().items()
+    return [name for name, path in installed if _unreadable(read_chain(path.read_text())) is None]
 
 
 def _unreadable(chain: Chain) -> str | None:

@@ -79,6 +79,19 @@ def test_trajectories_go_with_their_samples(tmp_path):
     assert not coords[..., 2].any()
 
 
+@pytest.mark.parametrize(("form", "name"), [("npy", "kspace_slice0.npy"), ("cfl", "kspace_slice0.hdr")])
+def test_stacks_of_spokes_are_planes(tmp_path, form, name):
+    """Partitions are told apart as in the chain; in BART's order they are slices."""
+    pytest.importorskip("finufft", reason="pip install kband[noncart]")
+    protocol = Protocol(**PROTOCOL, trajectory="stack", n_shots=20, slab=Slab(n_partitions=3))
+    exported(tmp_path, protocol, form)
+    written = tmp_path / "kspace" / name
+    if form == "npy":
+        assert np.load(written).shape == (3, 4, 20, 96)
+    else:
+        assert written.read_text().split()[2:] == ["1", "96", "20", "4", *["1"] * 9, "3", "1", "1"]
+
+
 @pytest.mark.parametrize("form", ["dicom", "nifti"])
 def test_raw_lines_are_no_images(raw, tmp_path, form):
     """What to do instead is said."""
