@@ -114,6 +114,14 @@ def test_the_same_images_have_the_same_names(tmp_path):
     assert names[0][2] != names[2][2]
 
 
+def test_other_pixels_are_another_image(tmp_path):
+    """An archive would keep the first of two images with one name, and drop the other without a word."""
+    one, other = (next(iter(written(tmp_path / "out", [image(np.full((1, 1, 10, 12), value, np.uint16))]).values()))
+                  for value in (1, 2))  # fmt: skip
+    assert one.SeriesInstanceUID == other.SeriesInstanceUID
+    assert one.SOPInstanceUID != other.SOPInstanceUID
+
+
 def test_partitions_are_planes_behind_one_another(tmp_path):
     """A volume is as many instances, each in its place."""
     volume = image(np.arange(360, dtype=np.uint16).reshape(1, 3, 10, 12), position=(1, 2, 3))
