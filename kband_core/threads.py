@@ -54,4 +54,10 @@ def _each(compute: Callable[[Part], Result], parts: Sequence[Part]) -> list[Resu
 @lru_cache(maxsize=1)
 def _threads(pid: int) -> ThreadPoolExecutor:
     """Threads of this process: those of the one that it was forked from are not here."""
-    return ThreadPoolExecutor(thread_name_prefix=THREAD, initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(thread_name_prefix=THREAD, initializer=_compute_alone)
+
+
+def _compute_alone() -> None:
+    """Give this thread no others, whatever others set later: torch takes their number at a thread's first use."""
+    torch.get_num_threads()  # is that use
+    torch.set_num_threads(1)

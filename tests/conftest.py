@@ -11,6 +11,11 @@ from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the commands of the READMEs, which take longest: at the end one process would wait for the other."""
+    items.sort(key=lambda item: "test_readmes" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def scan() -> tuple:
     """A simulated scan: header, lines, reference images. 64², 4 coils, 2 slices, R=2, 20 ACS lines, SNR 200."""

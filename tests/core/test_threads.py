@@ -1,13 +1,14 @@
 """Which threads compute."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from kband_core.operators import encoding_operator
 from kband_core.sampling import Grid
-from kband_core.threads import side_by_side, single_thread
+from kband_core.threads import _compute_alone, side_by_side, single_thread
 
 
 def test_threads_come_back():
@@ -41,6 +42,18 @@ def test_each_part_is_computed_on_one_thread():
         return torch.get_num_threads()
 
     assert side_by_side(met, range(2), 2) == [1, 1]
+
+
+def test_a_thread_stays_alone_whatever_others_set():
+    """Torch keeps one number for all threads, and a thread takes it at its first use, unless it was used before."""
+    n_threads = torch.get_num_threads()
+    with ThreadPoolExecutor(1, initializer=_compute_alone) as waiting:
+        waiting.submit(int).result()
+        try:
+            torch.set_num_threads(3)
+            assert waiting.submit(torch.get_num_threads).result() == 1
+        finally:
+            torch.set_num_threads(n_threads)
 
 
 @pytest.mark.parametrize("broken", [0, 3])
