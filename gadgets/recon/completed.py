@@ -51,6 +51,7 @@ class CompletedByGrappa(Method):
         done = complete(
             made.sets, csm, kspace, sampling.mask,
             fill=filling and filling.fill, fill_misses=misses, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
+            ahead=buffer.ahead and buffer.ahead[0],
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
