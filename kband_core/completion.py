@@ -117,15 +117,15 @@ def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
     n_rows, n_samples = kspace.shape[-2:]
     rows = mask.reshape(-1, n_rows).any(0).nonzero().flatten()
-    from_centre = rows - n_rows // 2
     x = torch.arange(n_samples, device=rows.device)
-    measured = few_of(kspace.index_select(-2, rows)) * uncentred(x, n_samples, kspace.dtype)
-    along_x = uncentred(x - n_samples // 2, n_samples, kspace.dtype)
-    shift = along_x[:, None] * uncentred(from_centre, n_rows, kspace.dtype)
-    spectrum = torch.fft.fft(explained, norm="ortho")
-    found = (torch.fft.ifft(measured, norm="ortho").mT * shift).sub_(spectrum[..., from_centre])
-    missed = spectrum.zero_()
-    missed[..., from_centre] = found if mask.shape[:-2].numel() == 1 else mask[..., rows, :].unsqueeze(-3).mT * found
+    measured = kspace.flatten(0, -3).index_select(-2, rows).unflatten(0, kspace.shape[:-2])
+    measured = torch.fft.ifft(few_of(measured) * uncentred(x, n_samples, kspace.dtype), norm="ortho").mT
+    along_x, along_y = (uncentred(k - n // 2, n, kspace.dtype) for k, n in ((x, n_samples), (rows, n_rows)))
+    measured = measured * (along_x[:, None] * along_y * mask[..., rows, :].mT).unsqueeze(-3)
+    missed = torch.fft.fft(explained, norm="ortho")
+    missed *= -torch.fft.ifftshift(mask, -2).mT.unsqueeze(-3).to(missed.real.dtype)
+    lines = missed.flatten(0, -2)
+    lines.scatter_add_(1, ((rows - n_rows // 2) % n_rows).expand(len(lines), -1), measured.flatten(0, -2))
     return energy(torch.fft.ifft(missed, norm="ortho")).mT
 
 

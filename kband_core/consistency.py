@@ -159,13 +159,12 @@ def doubled_share(csm: Tensor) -> float:
 def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:
     """As `_energies`, of windows side by side that begin at the lines `first`; every line is projected only once."""
     n_columns = kspace.shape[-1] // SAMPLES
-    measured = kspace.index_select(-2, lines.nonzero().flatten())[..., : n_columns * SAMPLES]
-    parts = measured.unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
-    acquired, there = lines.cumsum(0) - 1, 0
-    for n in range(LINES):
-        of_lines = parts @ law.empty[:, n].flatten(0, 1).conj()
-        there = there + of_lines.index_select(0, acquired[first + n * law.acceleration])
-    return torch.view_as_real(there).square().sum((-2, -1)) / law.empty.shape[-1]
+    parts = kspace[:, lines, : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
+    onto = law.empty.transpose(1, 2).flatten(0, 1)  # coil·sample, line, direction
+    of_line = (parts @ onto.flatten(1).conj()).unflatten(-1, onto.shape[1:])
+    acquired = lines.cumsum(0) - 1
+    there = sum(of_line[acquired[first + n * law.acceleration], :, n] for n in range(LINES))
+    return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
 
 
 def _strongest_noise(n_directions: int, n_windows: int) -> float:
