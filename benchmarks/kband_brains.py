@@ -22,8 +22,8 @@ from gadgets.items import ReconBuffer
 from gadgets.recon.combined import sum_of_squares, unmixing_of
 from gadgets.recon.kband_recon import KBandRecon
 from gadgets.scan import Scan
-from kband_core.completion import shading
 from kband_core.fourier import to_image
+from kband_core.maps_ahead import shading
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.undersampling import Undersampling
 from pipelines.chain.pipeline import Pipeline, installed_xml

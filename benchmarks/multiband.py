@@ -19,8 +19,8 @@ from gadgets.recon.combined import unmixing_of
 from gadgets.recon.multiband_sense import MOST_MISSED, MultibandSense
 from gadgets.scan import Scan
 from kband_core.coils import root_sum_of_squares
-from kband_core.completion import shading
 from kband_core.fourier import to_image
+from kband_core.maps_ahead import shading
 from kband_core.models import load_card, load_model
 from kband_core.multiband import MultibandOperator, unfold
 from kband_core.operators import predicted_kspace

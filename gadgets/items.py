@@ -16,6 +16,7 @@ from gadgets.mrd import ismrmrd
 from kband_core.device import send
 from kband_core.fourier import partitions_to_image
 from kband_core.looked_lines import LookedLines
+from kband_core.maps_ahead import MapsAhead
 from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
@@ -71,6 +72,7 @@ class ReconBuffer:
     csm      complex64 [slice z set coil y x] coil sensitivity maps, zero where they are uncertain, or None
     all_maps the same, where they are uncertain too: to combine coils, whose noise has no border then
     unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
+    ahead    what csm and all_maps, of a single plane, tell without an image, or None
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     looked   figures of its lines, told as they came: of a single plane, as long as these are the very lines; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
@@ -92,6 +94,7 @@ class ReconBuffer:
     unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
     looked: LookedLines | None = None
+    ahead: tuple[MapsAhead, MapsAhead] | None = None
     problems: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     turned: bool = False

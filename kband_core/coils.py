@@ -31,7 +31,8 @@ def combine(coil_image: Tensor, csm: Tensor) -> Tensor:
 
 def coil_images(image: Tensor, csm: Tensor) -> Tensor:
     """Weigh images `(..., set, y, x)` by maps `(..., set, coil, y, x)`: what each coil sees, `(..., coil, y, x)`."""
-    return (csm * image.unsqueeze(-3)).sum(-4)
+    seen = csm * image.unsqueeze(-3)
+    return seen.squeeze(-4) if seen.shape[-4] == 1 else seen.sum(-4)  # a sum of one would be a copy
 
 
 def merge_sets(image: Tensor) -> Tensor:

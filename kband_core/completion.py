@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.coils import coil_images, combine, compress, merge_sets, sample_energy
+from kband_core.coils import coil_images, combine, compress, merge_sets
 from kband_core.fourier import to_image, to_kspace, uncentred
+from kband_core.maps_ahead import MapsAhead, energy, few_of, shading
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
-FEW = 6  # combinations of coils, whose energy tells that of all
 NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
 
 
@@ -49,6 +49,7 @@ def complete(
     fill_misses: Callable[[], float] = lambda: 0.0,
     noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
+    ahead: MapsAhead | None = None,
 ) -> Completed:
     """Complete an image of any method where it misses more of the acquired samples than noise.
 
@@ -62,20 +63,20 @@ def complete(
 
     Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it
     so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination.
-    `mask` `(..., ky, kx)` or `(..., ky, 1)`.
+    `mask` `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is known.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
-    few = _few_combinations(csm)
-    explained = coil_images(image, _mixed(few, csm))
-    energy, by_noise = _around(_missed(explained, kspace, mask, few)), _by_noise(noise, mask, csm.shape[-3])
-    kept, share = _beyond(energy, by_noise), _share(energy, by_noise, kspace)
+    ahead = ahead or MapsAhead.of(csm)
+    missed, by_noise = _around(_missed(ahead.seen(image), kspace, mask)), _by_noise(noise, mask, csm.shape[-3])
+    kept = _beyond(missed, by_noise)
+    share = _share(missed, by_noise, kspace, kept)
     if fill is None or not kept.any():
-        return _joined(image, csm, torch.zeros_like(kept), None, share, unmixing)
+        return _joined(image, csm, None, share, unmixing, ahead)
     filled = fill()
-    if missed := fill_misses():
-        made = _around(_energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
-        kept = _beyond(energy, by_noise + missed / NOISE * made)
-    return _joined(image, csm, kept, to_image(filled), share, unmixing)
+    if of_filling := fill_misses():
+        made = _around(energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
+        kept = _beyond(missed, by_noise + of_filling / NOISE * made)
+    return _joined(image, csm, (kept, to_image(filled)), share, unmixing, ahead)
 
 
 def combine_completed(
@@ -86,6 +87,7 @@ def combine_completed(
     *,
     noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
+    ahead: MapsAhead | None = None,
 ) -> Completed:
     """Combine coils by maps, completed in the same way by what maps do not explain.
 
@@ -95,64 +97,45 @@ def combine_completed(
     coil_image = to_image(filled)
     image = combine(coil_image, csm)
     if mask.all():  # maps of unit length: what they leave has the energy that is left
-        missed = _energy(coil_image) - _energy(image)
+        missed = energy(coil_image) - energy(image)
     else:
-        few = _few_combinations(csm)
-        missed = _missed(coil_images(image, _mixed(few, csm)) - _mixed(few, coil_image), None, mask, few)
-    energy, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
-    share = _share(energy, by_noise, kspace)
-    return _joined(image, csm, _beyond(energy, by_noise), coil_image, share, unmixing)
+        ahead = ahead or MapsAhead.of(csm)
+        missed = _missed(ahead.seen(image), kspace, mask)
+    missed, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
+    kept = _beyond(missed, by_noise)
+    share = _share(missed, by_noise, kspace, kept)
+    return _joined(image, csm, (kept, coil_image), share, unmixing, ahead)
 
 
-def shading(csm: Tensor, unmixing: Tensor | None = None) -> Tensor:
-    """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`."""
-    return _energy(_mixed(unmixing, csm[..., 0, :, :, :])).sqrt()
+def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain.
 
-
-def _few_combinations(csm: Tensor) -> Tensor | None:
-    """Combinations of the coils `(combination, coil)` that hold all their energy on average, whatever it is of.
-
-    Drawn once, orthogonal, six at most: in 7 × 7 pixels they tell it to within a tenth, and noise as well. None of
-    fewer coils.
-    """
-    n_coils = csm.shape[-3]
-    return _drawn(n_coils).to(csm.device) if n_coils > FEW else None
-
-
-@lru_cache(maxsize=64)
-def _drawn(n_coils: int) -> Tensor:
-    drawn = torch.randn(n_coils, FEW, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
-    return torch.linalg.qr(drawn)[0].mH.contiguous() * (n_coils / FEW) ** 0.5
-
-
-def _missed(explained: Tensor, kspace: Tensor | None, mask: Tensor, few: Tensor | None) -> Tensor:
-    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain, without y if that is None.
-
-    `explained` are S·x of `few` combinations of coils, if not all; `kspace` is y of all.
+    `explained` are S·x of few combinations of coils, `(..., combination, x, y)`; `kspace` is y of all.
     """
     if mask.shape[-1] > 1:
-        measured = 0 if kspace is None else _mixed(few, kspace)
-        return _energy(to_image(mask.unsqueeze(-3) * (measured - to_kspace(explained))))
+        return energy(to_image(mask.unsqueeze(-3) * (few_of(kspace) - to_kspace(explained.mT))))
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
-    rows = mask.reshape(-1, mask.shape[-2]).any(0).nonzero().flatten()
-    from_centre = rows - mask.shape[-2] // 2
-    spectrum = torch.fft.fft(explained.mT.contiguous(), norm="ortho")
-    found = -spectrum[..., from_centre]
-    if kspace is not None:
-        shift = uncentred(from_centre, mask.shape[-2], found.dtype)
-        found += to_image(_mixed(few, kspace[..., rows, :]), (-1,)).mT * shift
-    missed = spectrum.zero_()
-    missed[..., from_centre] = mask[..., rows, :].unsqueeze(-3).mT * found
-    return _energy(torch.fft.ifft(missed, norm="ortho")).mT
+    n_rows, n_samples = kspace.shape[-2:]
+    rows = mask.reshape(-1, n_rows).any(0).nonzero().flatten()
+    x = torch.arange(n_samples, device=rows.device)
+    measured = kspace.flatten(0, -3).index_select(-2, rows).unflatten(0, kspace.shape[:-2])
+    measured = torch.fft.ifft(few_of(measured) * uncentred(x, n_samples, kspace.dtype), norm="ortho").mT
+    along_x, along_y = (uncentred(k - n // 2, n, kspace.dtype) for k, n in ((x, n_samples), (rows, n_rows)))
+    measured = measured * (along_x[:, None] * along_y * mask[..., rows, :].mT).unsqueeze(-3)
+    missed = torch.fft.fft(explained, norm="ortho")
+    missed *= -torch.fft.ifftshift(mask, -2).mT.unsqueeze(-3).to(missed.real.dtype)
+    lines = missed.flatten(0, -2)
+    lines.scatter_add_(1, ((rows - n_rows // 2) % n_rows).expand(len(lines), -1), measured.flatten(0, -2))
+    return energy(torch.fft.ifft(missed, norm="ortho")).mT
 
 
-def _around(energy: Tensor) -> Tensor:
+def _around(missed: Tensor) -> Tensor:
     """Mean energy `(..., y, x)` of the pixels around each; both axes wrap around."""
     for dim in (-2, -1):
-        n, margin = energy.shape[dim], ACROSS // 2
-        wrapped = torch.cat((energy.narrow(dim, n - margin, margin), energy, energy.narrow(dim, 0, margin)), dim)
-        energy = sum(wrapped.narrow(dim, first, n) for first in range(ACROSS)) / ACROSS
-    return energy
+        n, margin = missed.shape[dim], ACROSS // 2
+        wrapped = torch.cat((missed.narrow(dim, n - margin, margin), missed, missed.narrow(dim, 0, margin)), dim)
+        missed = sum(wrapped.narrow(dim, first, n) for first in range(ACROSS)) / ACROSS
+    return missed
 
 
 def _by_noise(noise: Tensor | float, mask: Tensor, n_coils: int) -> Tensor:
@@ -160,36 +143,32 @@ def _by_noise(noise: Tensor | float, mask: Tensor, n_coils: int) -> Tensor:
     return noise**2 * n_coils * mask.float().mean((-2, -1), keepdim=True)
 
 
-def _beyond(energy: Tensor, noise: Tensor) -> Tensor:
+def _beyond(missed: Tensor, noise: Tensor) -> Tensor:
     """h `(..., y, x)`: the root of the part of an energy that `noise` does not explain."""
-    return (1 - NOISE * noise / energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0).sqrt()
+    return (1 - NOISE * noise / missed.clamp(min=torch.finfo(missed.dtype).tiny)).clamp(min=0).sqrt()
 
 
-def _share(energy: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
-    beyond = (energy - NOISE * noise).clamp(min=0).sum((-2, -1))
+def _share(missed: Tensor, noise: Tensor, kspace: Tensor, kept: Tensor) -> Tensor:
+    if not kept.any():
+        return kept.new_zeros(kept.shape[:-2])
+    beyond = (missed - NOISE * noise).clamp(min=0).sum((-2, -1))
     acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
     return beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)
 
 
 def _joined(
-    image: Tensor, csm: Tensor, kept: Tensor, without_maps: Tensor | None, share: Tensor, unmixing: Tensor | None
-) -> Completed:
-    is_filled = bool(kept.any())
+    image: Tensor, csm: Tensor, other: tuple[Tensor, Tensor] | None, share: Tensor, unmixing: Tensor | None,
+    ahead: MapsAhead | None,
+) -> Completed:  # fmt: skip
+    """Join to the image of maps the `other` coil images, each pixel to the part that stands before them."""
+    is_filled = other is not None and bool(other[0].any())
     if csm.shape[-4] == 1 and not is_filled:
-        return Completed(image.squeeze(-3) * shading(csm, unmixing), share, is_filled, partial(coil_images, image, csm))
+        bright = image.squeeze(-3) * shading(csm, unmixing, ahead)
+        return Completed(bright, share, is_filled, partial(coil_images, image, csm))
     coil_image = coil_images(image, csm)
     if is_filled:
+        kept, without_maps = other
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
-    magnitude = _energy(_mixed(unmixing, coil_image)).sqrt()
+    magnitude = energy(coil_image if unmixing is None else compress(coil_image, unmixing)).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
     return Completed(torch.polar(magnitude, phase), share, is_filled, lambda: coil_image)
-
-
-def _mixed(matrix: Tensor | None, coil_image: Tensor) -> Tensor:
-    """Coils combined to others by `matrix` `(..., other, coil)`, or as they are."""
-    return coil_image if matrix is None else compress(coil_image, matrix)
-
-
-def _energy(coil_image: Tensor) -> Tensor:
-    """Sum of squares over coils `(..., coil, y, x)`."""
-    return sample_energy(coil_image).sum(-3)

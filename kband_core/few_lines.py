@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.footprint import balanced_energy, calibration_columns, calibration_targets
-from kband_core.solvers import ridge
+from kband_core.grappa import GrappaKernel, apply_grappa
+from kband_core.plural import counted
+from kband_core.sampling import Grid
+
+SAMPLES = 64  # along the readout, the central ones: beyond, there is little but noise
+BESIDE_NOISE = 3.0  # times the noise of what is compared, added to the energy: what lies below it tells nothing
 
 
 def n_window_rows(n_lines: int, acceleration: int, kernel: tuple[int, int]) -> int:
@@ -14,30 +19,36 @@ def n_window_rows(n_lines: int, acceleration: int, kernel: tuple[int, int]) -> i
     return n_lines - (kernel[0] - 1) * acceleration
 
 
-def held_out_misfit(acs: Tensor, acceleration: int, kernel: tuple[int, int], regularisation: float = 1e-4) -> float:
-    """Return which share of the energy of lines a kernel misses that was fitted without them.
+def outer_misfit(kernel: GrappaKernel, kspace: Tensor, first: int, last: int, calibrating: slice) -> float:
+    """Return which share of the energy of measured lines a kernel misses, beyond the rows that taught it.
 
-    Each row of windows of the calibration lines `(coil, ky, kx)` is left out in turn, and predicted by the others.
-    Windows count alike, as in the fit that is best for outer k-space. Noise, which must be white with SD 1, does not
-    count, neither that of the targets nor what passes the kernel; what noise did to the fit does. Raises `ValueError`
-    if there are fewer than two rows.
+    The kernel fills the gaps between the lines `first` to `last` of `kspace` `(coil, ky, kx)`, every R-th; the line
+    behind each of them, which it has made, then stands for those that were measured, and it fills the gaps between
+    such lines in turn. So measured lines are made again, by way of others: a kernel that is right for all of k-space
+    finds what was measured, one that knows the centre only does not. Noise must have SD 1. What it leaves, told from
+    noise that goes the same way, does not count. Raises `ValueError` if no line lies beyond the `calibrating` rows.
     """
-    check_axes(acs=(acs, "coil ky kx"))
-    n_rows = n_window_rows(acs.shape[-2], acceleration, kernel)
-    if n_rows < 2:
-        raise ValueError(f"held-out misfit: {n_rows} rows of windows, at least 2 needed to leave one out")
-    columns = calibration_columns(acs, acceleration, kernel)
-    targets = calibration_targets(acs, acceleration, kernel, acceleration - 1)
-    scale = balanced_energy(columns).rsqrt()
-    columns, targets = columns * scale, targets * scale
-    missed = energy = 0.0
-    for row in range(n_rows):
-        others = [number for number in range(n_rows) if number != row]
-        fitted, wanted = (of[..., others, :].flatten(-2) for of in (columns, targets))
-        weights = ridge("held-out misfit", fitted, wanted, regularisation=regularisation)
-        difference = weights @ columns[..., row, :] - targets[..., row, :]
-        noise = scale[..., row, :].square().sum() * len(targets)
-        by_kernel = float(weights.abs().square().sum()) / len(targets)
-        missed += float(difference.abs().square().sum() - (1 + by_kernel) * noise)
-        energy += float(targets[..., row, :].abs().square().sum() - noise)
-    return max(missed, 0.0) / energy if energy > 0 else 1.0
+    n = check_axes(kspace=(kspace, "coil ky kx"))
+    reach, across = kernel.weights.shape[-2:]
+    rows = torch.arange(first, last + 1, kernel.acceleration)
+    inner = rows[reach - 1 : len(rows) - reach + 1]  # whose sources, and the sources of these, were all measured
+    inner = inner[(inner < calibrating.start) | (inner >= calibrating.stop)]
+    if len(inner) == 0:
+        raise ValueError(f"outer misfit: none of {counted(len(rows), 'line')} lies beyond those that calibrate")
+    middle, length = n["kx"] // 2, min(SAMPLES, n["kx"])
+    central = kspace[..., middle - length // 2 : middle - length // 2 + length]
+    noise = torch.randn(central.shape, dtype=central.dtype, generator=torch.Generator().manual_seed(0))
+    measured = torch.stack([central, noise.to(central.device)])
+    made = _filled(kernel, _filled(kernel, measured, rows), rows[:-1] + 1)
+    wanted, found = (of[:, :, inner, across - 1 : length - across + 1] for of in (measured, made))
+    missed, left = (found - wanted).abs().square().sum((1, 2, 3)).tolist()
+    energy, by_noise = wanted.abs().square().sum((1, 2, 3)).tolist()
+    return max(missed - left, 0.0) / (max(energy - by_noise, 0.0) + BESIDE_NOISE * left)
+
+
+def _filled(kernel: GrappaKernel, kspace: Tensor, rows: Tensor) -> Tensor:
+    """K-space `(..., coil, ky, kx)` of which only the lines `rows` were measured, filled."""
+    lines = torch.zeros(kspace.shape[-2], dtype=torch.bool)
+    lines[rows] = True
+    grid = Grid(lines[:, None]).to(kspace.device)
+    return apply_grappa(kernel, kspace * grid.mask, grid)

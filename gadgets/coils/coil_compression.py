@@ -40,7 +40,8 @@ class CoilCompression(Gadget):
             if isinstance(item, Calibration):
                 yield replace(item, acs=compress(item.acs, matrix))
                 continue
-            yield recombined(item, matrix.squeeze(-3))
+            one = matrix.squeeze(-3)
+            yield recombined(item, one, one.mH)
 
     def _matrix(self, acs: Tensor) -> Tensor:
         """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""

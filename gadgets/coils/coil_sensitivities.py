@@ -18,10 +18,12 @@ from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.device import planes_at_once
 from kband_core.eigenmaps import principal_coil, with_phase_of
 from kband_core.fourier import resize
+from kband_core.maps_ahead import MapsAhead
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
 
 COARSE = 32  # points of the grid of eigenvectors, of many x: a quarter of the time, and 1 % more error of SENSE at most
+Maps = tuple[Tensor, Tensor, tuple[MapsAhead, MapsAhead] | None]  # certain ones, all, and what these tell
 BYTES_PER_PIXEL = 8 * 16  # and coil: eigenvectors of four neighbours, two sets of them, twice
 
 
@@ -42,7 +44,7 @@ class CoilSensitivities(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
         """Attach maps [slice z set coil y x] to each buffer."""
-        of_planes, of_turned = (PerSlice("CoilSensitivities", maps) for maps in (self._maps, self._turned_maps))
+        of_planes, of_turned = (PerSlice("CoilSensitivities", maps) for maps in (self._plane_maps, self._turned_maps))
         for item in items:
             maps = of_turned if item.turned else of_planes
             if isinstance(item, Calibration):
@@ -50,8 +52,8 @@ class CoilSensitivities(Gadget):
             else:
                 yield self._with_maps(item, maps)
 
-    def _prepared(self, item: Calibration, maps: PerSlice[tuple[Tensor, Tensor]]) -> Calibration:
-        for _, csm in maps.prepare(item):
+    def _prepared(self, item: Calibration, maps: PerSlice[Maps]) -> Calibration:
+        for _, csm, _ in maps.prepare(item):
             if item.turned or item.encoding.multiband > 1:
                 break
             acs = without_contradiction(item.acs, csm)
@@ -60,16 +62,21 @@ class CoilSensitivities(Gadget):
                 maps.prepare(item)
         return item
 
-    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[tuple[Tensor, Tensor]]) -> ReconBuffer:
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Maps]) -> ReconBuffer:
         try:
             found = maps.of(buffer)
             if len(found) == 1 and isinstance(buffer.sampling, Grid) and not (buffer.turned or buffer.bands):
                 buffer = mended(buffer, found[0][1])
                 found = maps.of(buffer)
-            csm, all_maps = (_stacked(each) for each in zip(*found, strict=True))
-            return replace(buffer, csm=csm, all_maps=all_maps)
+            csm, all_maps, ahead = zip(*found, strict=True)
+            only = ahead[0] if len(found) == 1 else None
+            return replace(buffer, csm=_stacked(csm), all_maps=_stacked(all_maps), ahead=only)
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
+
+    def _plane_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Maps]:
+        """The `_maps` of each slice, and what they tell ahead of the image."""
+        return [(csm, all_maps, _ahead(csm, all_maps)) for csm, all_maps in self._maps(acs, encoding, matrix)]
 
     def _maps(
         self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int], noise: Tensor | None = None
@@ -83,15 +90,13 @@ class CoilSensitivities(Gadget):
         maps = coil_maps(acs, matrix) if noise is None else coil_maps(acs, matrix, noise=noise, eigen_grid=COARSE)
         return list(zip(maps.certain(), maps.csm, strict=True))
 
-    def _turned_maps(
-        self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]
-    ) -> list[tuple[Tensor, Tensor]]:
+    def _turned_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Maps]:
         """The same for ACS `(slice, x, coil, kz, ky)`, some x at a time; the phase of all x refers to one coil."""
         acs = resize(acs, [min(self.acs_lines, n) for n in acs.shape[-2:]])
         reference = principal_coil(acs.movedim(-3, -4).flatten(-3, -2))
         n_x = planes_at_once(BYTES_PER_PIXEL * acs.shape[-3] * matrix[0] * matrix[1], acs.device)
         return [
-            tuple(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, matrix, encoding, n_x))
+            (*(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, matrix, encoding, n_x)), None)
             for volume, coil in zip(acs, reference, strict=True)
         ]
 
@@ -103,6 +108,14 @@ class CoilSensitivities(Gadget):
         for csm in zip(*parts, strict=True):
             n_sets = max(part.shape[1] for part in csm)
             yield torch.cat([_with_sets(part, n_sets) for part in csm])
+
+
+def _ahead(csm: Tensor, all_maps: Tensor) -> tuple[MapsAhead, MapsAhead] | None:
+    """What maps `(z, set, coil, y, x)` tell, certain ones and all; of one plane, for it takes half their memory."""
+    if len(csm) > 1:
+        return None
+    of_all = MapsAhead.of(all_maps)
+    return of_all if csm is all_maps else of_all.where(csm), of_all
 
 
 def _with_sets(csm: Tensor, n_sets: int) -> Tensor:

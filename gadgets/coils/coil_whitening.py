@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,34 +33,49 @@ class CoilWhitening(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
         """Whiten each item with the matrix of its own calibration lines."""
-        matrices = PerSlice("CoilWhitening", _matrices)
+        whitenings = PerSlice("CoilWhitening", _of_slices)
         for item in items:
             if isinstance(item, Calibration):
-                yield _whitened_calibration(item, matrices.prepare(item))
+                yield _whitened_calibration(item, whitenings.prepare(item))
             elif item.acs is None:
                 yield item
             else:
-                yield _whitened(item, matrices)
+                yield _whitened(item, whitenings)
 
 
-def _whitened_calibration(item: Calibration, found: list[Tensor]) -> Calibration:
-    return replace(item, acs=compress(item.acs, found[0])) if found else item
+class _Whitening(NamedTuple):
+    """The matrix of a slice, what undoes it, and which coils are too unequal, if any: all known before the image."""
+
+    matrix: Tensor
+    back: Tensor
+    unequal: tuple[int, int, float] | None
+
+    @classmethod
+    def of(cls, lines: Tensor) -> _Whitening:
+        matrix = calibration_whitening(lines)
+        back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
+        return cls(matrix, back, unequal_coils(matrix))
 
 
-def _whitened(buffer: ReconBuffer, matrices: PerSlice[Tensor]) -> ReconBuffer:
+def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:
+    return replace(item, acs=compress(item.acs, found[0].matrix)) if found else item
+
+
+def _whitened(buffer: ReconBuffer, whitenings: PerSlice[_Whitening]) -> ReconBuffer:
     try:
-        matrix = torch.stack(matrices.of(buffer))
-        return replace(recombined(buffer, matrix), problems=(*buffer.problems, *_unequal(matrix)))
+        found = whitenings.of(buffer)
+        matrix, back = (torch.stack([getattr(one, name) for one in found]) for name in ("matrix", "back"))
+        return replace(recombined(buffer, matrix, back), problems=(*buffer.problems, *_unequal(found)))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
 
 
-def _unequal(matrices: Tensor) -> list[str]:
+def _unequal(whitenings: list[_Whitening]) -> list[str]:
     """What is to be said of coils whose noise differs too much, of the first slice that has any."""
-    found = [unequal for unequal in map(unequal_coils, matrices) if unequal]
+    found = [one.unequal for one in whitenings if one.unequal]
     return [f"noise of coil {loud} is {ratio:.0f} times that of coil {quiet}" for loud, quiet, ratio in found[:1]]
 
 
-def _matrices(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Tensor]:
-    """For ACS `(slice, z, coil, ky, kx)` one matrix `(coil, coil)` per slice."""
-    return [calibration_whitening(lines) for lines in acs]
+def _of_slices(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[_Whitening]:
+    """For ACS `(slice, z, coil, ky, kx)` one for each slice."""
+    return [_Whitening.of(lines) for lines in acs]

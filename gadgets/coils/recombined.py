@@ -11,14 +11,14 @@ from gadgets.items import ReconBuffer
 from kband_core.coils import compress
 
 
-def recombined(buffer: ReconBuffer, matrix: Tensor) -> ReconBuffer:
-    """Return the same buffer of other coils, `(slice, virtual, coil)`: k-space, calibration and held-out lines."""
+def recombined(buffer: ReconBuffer, matrix: Tensor, back: Tensor) -> ReconBuffer:
+    """Return the same buffer of other coils, by `matrix` `(slice, virtual, coil)`: k-space, calibration and held-out
+    lines. `back` `(slice, coil, virtual)` undoes it."""
 
     def combined(kspace: Tensor) -> Tensor:
         return torch.einsum("lvc,lsnc...->lsnv...", matrix, kspace)
 
     held_out = buffer.held_out and (combined(buffer.held_out[0]), buffer.held_out[1])
     acs = compress(buffer.acs, matrix.unsqueeze(1))
-    back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
     unmixing = back if buffer.unmixing is None else buffer.unmixing @ back
     return replace(buffer, kspace=combined(buffer.kspace), acs=acs, held_out=held_out, unmixing=unmixing)

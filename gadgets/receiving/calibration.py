@@ -39,16 +39,16 @@ def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> Calibration
     image.
     """
     present, gaps = _with_gaps(calibration, imaging)
-    kspace = calibration.averaged()
-    if calibration.encoding.is_embedded:
-        unflagged = torch.from_numpy(present & (calibration.counts == 0))
-        kspace = torch.where(unflagged[:, :, None], imaging.averaged(), kspace)
     block = _block(present, gaps)
     if block.stop == block.start:
         return None
+    kspace = calibration.averaged()[:, :, block]
+    if calibration.encoding.is_embedded:
+        unflagged = torch.from_numpy(present & (calibration.counts == 0))[:, block, None]
+        kspace = torch.where(unflagged, imaging.averaged()[:, :, block], kspace)
     in_all_partitions = present[calibration.encoding.partitions, block].all()
     serves = calibration.encoding.is_embedded and bool(in_all_partitions)
-    return CalibrationLines(_cut(kspace, block), block.start if serves else None, flaw_of(gaps))
+    return CalibrationLines(_of_each_z(kspace), block.start if serves else None, flaw_of(gaps))
 
 
 def missing_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> np.ndarray:
@@ -63,7 +63,7 @@ def central_lines(imaging: KSpaceLines, n_lines: int) -> CalibrationLines | None
     block = _block(present, gaps)
     if block.stop == block.start:
         return None
-    return CalibrationLines(_cut(imaging.averaged(), block), None, flaw_of(gaps))
+    return CalibrationLines(_of_each_z(imaging.averaged()[:, :, block]), None, flaw_of(gaps))
 
 
 def central_rows(n_rows: int, n_lines: int) -> np.ndarray:
@@ -77,9 +77,9 @@ def _block(present: np.ndarray, gaps: np.ndarray) -> slice:
     return find_acs(torch.from_numpy(present.any(0) & ~gaps.any(0)))
 
 
-def _cut(kspace: Tensor, rows: slice) -> Tensor:
-    """Cut the ACS out of k-space [coil kz ky kx]: [z coil ky kx], transformed to image space along z."""
-    return partitions_to_image(kspace[:, :, rows]).clone(memory_format=torch.contiguous_format)
+def _of_each_z(acs: Tensor) -> Tensor:
+    """A copy of calibration lines [coil kz ky kx], transformed to image space along z: [z coil ky kx]."""
+    return partitions_to_image(acs).clone(memory_format=torch.contiguous_format)
 
 
 def _with_gaps(calibration: KSpaceLines, imaging: KSpaceLines) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,10 @@ def combined(
         return Reconstruction(sum_of_squares(to_image(coils), buffer), maps=maps or {})
     csm = buffer.csm[0] if buffer.all_maps is None else buffer.all_maps[0]
     mask = torch.ones_like(sampling.mask) if filled is None else sampling.mask
-    done = combine_completed(kspace, coils, mask, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer))
+    done = combine_completed(
+        kspace, coils, mask, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
+        ahead=buffer.ahead and buffer.ahead[1],
+    )  # fmt: skip
     return told(done, buffer, maps=maps)
 
 

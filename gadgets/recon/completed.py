@@ -51,6 +51,7 @@ class CompletedByGrappa(Method):
         done = complete(
             made.sets, csm, kspace, sampling.mask,
             fill=filling and filling.fill, fill_misses=misses, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
+            ahead=buffer.ahead and buffer.ahead[0],
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
@@ -73,8 +74,9 @@ def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
     said = f"misses {_share_of(done)} of the measured energy"
     if not done.is_filled:
         return {"ImageComments": said}
-    few = filling.told().get("ImageComments")
-    return {"ImageComments": "; ".join(filter(None, (f"{said}, completed by GRAPPA", few)))}
+    few = filling.told()
+    comments = filter(None, (f"{said}, completed by GRAPPA", few.get("ImageComments")))
+    return {**few, "ImageComments": "; ".join(comments)}
 
 
 def _share_of(done: Completed) -> str:

@@ -54,7 +54,7 @@ class LineFilling:
         return {GFACTOR.name: GFactor(self.kernel, *self.buffer.planes(), csm)}
 
     def told(self) -> Mapping[str, str]:
-        return told_of_few_lines(self.buffer, tuple(self.kernel.weights.shape[-2:]))
+        return told_of_few_lines(self.buffer, tuple(self.kernel.weights.shape[-2:]), lambda: self.kernel)
 
 
 @dataclass(frozen=True)

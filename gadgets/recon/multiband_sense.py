@@ -10,8 +10,8 @@ from gadgets.recon.combined import noise_of, sum_of_squares, unmixing_of
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
 from gadgets.recon.sense import Sense
 from kband_core.coils import merge_sets
-from kband_core.completion import shading
 from kband_core.fourier import to_image
+from kband_core.maps_ahead import shading
 from kband_core.multiband import MultibandOperator, missed_share, unfold, with_air
 from kband_core.sampling import Grid
 

@@ -66,7 +66,10 @@ class Raki(Method):
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
         made = combined(buffer, apply_raki(network, kspace, sampling), maps)
-        few = told_of_few_lines(buffer, (Grappa.kernel_lines, Grappa.kernel_samples))  # which it corrects
+        grappa = Grappa()  # which it corrects
+        few = told_of_few_lines(
+            buffer, (grappa.kernel_lines, grappa.kernel_samples), lambda: grappa.filling(buffer).kernel
+        )
         return replace(made, notes={**made.notes, **_told(network), **few})
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[RakiNetwork]:
