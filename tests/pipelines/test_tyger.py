@@ -22,7 +22,7 @@ def test_fields_are_those_that_tyger_documents():
 
 
 def test_the_command_brings_input_to_output(tmp_path):
-    """Buffers are files whose names two variables hold; `kband` here is a stand-in that copies, and notes its options."""
+    """Buffers are files whose names two variables hold; a stand-in for `kband` copies, and notes its options."""
     (tmp_path / "kband").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/options\ncat\n')
     (tmp_path / "kband").chmod(0o755)
     (tmp_path / "in").write_bytes(b"lines")
