@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from gadgets.items import Aside
 from gadgets.receiving.announced_lines import announced_lines
@@ -114,6 +114,14 @@ class Ended:
 
 Event: TypeAlias = Opened | Arrived | Began | Told | ImageSent | Failed | Ended
 Subscriber: TypeAlias = Callable[[Event], object]
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A subscriber that keeps something of each scan. `problem`: why not of the last one; `n_not_kept`: of how many."""
+
+    problem: str | None
+    n_not_kept: int
 
 
 class Events:
