@@ -17,6 +17,7 @@ from pipelines.chain.pump import pump
 from pipelines.chain.run import run
 from pipelines.chain.side_road import Hear, log_aside
 from pipelines.chain.verdict import Verdict
+from pipelines.chain.xml import read_chain
 from pipelines.hosts.events import Facts
 from pipelines.protocol.framing import Gone, Id, Message, WireError
 from pipelines.protocol.messages import (
@@ -55,11 +56,12 @@ def reconstruct(
     `still_waiting` now and then while the scan waits for its turn on a GPU. Raises `Gone` if the parent is.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
-    incomplete = _Incomplete()
     problem = None
     try:
         try:
-            scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+            chain = read_chain(config)
+            scan, pipeline = Scan.from_xml(header), Pipeline.from_chain(chain)
+            incomplete = _Incomplete(by_images=chain.form == "bare")
             began(Facts.of(scan, pipeline))
             items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
             for item in run(pipeline, scan, items, Verdict(), hear=hear, still_waiting=still_waiting):
@@ -100,15 +102,20 @@ def read_start(wire: Wire) -> tuple[str, str]:
 
 
 class _Incomplete:
-    """Counts the image arrays that lack lines: a parent hears of them in no other way than by an ERROR."""
+    """Counts the images that lack lines: a parent hears of them in no other way than by an ERROR.
 
-    def __init__(self) -> None:
+    `by_images`: whether single images go to a parent, too; those of a client the server counts.
+    """
+
+    def __init__(self, *, by_images: bool) -> None:
         self._n_images = self._n_incomplete = 0
         self._first: str | None = None
+        self._by_images = by_images
 
     def count(self, item: Any) -> None:
         """Take what leaves the chain into account."""
-        for meta in item.meta.flat if isinstance(item, ImageArray) else ():
+        single = [item.meta] if self._by_images and isinstance(item, ismrmrd.Image) else []
+        for meta in item.meta.flat if isinstance(item, ImageArray) else single:
             self._n_images += 1
             if meta.get("kband_complete") == "no":
                 self._n_incomplete += 1
