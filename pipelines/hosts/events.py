@@ -11,7 +11,7 @@ from gadgets.items import Aside
 from gadgets.receiving.announced_lines import announced_lines
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.verdict import Verdict
+from pipelines.chain.verdict import Seconds, Verdict
 from pipelines.protocol.framing import Message
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ class Facts:
         encoding = scan.encodings[0]
         model = next((gadget.model for gadget in pipeline.gadgets if hasattr(gadget, "model")), None)
         return cls(encoding.recon_matrix, encoding.acceleration[0], model, announced_lines(scan))
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Where the time of a scan went: seconds of each gadget."""
+
+    seconds: dict[str, Seconds]
 
 
 @dataclass(frozen=True)

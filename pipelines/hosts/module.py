@@ -18,7 +18,7 @@ from pipelines.chain.run import run
 from pipelines.chain.side_road import Hear, log_aside
 from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
-from pipelines.hosts.events import Facts
+from pipelines.hosts.events import Facts, Spent
 from pipelines.protocol.framing import Gone, Id, Message, WireError
 from pipelines.protocol.messages import (
     decode_image,
@@ -43,9 +43,16 @@ def log_facts(facts: Facts) -> None:
     log.info("scan begins: %s", facts)
 
 
+def log_spent(spent: Spent) -> None:
+    """Write into the log where the time went."""
+    after = {name: round(both.after_last_line, 3) for name, both in spent.seconds.items()}
+    log.info("seconds after the last line: %s", after)
+
+
 def reconstruct(
     wire: Wire, config: str | bytes, header: str | bytes, *, began: Callable[[Facts], object] = log_facts,
-    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None,
+    hear: Hear = log_aside, spent: Callable[[Spent], object] = log_spent,
+    still_waiting: Callable[[], object] | None = None,
 ) -> str | None:  # fmt: skip
     """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
 
@@ -53,7 +60,8 @@ def reconstruct(
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
     Of several problems the first is said; a stream that cannot be read on is one. Texts are illegal from a module, so
     nothing that gadgets say aside is sent: `hear` gets it. `began` is called when header and chain have been read,
-    `still_waiting` now and then while the scan waits for its turn on a GPU. Raises `Gone` if the parent is.
+    `spent` when the last image has left, `still_waiting` now and then while the scan waits for its turn on a GPU.
+    Raises `Gone` if the parent is.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
     problem = None
@@ -64,9 +72,11 @@ def reconstruct(
             incomplete = _Incomplete(by_images=chain.form == "bare")
             began(Facts.of(scan, pipeline))
             items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
-            for item in run(pipeline, scan, items, Verdict(), hear=hear, still_waiting=still_waiting):
+            verdict = Verdict()
+            for item in run(pipeline, scan, items, verdict, hear=hear, still_waiting=still_waiting):
                 wire.send(_encode(item))
                 incomplete.count(item)
+            spent(Spent(verdict.seconds))
             problem = incomplete.sentence()
         except (PipelineError, ScanError) as error:
             problem = str(error)
