@@ -27,10 +27,11 @@ def run(
 ) -> Iterator[Any]:  # fmt: skip
     """Open the pipeline and yield what comes out of it, keeping `verdict` up to date; `hear` gets what is said aside.
 
-    A `ChosenPipeline` gives way to what the first lines choose. `account`, if there is one, sees all that passes. On a
-    GPU, buffers are computed in turn with other scans; `still_waiting` is called now and then by one that waits. Raises
-    what the gadgets raise; what came out before is the caller's already.
+    A `ChosenPipeline` gives way to what the first lines choose; its images say what and why. `account`, if there is
+    one, sees all that passes. On a GPU, buffers are computed in turn with other scans; `still_waiting` is called now
+    and then by one that waits. Raises what the gadgets raise; what came out before is the caller's already.
     """
+    choice = None
     if any(isinstance(gadget, ChosenPipeline) for gadget in pipeline.gadgets):
         choice, lines = choose(scan, lines)
         hear(Aside("progress", f"{choice.pipeline} is chosen: {choice.reason}"))
@@ -41,7 +42,10 @@ def run(
     device = next((gadget.computes_on for gadget in pipeline.gadgets if gadget.computes_on), None)
     is_shared = device is not None and device.type == "cuda"
     with DeviceLock(device, still_waiting=still_waiting) if is_shared else nullcontext() as lock:
-        yield from _run(pipeline, lines, verdict, hear, lock, account)
+        for item in _run(pipeline, lines, verdict, hear, lock, account):
+            if choice is not None and isinstance(item, ismrmrd.Image):
+                item.meta["kband_choice"] = f"{choice.pipeline}: {choice.reason}"
+            yield item
 
 
 def _run(

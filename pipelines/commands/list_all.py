@@ -11,7 +11,9 @@ import click
 @click.command("list")
 @click.option("--scans", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER",
               help="Instead: the scans that kband serve has kept in this folder, newest first.")  # fmt: skip
-def list_all(scans: Path | None) -> None:
+@click.option("--images", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER",
+              help="With --scans: the folder of --save-images, to say which images are those of a scan.")  # fmt: skip
+def list_all(scans: Path | None, images: Path | None) -> None:
     """Name the pipelines, recipes and models that are there, each with one line of what it is.
 
     Models are those of the folders in KBAND_MODELS and those that ship.
@@ -19,7 +21,7 @@ def list_all(scans: Path | None) -> None:
     if scans is not None:
         from pipelines.hosts.kept_list import kept_scans
 
-        found = list(kept_scans(scans))
+        found = list(kept_scans(scans, images))
         click.echo("\n".join(found) or f"no kept scans in {scans}")
         return
     from kband_core.model_folders import available_models

@@ -8,7 +8,10 @@ from pathlib import Path
 import click
 
 
-def _archive(_: click.Context, __: click.Parameter, text: str) -> tuple[str, str, int]:
+def archive_of(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, str, int] | None:
+    """Read TITLE@HOST:PORT."""
+    if text is None:
+        return None
     found = re.fullmatch(r"([^@]{1,16})@(.+):(\d+)", text)
     if not found or not 0 < int(found[3]) < 65536:
         raise click.BadParameter(f"'{text}' is no TITLE@HOST:PORT, such as PACS@archive.site:104")
@@ -17,7 +20,7 @@ def _archive(_: click.Context, __: click.Parameter, text: str) -> tuple[str, str
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="FOLDER...")
-@click.option("--to", "archive", required=True, callback=_archive, metavar="TITLE@HOST:PORT",
+@click.option("--to", "archive", required=True, callback=archive_of, metavar="TITLE@HOST:PORT",
               help="Application entity title and address of the archive.")  # fmt: skip
 @click.option("--tries", type=click.IntRange(1, 1000), default=5, help="How often a file is offered.")
 @click.option("--pause", type=click.FloatRange(0, 3600), default=10.0, help="Between two tries, s.")

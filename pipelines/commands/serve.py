@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from pipelines.commands.send import archive_of
+
 LOOK_SECONDS = 0.5
 STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 
@@ -25,6 +27,12 @@ STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 @click.option("--no-save", is_flag=True, help="Keep no scans.")
 @click.option("--save-gb", type=click.FloatRange(0.001), default=20.0, help="Largest size of that folder, GB.")
 @click.option("--save-days", type=click.FloatRange(0.001), default=7.0, help="Longest time a scan is kept, days.")
+@click.option("--save-images", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+              help="Folder that keeps the images of every scan, within the same size and time.")  # fmt: skip
+@click.option("--image-format", type=click.Choice(["mrd", "dicom", "nifti", "npy", "cfl"]), default="mrd",
+              help="What they are kept as; DICOM names the patient.")  # fmt: skip
+@click.option("--send-images", callback=archive_of, metavar="TITLE@HOST:PORT",
+              help="Archive (PACS) that gets the DICOM images kept; it is asked until it has them.")  # fmt: skip
 @click.option("--backlog-mb", type=click.FloatRange(1), default=256.0, help="Lines of a scan that may wait, MB.")
 @click.option("--silence", type=click.FloatRange(0.1), default=600.0, help="End a scan whose peer is silent, s.")
 @click.option("--wait", type=click.FloatRange(0.1), default=300.0, help="Longest wait for a free worker, s.")
@@ -50,7 +58,9 @@ def serve(**options: Any) -> None:
         patience=Patience(options["silence"], options["wait"], options["deadline"]),
     )  # fmt: skip
     archive = None if options["no_save"] else _archive(options)
+    images = _kept_images(options)
     subscribers = [Journals(archive.begin, lambda: archive.problem)] if archive else []
+    subscribers += [images] if images else []
     try:
         page = _page(options)
         server = Server(settings, *subscribers, *([page.feed] if page else []))
@@ -64,6 +74,7 @@ def serve(**options: Any) -> None:
         signal.signal(number, lambda *_: stopped.set())
     threading.Thread(target=server.serve_forever, daemon=True, name="accept").start()
     kept = "scans are not kept" if options["no_save"] else f"scans are kept in {options['save']}"
+    kept += f", images in {images.folder}" if images else ""
     click.echo(f"serving MRD on {options['address']}:{server.port}, http on port {monitor.server_port}; {kept}")
     if page:
         click.echo(f"the page: {page.url}")
@@ -75,8 +86,8 @@ def serve(**options: Any) -> None:
     finished = server.stop(options["deadline"])
     monitor.shutdown()
     monitor.server_close()
-    if archive:
-        archive.close(options["deadline"])
+    for keeps in filter(None, (images, archive)):
+        keeps.close(options["deadline"])
     if page:
         page.close()
     if not finished:
@@ -96,18 +107,55 @@ def _page(options: dict[str, Any]) -> Any:
         raise click.ClickException(str(problem)) from problem
 
 
-def _archive(options: dict[str, Any]) -> Any:
-    """Open the folder that keeps scans; it is tried now, since a scan later would only log that it is not kept."""
-    from pipelines.hosts.archive import Archive, Retention
+def _kept_images(options: dict[str, Any]) -> Any:
+    """Open the folder that keeps images, and what sends them to an archive, as far as that is asked for."""
+    from pipelines.export.formats import require_packages
+    from pipelines.files.finished_file import FileProblem
+    from pipelines.hosts.kept_images import KeptImages
 
-    folder = options["save"]
+    folder, form, archive = options["save_images"], options["image_format"], options["send_images"]
+    if archive and (folder is None or form != "dicom"):
+        raise click.UsageError("--send-images sends what is kept as DICOM: give --save-images and --image-format dicom")
+    if folder is None:
+        return None
+    if folder.resolve() == options["save"].resolve() and not options["no_save"]:
+        raise click.UsageError(f"--save-images: {folder} keeps the scans; name another folder")
+    _try_folder(folder, "images", "--save-images")
+    sending = None
+    try:
+        require_packages(form)
+        if archive:
+            require_packages("send")
+            from pipelines.export.dicom_send import Archive
+            from pipelines.hosts.image_sending import ImageSending
+
+            sending = ImageSending(folder, Archive(*archive))
+    except FileProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    return KeptImages(folder, form, _retention(options), sending)
+
+
+def _archive(options: dict[str, Any]) -> Any:
+    """Open the folder that keeps scans."""
+    from pipelines.hosts.archive import Archive
+
+    _try_folder(options["save"], "scans", "--save", "or give --no-save")
+    return Archive(options["save"], _retention(options))
+
+
+def _retention(options: dict[str, Any]) -> Any:
+    from pipelines.hosts.retention import Retention
+
+    return Retention(int(options["save_gb"] * 1e9), options["save_days"] * 86400)
+
+
+def _try_folder(folder: Path, what: str, option: str, otherwise: str = "") -> None:
+    """Try it now, since a scan later would only log that it is not kept."""
     try:
         os.umask(0o077)  # what is kept of a scan is for the server's own user
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise click.ClickException(
-            f"no scans can be kept in {folder} ({error.strerror}); name another folder by --save, or give --no-save"
-        ) from error
-    return Archive(folder, Retention(int(options["save_gb"] * 1e9), options["save_days"] * 86400))
+        advice = ", ".join(filter(None, (f"name another folder by {option}", otherwise)))
+        raise click.ClickException(f"no {what} can be kept in {folder} ({error.strerror}); {advice}") from error

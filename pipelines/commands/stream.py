@@ -17,13 +17,13 @@ from pipelines.commands.parameters import parameters_of
 @click.option("--parameter", "parameters", multiple=True, callback=parameters_of, metavar="GADGET.PROPERTY=VALUE",
               help="Set a property of the pipeline.")  # fmt: skip
 def stream(pipeline: str, parameters: dict[str, str]) -> None:
-    """Reconstruct one scan from standard input to standard output, both MRD 1 streams.
+    """Reconstruct one scan from standard input to standard output, both streams of MRD 1, or of MRD 2.
 
-    In come the header, lines and CLOSE, as from Gadgetron's --from_stream; out go images as they are made, and CLOSE
-    behind the last. All else is written to standard error.
+    In come the header, lines and CLOSE, as from Gadgetron's --from_stream, or an MRD 2 stream of mrd-python 2.2.1; out
+    go images as they are made, and the end of the stream behind the last. All else is written to standard error.
 
     Exits with 1 if the scan failed, was cut off, lacks lines or images, or got a fallback image; of a scan that failed
-    or was cut off the outgoing stream lacks its CLOSE.
+    or was cut off the outgoing stream lacks its end.
     """
     from gadgets.errors import PipelineError, ScanError
     from pipelines.chain.chain import with_properties

@@ -14,6 +14,7 @@ from pynetdicom import AE
 from pynetdicom.presentation import build_context
 from tqdm import tqdm
 
+from kband_core.plural import counted
 from pipelines.files.finished_file import FileProblem
 
 CALLING = "KBAND"
@@ -44,7 +45,7 @@ def send(folders: Sequence[Path], archive: Archive, tries: int, pause: float) ->
         raise FileProblem(f"{', '.join(map(str, folders))}: no DICOM files (.dcm)")
     n_files, problem = len(waiting), ""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # we say in one sentence what it says in three
-    with tqdm(total=n_files, desc=str(archive), unit="file", delay=0.5) as bar:
+    with tqdm(total=n_files, desc=str(archive), unit="file", delay=0.5, disable=None) as bar:
         for attempt in range(tries):
             if attempt:
                 time.sleep(pause)
@@ -55,8 +56,8 @@ def send(folders: Sequence[Path], archive: Archive, tries: int, pause: float) ->
             if not waiting:
                 return n_files
     raise FileProblem(
-        f"{archive} has not taken {len(waiting)} of {n_files} files after {tries} tries, first {next(iter(waiting))}: "
-        f"{problem}; they are still there, send them again"
+        f"{archive} has not taken {len(waiting)} of {n_files} files after {counted(tries, 'try', 'tries')}, first "
+        f"{next(iter(waiting))}: {problem}; they are still there, send them again"
     )
 
 

@@ -27,12 +27,15 @@ class DicomFolder:
     """An image sink: a folder for each series, a file for each plane; maps are Parametric Maps of those planes.
 
     If the `with` block ends by an exception, or without an image, no folder is left. An image that cannot be placed in
-    the patient is a `FileProblem`.
+    the patient is a `FileProblem`. Series are called by `protocol`, which the header names if it is None.
     """
 
-    def __init__(self, path: Path, header_xml: str, made_by: str, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, header_xml: str, made_by: str, *, overwrite: bool = False, protocol: str | None = None
+    ) -> None:
         scan = Scan.from_xml(header_xml)
-        self._path, self._protocol, self._writer = path, protocol_of(scan), ImageWriter(scan, made_by)
+        self._path, self._protocol = path, protocol or protocol_of(scan)
+        self._writer = ImageWriter(scan, made_by)
         self._n_files = 0
         self._folder = finished_folder(path, (ENDING,), overwrite, is_wanted=lambda: self._n_files > 0)
         self._planes: dict[tuple[int, int], list[Dataset]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from pipelines.chain.verdict import Verdict
-from pipelines.hosts.events import Event, Facts, ImageSent, Told
+from pipelines.hosts.events import Event, Facts, ImageSent, Spent, Told
 from pipelines.hosts.worker_protocol import heard
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.voice import Voice
@@ -43,10 +43,12 @@ class Delivery:
                 self.verdict.latency = time.monotonic() - self.last_line
             self._announce(ImageSent(self._scan_id, is_flawed, message))
 
-    def _hear(self, said: Aside | Facts | None) -> None:
+    def _hear(self, said: Aside | Facts | Spent | None) -> None:
         if isinstance(said, Aside):
             self._announce(Told(self._scan_id, said))
             self._voice.aside(said)
+        elif isinstance(said, Spent):
+            self.verdict.seconds = said.seconds
         elif said is not None:
             self._begin(said)
 

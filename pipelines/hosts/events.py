@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from gadgets.items import Aside
 from gadgets.receiving.announced_lines import announced_lines
 from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline
-from pipelines.chain.verdict import Verdict
+from pipelines.chain.verdict import Seconds, Verdict
 from pipelines.protocol.framing import Message
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ class Facts:
         encoding = scan.encodings[0]
         model = next((gadget.model for gadget in pipeline.gadgets if hasattr(gadget, "model")), None)
         return cls(encoding.recon_matrix, encoding.acceleration[0], model, announced_lines(scan))
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Where the time of a scan went: seconds of each gadget."""
+
+    seconds: dict[str, Seconds]
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,14 @@ class Ended:
 
 Event: TypeAlias = Opened | Arrived | Began | Told | ImageSent | Failed | Ended
 Subscriber: TypeAlias = Callable[[Event], object]
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A subscriber that keeps something of each scan. `problem`: why not of the last one; `n_not_kept`: of how many."""
+
+    problem: str | None
+    n_not_kept: int
 
 
 class Events:

@@ -7,7 +7,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
@@ -18,14 +17,13 @@ from kband_core.finished_file import finished
 from kband_core.plural import counted
 from pipelines.hosts.anonymise import anonymised
 from pipelines.hosts.events import Arrived, Ended, Event, Opened
+from pipelines.hosts.kept_files import stem_of
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_message
 
 log = logging.getLogger(__name__)
 
 KEPT = (Id.ACQUISITION, Id.WAVEFORM, Id.CLOSE)
-TIME_FORMAT = "%Y%m%dT%H%M%S"
-NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Journal:
@@ -59,8 +57,7 @@ class Journal:
         `hand_over` gets the file and its descriptor, still locked, when the scan has ended; without it the file stays.
         """
         begun = datetime.now(timezone.utc)
-        name = f"{begun:{TIME_FORMAT}}{begun.microsecond // 1000:03d}Z_{NOT_IN_A_NAME.sub('-', scan_id)[:64] or '-'}"
-        journal = cls(Path(folder) / f"{name}.mrd", scan_id, pipeline, begun)
+        journal = cls(Path(folder) / f"{stem_of(begun, scan_id)}.mrd", scan_id, pipeline, begun)
         journal._hand_over = hand_over
         text = header_xml.rstrip("\0")
         try:

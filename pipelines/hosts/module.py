@@ -17,7 +17,8 @@ from pipelines.chain.pump import pump
 from pipelines.chain.run import run
 from pipelines.chain.side_road import Hear, log_aside
 from pipelines.chain.verdict import Verdict
-from pipelines.hosts.events import Facts
+from pipelines.chain.xml import read_chain
+from pipelines.hosts.events import Facts, Spent
 from pipelines.protocol.framing import Gone, Id, Message, WireError
 from pipelines.protocol.messages import (
     decode_image,
@@ -42,9 +43,16 @@ def log_facts(facts: Facts) -> None:
     log.info("scan begins: %s", facts)
 
 
+def log_spent(spent: Spent) -> None:
+    """Write into the log where the time went."""
+    after = {name: round(both.after_last_line, 3) for name, both in spent.seconds.items()}
+    log.info("seconds after the last line: %s", after)
+
+
 def reconstruct(
     wire: Wire, config: str | bytes, header: str | bytes, *, began: Callable[[Facts], object] = log_facts,
-    hear: Hear = log_aside, still_waiting: Callable[[], object] | None = None,
+    hear: Hear = log_aside, spent: Callable[[Spent], object] = log_spent,
+    still_waiting: Callable[[], object] | None = None,
 ) -> str | None:  # fmt: skip
     """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
 
@@ -52,19 +60,23 @@ def reconstruct(
     chain stops computing, the input is read to its end, then ERROR is sent, if there is one; CLOSE is the caller's.
     Of several problems the first is said; a stream that cannot be read on is one. Texts are illegal from a module, so
     nothing that gadgets say aside is sent: `hear` gets it. `began` is called when header and chain have been read,
-    `still_waiting` now and then while the scan waits for its turn on a GPU. Raises `Gone` if the parent is.
+    `spent` when the last image has left, `still_waiting` now and then while the scan waits for its turn on a GPU.
+    Raises `Gone` if the parent is.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
-    incomplete = _Incomplete()
     problem = None
     try:
         try:
-            scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+            chain = read_chain(config)
+            scan, pipeline = Scan.from_xml(header), Pipeline.from_chain(chain)
+            incomplete = _Incomplete(by_images=chain.form == "bare")
             began(Facts.of(scan, pipeline))
             items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
-            for item in run(pipeline, scan, items, Verdict(), hear=hear, still_waiting=still_waiting):
+            verdict = Verdict()
+            for item in run(pipeline, scan, items, verdict, hear=hear, still_waiting=still_waiting):
                 wire.send(_encode(item))
                 incomplete.count(item)
+            spent(Spent(verdict.seconds))
             problem = incomplete.sentence()
         except (PipelineError, ScanError) as error:
             problem = str(error)
@@ -100,15 +112,20 @@ def read_start(wire: Wire) -> tuple[str, str]:
 
 
 class _Incomplete:
-    """Counts the image arrays that lack lines: a parent hears of them in no other way than by an ERROR."""
+    """Counts the images that lack lines: a parent hears of them in no other way than by an ERROR.
 
-    def __init__(self) -> None:
+    `by_images`: whether single images go to a parent, too; those of a client the server counts.
+    """
+
+    def __init__(self, *, by_images: bool) -> None:
         self._n_images = self._n_incomplete = 0
         self._first: str | None = None
+        self._by_images = by_images
 
     def count(self, item: Any) -> None:
         """Take what leaves the chain into account."""
-        for meta in item.meta.flat if isinstance(item, ImageArray) else ():
+        single = [item.meta] if self._by_images and isinstance(item, ismrmrd.Image) else []
+        for meta in item.meta.flat if isinstance(item, ImageArray) else single:
             self._n_images += 1
             if meta.get("kband_complete") == "no":
                 self._n_incomplete += 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from pipelines.hosts.journal import TIME_FORMAT
-from pipelines.hosts.kept_files import OURS, entries, lock_if_there
+from pipelines.hosts.kept_files import OURS, TIME_FORMAT, entries, lock_if_there
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,19 @@ class Retention:
 UNBOUNDED = Retention()
 
 
-def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = None) -> list[Path]:
+def tidy(
+    folder: Path | str, retention: Retention, *, names: re.Pattern[str] = OURS, staying: Collection[str] = (),
+    now: datetime | None = None,
+) -> list[Path]:  # fmt: skip
     """Delete the oldest finished scans until the folder keeps to `retention`; return what was deleted.
 
-    Scans that are being written or converted, whose journal is locked, and files that are not ours, stay.
+    Scans that are being written or converted, whose journal is locked, stay. Those that are `staying`, by stem, and
+    what is not called by one of our `names`, do not count either.
     """
     now = now or datetime.now(timezone.utc)
     scans: dict[str, list[Path]] = {}
     for path in sorted(entries(Path(folder))):
-        if OURS.fullmatch(path.name) and _begun(path.stem) is not None:
+        if names.fullmatch(path.name) and path.stem not in staying and _begun(path.stem) is not None:
             scans.setdefault(path.stem, []).append(path)
     sizes = {stem: sum(_size(path) for path in paths) for stem, paths in scans.items()}
     total, deleted = sum(sizes.values()), []
@@ -45,7 +51,7 @@ def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = Non
             if not is_ours:
                 continue
             for path in scans[stem]:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
                 deleted.append(path)
         total -= sizes[stem]
         log.info("%s: deleted, %s", scans[stem][0].with_suffix(""), "too old" if is_old else "the folder is full")
@@ -54,7 +60,7 @@ def tidy(folder: Path | str, retention: Retention, *, now: datetime | None = Non
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return sum(map(_size, path.iterdir())) if path.is_dir() else path.stat().st_size
     except FileNotFoundError:
         return 0
 

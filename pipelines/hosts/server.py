@@ -15,8 +15,7 @@ import structlog
 
 from kband_core.plural import counted
 from pipelines.hosts.backlog import Backlog
-from pipelines.hosts.events import Ended, Event, Events, Subscriber
-from pipelines.hosts.journal import Journals
+from pipelines.hosts.events import Ended, Event, Events, Keeper, Subscriber
 from pipelines.hosts.monitor import Monitor
 from pipelines.hosts.pool import MODULE, Pool
 from pipelines.hosts.scan_log import log_scan
@@ -56,7 +55,7 @@ class Server:
         self._stopping = threading.Event()
         self._pool = Pool(settings.n_workers, memory_bytes=settings.memory_bytes, module=settings.worker_module)
         self.monitor = Monitor(self.state)
-        self._journals = [each for each in subscribers if isinstance(each, Journals)]
+        self._keepers = [each for each in subscribers if isinstance(each, Keeper)]
         self._events = Events(log_scan, self.monitor, self._notice, *subscribers)
 
     @property
@@ -76,8 +75,8 @@ class Server:
             "scans_running": len(backlogs),
             "scans_waiting": self._pool.n_waiting,
             "queue_bytes": sum(backlog.n_bytes for backlog in backlogs),
-            "scans_not_kept": sum(journals.n_not_kept for journals in self._journals),
-            "keeping_problem": next((journals.problem for journals in self._journals if journals.problem), None),
+            "scans_not_kept": sum(keeper.n_not_kept for keeper in self._keepers),
+            "keeping_problem": next((keeper.problem for keeper in self._keepers if keeper.problem), None),
         }
 
     def serve_forever(self) -> None:

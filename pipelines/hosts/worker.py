@@ -20,7 +20,7 @@ import structlog
 
 from gadgets.items import Aside
 from kband_core.threads import THREAD
-from pipelines.hosts.events import Facts
+from pipelines.hosts.events import Facts, Spent
 from pipelines.hosts.logs import configure_logs
 from pipelines.hosts.module import read_start, reconstruct
 from pipelines.hosts.worker_protocol import DONE, READY, SCAN_ID_BYTES, SIGN_OF_LIFE, told
@@ -63,7 +63,7 @@ def main(control_fd: int, memory_bytes: int) -> None:
 
 
 def _serve(wire: Wire) -> None:
-    def tell(what: Aside | Facts) -> None:
+    def tell(what: Aside | Facts | Spent) -> None:
         wire.send(told(what))
 
     def still_waiting() -> None:
@@ -71,7 +71,7 @@ def _serve(wire: Wire) -> None:
             wire.send(SIGN_OF_LIFE)
 
     try:
-        reconstruct(wire, *read_start(wire), began=tell, hear=tell, still_waiting=still_waiting)
+        reconstruct(wire, *read_start(wire), began=tell, hear=tell, spent=tell, still_waiting=still_waiting)
         wire.send(CLOSE)
     except WireError as error:
         log.info("scan given up: %s", error)

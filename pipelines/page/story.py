@@ -72,6 +72,7 @@ class Story:
         self._told |= {
             "pipeline": event.pipeline, "images": verdict.n_images, "latency": verdict.latency,
             "fallback": verdict.n_fallback, "incomplete": verdict.n_incomplete,
+            "gadgets": {name: both.after_last_line for name, both in verdict.seconds.items()},
             "problem": event.problem or verdict.flaw,
         }  # fmt: skip
 

@@ -47,6 +47,7 @@ def test_a_scan_is_shown_while_it_runs_and_when_it_has_ended(shown):
     ended = shown.wait_for("ended", lambda scans: scans and scans[0]["scan"] == scan["scan"])[0]
     assert (ended["lines_on_grid"], ended["images"], ended["problem"]) == (32, 1, None)
     assert list(ended["at"]) != []
+    assert "SenseRecon" in ended["gadgets"]
     assert shown.wait_for("running", lambda scans: not scans) == []  # the parts of a page are told one by one
     picture = shown.wait_for("pictures", bool)[0]
     assert picture["scan"] == scan["scan"]

@@ -1,7 +1,7 @@
 """What is told of a scan: all that an operator asks, and nothing of the patient."""
 
 from gadgets.items import Aside
-from pipelines.chain.verdict import Verdict
+from pipelines.chain.verdict import Seconds, Verdict
 from pipelines.hosts.events import Arrived, Began, Ended, Facts, Failed, ImageSent, Opened, Told
 from pipelines.page.story import MOST_REMARKS, Story
 from pipelines.protocol.framing import CLOSE, Id, Message
@@ -50,13 +50,15 @@ def test_a_header_that_is_none_has_no_protocol():
 
 def test_stages_follow_one_another():
     """Where a scan stands, and since when."""
+    seconds = {"SenseRecon": Seconds(after_last_line=0.4, in_all=2.0)}
     events = [OPENED, BEGAN, Arrived("0123", CLOSE), ImageSent("0123", False, IMAGE), ImageSent("0123", True, IMAGE),
-              Ended("0123", "grappa", None, Verdict(n_lines=9, n_images=2, n_fallback=1, latency=0.5))]  # fmt: skip
+              Ended("0123", "grappa", None, Verdict(9, 2, 1, latency=0.5, seconds=seconds))]  # fmt: skip
     stages = [told(*events[:n])["stage"] for n in range(1, len(events) + 1)]
     assert stages == ["waits for a worker or its first line", "lines come in", *["all lines are in"] * 3, "ended"]
     report = told(*events)
     assert report["at"] == {"header": 0, "worker": 1, "all lines": 2, "first image": 3, "last image": 4, "end": 5}
     assert (report["images"], report["flawed"], report["fallback"], report["latency"]) == (2, 1, 1, 0.5)
+    assert report["gadgets"] == {"SenseRecon": 0.4}
 
 
 def test_a_failure_has_its_sentence():

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from gadgets.items import Aside
-from pipelines.hosts.events import Facts, Told
+from pipelines.chain.verdict import Seconds
+from pipelines.hosts.events import Facts, Spent, Told
 from pipelines.hosts.worker_protocol import SIGN_OF_LIFE, heard, told
 from pipelines.protocol.framing import Id
 from pipelines.protocol.messages import encode_waveform, text_message, text_of
@@ -66,7 +67,10 @@ def test_a_parent_hears_nothing_but_the_log_does(served, events):
 
 @pytest.mark.parametrize(
     "what",
-    [Aside("warning", "line 3 is broken"), Aside("feedback", "line 3", FEEDBACK), Facts((64, 64, 1), 2, None, 64)],
+    [
+        Aside("warning", "line 3 is broken"), Aside("feedback", "line 3", FEEDBACK), Facts((64, 64, 1), 2, None, 64),
+        Spent({"SenseRecon": Seconds(0.4, 2.0)}),
+    ],
 )
 def test_the_hop_from_worker_to_server_loses_nothing(what):
     """One text, whatever it carries; a sign of life carries nothing."""

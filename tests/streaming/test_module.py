@@ -14,12 +14,13 @@ from gadgets.items import Aside
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from pipelines.hosts.module import read_start, reconstruct
 from pipelines.protocol.framing import Id, Message, WireError
-from pipelines.protocol.messages import text_of
+from pipelines.protocol.messages import decode_image, text_of
 from pipelines.protocol.wire import Wire
 from tests.streaming import bytes_by_hand as by_hand
 from tests.streaming import stock
 
 LINES, BUFFERS = (stock.inner_configuration(name) for name in ("sense", "sense_buffered"))
+AUTO = stock.inner_configuration("auto")
 IMAGES = "<configuration><gadget><classname>AutoScaleGadget</classname></gadget></configuration>"
 LINE = by_hand.acquisition(by_hand.random_complex(4, 64))
 WAVEFORM = by_hand.waveform(np.arange(8).reshape(1, 8))
@@ -202,3 +203,12 @@ def test_start(scan):
     for nul in (False, True):
         wire = by_hand.feed(by_hand.text(2, LINES.encode(), nul), by_hand.text(3, scan[0].encode(), nul))
         assert read_start(wire) == (LINES, scan[0])
+
+
+def test_auto_chooses_at_the_scanner_and_says_so(scan):
+    """Gadgetron passes on no sentence but an error: what was chosen stands in the images; a missing line is told."""
+    imaging = [line for line in scan[1] if not line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    lines = [b"\xf0\x03" + line.to_bytes() for line in scan[1] if line is not imaging[0]]
+    *images, error = answers(AUTO, scan[0], *lines)
+    assert [decode_image(image).meta["kband_choice"].partition(":")[0] for image in images] == ["kband", "kband"]
+    assert text_of(error).startswith("1 of 2 images is incomplete (")

@@ -76,6 +76,12 @@ function times(scan) {
     n === 0 ? `${what} ${clock(at)}` : `${what} +${seconds(at - moments[n - 1][1])}`).join(" · ");
 }
 
+function gadgets(scan) {
+  const longest = Object.entries(scan.gadgets || {}).filter(([, s]) => s > 0.001).sort((a, b) => b[1] - a[1]).slice(0, 5);
+  if (!longest.length) return null;
+  return make("div", "", `after the last line: ${longest.map(([name, s]) => `${name} ${seconds(s)}`).join(", ")}`);
+}
+
 function remarks(scan) {
   return scan.remarks.slice(-5).map((text) => make("div", "unsure", text));
 }
@@ -132,7 +138,7 @@ function drawEnded(scans) {
       make("td", "", who(scan), make("div", "quiet", `${particulars(scan)} · ${scan.scan}`)),
       make("td", "number", scan.lines.toLocaleString("en")),
       make("td", "", outcome(scan), ...remarks(scan)), make("td", "number", seconds(scan.latency)),
-      make("td", "quiet", times(scan))))));
+      make("td", "quiet", times(scan), gadgets(scan))))));
 }
 
 async function replay(name, pipeline) {
