@@ -20,10 +20,10 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python
 
-# From PyPI, built for CUDA 13, unless another index is named.
+# From PyPI, built for CUDA 13, unless a further index has the same version for something else.
 ARG TORCH_VERSION=2.13.0
-ARG TORCH_INDEX=
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==${TORCH_VERSION}"
+ARG PIP_EXTRA_INDEX_URL=
+RUN pip install --no-cache-dir "torch==${TORCH_VERSION}"
 
 # A worker's threads give way to the others while they wait.
 ENV OMP_WAIT_POLICY=PASSIVE

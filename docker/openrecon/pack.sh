@@ -14,8 +14,9 @@ tag=${stem%_V*}:V${stem##*_V}
 unfinished=$(mktemp -d "$folder/packing.XXXX")
 trap 'rm -r "$unfinished"' EXIT
 
-buildah push --quiet "$image" "docker-archive:$unfinished/$stem.tar:${tag,,}"
-markdown_py -x tables -x fenced_code README.md | weasyprint --encoding utf-8 - "$unfinished/$stem.pdf"
+# By its number, or the names that it has here would stand in the file as well.
+buildah push --quiet "$(buildah images --quiet "$image")" "docker-archive:$unfinished/$stem.tar:${tag,,}"
+markdown_py -x tables -x fenced_code README.md | weasyprint --encoding utf-8 --stylesheet print.css - "$unfinished/$stem.pdf"
 (cd "$unfinished" && zip --quiet "$stem.zip" "$stem.tar" "$stem.pdf")
 mv "$unfinished/$stem.zip" "$folder"
 echo "$folder/$stem.zip"

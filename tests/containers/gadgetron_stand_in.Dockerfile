@@ -8,4 +8,4 @@ RUN python3 -c 'import ensurepip, venv' 2>/dev/null \
 RUN useradd --create-home --uid 1000 gadgetron && install -d -o gadgetron /opt/conda
 USER gadgetron
 RUN python3 -m venv /opt/conda/envs/gadgetron \
-    && /opt/conda/envs/gadgetron/bin/pip install --no-cache-dir numpy==1.26.4 ismrmrd==1.14.0
+    && /opt/conda/envs/gadgetron/bin/pip install --no-cache-dir numpy==1.26.4 ismrmrd==1.14.0 xsdata==24.5
