@@ -42,5 +42,5 @@ $(INSTALLED): pyproject.toml setup.py
 		{ echo "$(PYTHON) cannot make virtual environments; install the Debian package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
 	@touch $@
