@@ -8,13 +8,14 @@ export OMP_WAIT_POLICY ?= passive
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 
-.PHONY: help demo test
+.PHONY: help demo test docs
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   simulate a scan, reconstruct it with SENSE, GRAPPA and k-band, draw the images into demo/"
 	@echo "make test   check the style and run all tests"
-	@echo "Both first install what they need into .venv; PYTHON=... and TORCH=... choose Python and torch build."
+	@echo "make docs   write the API reference into build/docs; a warning ends it"
+	@echo "All first install what they need into .venv; PYTHON=... and TORCH=... choose Python and torch build."
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -30,6 +31,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --config-file docs/mkdocs.yml
+	@echo "the API reference is build/docs/index.html"
+
 $(INSTALLED): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON) is not Python 3.10 or newer; name another one with make PYTHON=..." >&2; exit 1; }
@@ -37,5 +42,5 @@ $(INSTALLED): pyproject.toml setup.py
 		{ echo "$(PYTHON) cannot make virtual environments; install the Debian package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
 	@touch $@

@@ -1,5 +1,16 @@
 # Our server alone. Build it from the root of the checkout; docker/README.md says how.
-FROM python:3.11.13-slim-bookworm AS wheel
+ARG BASE_IMAGE=python:3.11.13-slim-bookworm
+
+FROM ${BASE_IMAGE} AS python
+# A base may be Debian without Python, and Debian's own Python takes no packages of pip's.
+RUN python3 -c 'import ensurepip, venv' 2>/dev/null \
+    || { apt-get update \
+        && apt-get install -y --no-install-recommends python3 python3-venv \
+        && rm -rf /var/lib/apt/lists/*; }
+RUN python3 -m venv /opt/kband
+ENV PATH=/opt/kband/bin:${PATH}
+
+FROM python AS wheel
 WORKDIR /checkout
 COPY pyproject.toml setup.py README.md ./
 COPY kband_core kband_core
@@ -7,10 +18,11 @@ COPY gadgets gadgets
 COPY pipelines pipelines
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-FROM python:3.11.13-slim-bookworm
+FROM python
 
-# From PyPI, built for CUDA 13.
+# From PyPI, built for CUDA 13, unless a further index has the same version for something else.
 ARG TORCH_VERSION=2.13.0
+ARG PIP_EXTRA_INDEX_URL=
 RUN pip install --no-cache-dir "torch==${TORCH_VERSION}"
 
 # A worker's threads give way to the others while they wait.

@@ -10,6 +10,7 @@ import torch
 
 from gadgets.mrd import ismrmrd
 from kband_core.sampling import Grid
+from pipelines.simulation.header_document import header_document
 
 MOST_IMAGES = 65536  # what the counter of slices holds
 
@@ -109,7 +110,7 @@ def _header(shape: tuple[int, ...], grid: _Grid) -> str:
             ),
             calibrationMode=xsd.calibrationModeType.EMBEDDED if grid.centre else None,
         )
-    return xsd.ToXML(xsd.ismrmrdHeader(
+    return header_document(xsd.ismrmrdHeader(
         acquisitionSystemInformation=xsd.acquisitionSystemInformationType(receiverChannels=n_coils),
         experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=1),
         encoding=[encoding],

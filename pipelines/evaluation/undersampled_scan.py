@@ -12,6 +12,7 @@ from gadgets import flags
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.training.undersampling import Undersampling
+from pipelines.simulation.header_document import header_document
 
 xsd = ismrmrd.xsd
 
@@ -77,5 +78,5 @@ def undersample(header_xml: str, undersampling: Undersampling, *, rng: torch.Gen
             accelerationFactor=xsd.accelerationFactorType(kspace_encoding_step_1=step, kspace_encoding_step_2=1),
             calibrationMode=xsd.calibrationModeType.EMBEDDED,
         )
-    xml = xsd.ToXML(header)
+    xml = header_document(header)
     return UndersampledScan(xml, Scan.from_xml(xml), tuple(imaging), tuple(calibrating))

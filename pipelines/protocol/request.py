@@ -12,6 +12,7 @@ from gadgets.mrd import ismrmrd
 from pipelines.chain.chain import Chain, with_properties
 from pipelines.chain.pipeline import ending_problem, installed_pipelines
 from pipelines.chain.xml import read_chain, write_chain
+from pipelines.protocol import openrecon
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_of
 
@@ -25,6 +26,9 @@ class Request:
     def __init__(self, config: Message) -> None:
         text = text_of(config)
         self.name = text.strip().removesuffix(".xml") if config.id == Id.CONFIG_FILE or not _is_xml(text) else None
+        self._is_openrecon = self.name == openrecon.CONFIGURATION
+        if self._is_openrecon:
+            self.name = openrecon.UNTIL_ASKED
         self.chain = read_chain(text) if self.name is None else _installed(self.name)
         self._n_parameters = 0
 
@@ -44,7 +48,7 @@ class Request:
 
         Only properties the gadget declares can be set; the worker checks names and values when it builds the chain.
         Parameters that name no gadget of the chain are the scanner's own and are left alone. Of a text that is no JSON
-        nothing is taken; returned is a sentence that says so.
+        nothing is taken; returned is a sentence that says so. Of OpenRecon's parameters those of the label count alone.
         """
         if len(parameters) > LARGEST_PARAMETERS:
             raise PipelineError(f"parameters of {len(parameters):,} bytes, at most {LARGEST_PARAMETERS:,} are accepted")
@@ -63,6 +67,8 @@ class Request:
         self._n_parameters += len(given)
         if self._n_parameters > MOST_PARAMETERS:
             raise PipelineError(f"{self._n_parameters:,} parameters, at most {MOST_PARAMETERS:,} are accepted")
+        if self._is_openrecon:
+            return self._as_openrecon(given)
         for key in NAMING:
             if given.get(key) and str(given[key]) != "default":
                 self.name = str(given[key]).strip().removesuffix(".xml")
@@ -71,6 +77,13 @@ class Request:
         ours = {key: str(value) for key, value in given.items() if "." in key and key.partition(".")[0] in names}
         self.chain = with_properties(self.chain, ours)
         return None
+
+    def _as_openrecon(self, given: dict[str, object]) -> str | None:
+        if name := openrecon.pipeline_of(given):
+            self.name, self.chain = name, _installed(name)
+        properties, remark = openrecon.properties_of(given, self.name, self.chain)
+        self.chain = with_properties(self.chain, properties)
+        return remark
 
     def xml(self) -> str:
         """Write the chain as a worker reads it. Raises `PipelineError` if it ends with what clients cannot read."""

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Literal
 
 from gadgets.mrd import ismrmrd
+from pipelines.simulation.header_document import header_document
 from pipelines.simulation.simulated_header import header_xml
 from pipelines.simulation.simulated_protocol import PlannedLine, Protocol, bit, plan_lines
 
@@ -99,7 +100,7 @@ def epi_header_xml(protocol: Protocol, train: EchoTrain) -> str:
     if protocol.calibrates and train.reference == "flash":
         cartesian.parallelImaging = None
         header.encoding.append(cartesian)
-    return xsd.ToXML(header)
+    return header_document(header)
 
 
 def _as_trains(encoding: xsd.encodingType, protocol: Protocol, train: EchoTrain) -> xsd.encodingType:

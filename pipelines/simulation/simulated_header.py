@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gadgets.mrd import ismrmrd
+from pipelines.simulation.header_document import header_document
 from pipelines.simulation.simulated_protocol import FOV_MM, SLICE_SPACING_MM, Protocol
 from pipelines.simulation.slab import SLAB_MM
 
@@ -36,7 +37,7 @@ def header_xml(protocol: Protocol) -> str:
     if protocol.calibrates and protocol.calibration == "embedded":
         embedded = xsd.userParameterLongType(name="EmbeddedRefLinesE1", value=protocol.acs_lines)
         header.userParameters = xsd.userParametersType(userParameterLong=[embedded])
-    return xsd.ToXML(header)
+    return header_document(header)
 
 
 def _encoding(protocol: Protocol) -> xsd.encodingType:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from gadgets.mrd import ismrmrd
 from kband_core.phantom import coil_covariance, complex_noise
 from kband_core.whitening import whiten, whitening_matrix
+from pipelines.simulation.header_document import header_document
 from pipelines.simulation.simulated_header import header_xml
 from pipelines.simulation.simulated_protocol import SLICE_SPACING_MM, PlannedLine, Protocol, bit, plan_lines
 from pipelines.simulation.simulated_scan import (
@@ -125,4 +126,4 @@ def _header(protocol: Protocol, excitation: Excitation) -> str:
         calibration_encoding=REFERENCE_ENCODING,
     )
     header.encoding.append(single)
-    return xsd.ToXML(header)
+    return header_document(header)

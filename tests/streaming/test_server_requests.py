@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from gadgets.errors import PipelineError
+from gadgets.scan import Scan
+from pipelines.chain.pipeline import Pipeline
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 from pipelines.protocol.framing import Id, Message
 from pipelines.protocol.messages import text_of
 from pipelines.protocol.request import Request
 from tests.streaming import bytes_by_hand as by_hand
-from tests.streaming.serving import Peer, assert_same_images, serving, tiny_images, tiny_scan
+from tests.streaming.serving import Peer, assert_same_images, serving, tiny, tiny_images, tiny_scan
 
 HEADER, LINES = tiny_scan()
 SENSE = by_hand.config_file("sense")
@@ -96,3 +100,16 @@ def test_parameters_are_bounded_in_size():
     """Nobody reads megabytes of them."""
     with pytest.raises(PipelineError, match="at most 1,048,576 are accepted"):
         request().override(json.dumps({"note": "x" * (1 << 20)}))
+
+
+def test_openrecon_gets_what_its_screen_says(served):
+    """Another pipeline and brightness than untouched, pixel for pixel; the scanner ends its texts with a NUL."""
+    screen = json.dumps({"version": "1.0", "parameters": {"config": "grappa", "brightness": "1000"}})
+    asked = Request(Message(Id.CONFIG_FILE, (b"openrecon",)))
+    asked.override(screen)
+    expected = list(run(Pipeline.from_chain(asked.chain), Scan.from_xml(HEADER), tiny()[1], Verdict()))
+    assert expected[0].data.max() < tiny_images()[0].data.max() / 2
+    with served.connect() as peer:
+        peer.send(by_hand.config_file("openrecon"), by_hand.text(3, HEADER + b"\0"),
+                  by_hand.text(5, screen.encode() + b"\0"), *LINES, by_hand.CLOSE).hear_out()  # fmt: skip
+    assert_same_images(peer.images(), expected)
