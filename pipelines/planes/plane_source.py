@@ -17,8 +17,8 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
+from pipelines.files.datasets.layouts import is_dataset, open_volume
 from pipelines.files.mrd_stream import Raw, open_raw
-from pipelines.planes.layouts import is_dataset, open_volume
 from pipelines.planes.volume_planes import volume_planes
 
 
