@@ -46,7 +46,7 @@ def volume(path: Path, file: h5py.File, kspace: h5py.Dataset) -> Volume:
     def read(number: int) -> list[Tensor]:
         return list(read_slice(path, kspace, number).permute(2, 3, 0, 1).contiguous())
 
-    return Volume(None, path.stem, "qDESS", len(kspace), read)
+    return Volume(None, path.stem, "qDESS", len(kspace), read, source=FILLED_IN)
 
 
 def scan(path: Path, file: h5py.File, kspace: h5py.Dataset) -> StoredScan:
