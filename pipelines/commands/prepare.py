@@ -29,7 +29,7 @@ def prepare(
     RAW are MRD files or streams, sent through the gadgets that serve the scanner (prepare.xml), or files of fastMRI,
     M4Raw or SKM-TEA as published. Training and validation are split by subject, so every scan of a person must have
     the same one. The file holds a digest of the patient's ID, not the ID. Slices of nothing but zeros or noise, which
-    have no coil maps, are left out. A plane that several files hold counts once.
+    have no coil maps, are left out. Of copies of a file, whatever their names and formats, one counts.
 
     Exits with 1 if any file failed; such a file adds no plane, the others are written all the same.
     """
@@ -50,20 +50,17 @@ def prepare(
                     click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
                     n_failed += 1
                     continue
-                of_file, first_in = _Made(), set()
-                for plane in PlaneFile(part):
-                    content = hashlib.blake2b(plane.kspace.numpy().tobytes()).digest()
-                    if content in seen:
-                        first_in.add(str(seen[content]))
-                        continue
-                    seen[content] = path
+                planes = PlaneFile(part)
+                if (earlier := seen.setdefault(_content(planes), path)) != path:
+                    click.echo(f"{path}: holds what {earlier} holds, which counts once")
+                    continue
+                of_file = _Made()
+                for plane in planes:
                     writer.append(plane)
                     of_file.add(plane)
                     made.add(plane)
-                told = [f"{of_file}; {plane.protocol}"] if of_file.n_planes else []
-                told += [f"{n_empty} of nothing but noise left out"] if n_empty else []
-                told += [f"what {' and '.join(sorted(first_in))} holds as well counts once"] if first_in else []
-                click.echo(f"{path}: {'; '.join([*told, *filter(None, [source])])}")
+                left_out = f"; {n_empty} of nothing but noise left out" if n_empty else ""
+                click.echo(f"{path}: {of_file}; {plane.protocol}{left_out}{f'; {source}' if source else ''}")
     except FileProblem as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -105,6 +102,15 @@ def _prepare_one(
         if not len(writer):
             raise ValueError(f"0 planes came of it: there is nothing but {'noise' if n_empty else 'zeros'}")
     return n_empty, source.source
+
+
+def _content(planes: Any) -> str:
+    """Return a digest of what was measured and which images it is of: of copies, whatever their names, it is one."""
+    digest = hashlib.blake2b()
+    for plane in planes:
+        digest.update(f"{plane.source.partition(', ')[2]}, slice {plane.slice}".encode())
+        digest.update(plane.kspace.numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Made:

@@ -1,5 +1,7 @@
 """Public data sets become planes: every axis where it belongs, every length bounded, what was not acquired masked."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -54,10 +56,18 @@ def test_a_volume_becomes_what_its_lines_become(tmp_path, prepared):
         kspace[line.idx.slice, :, :, line.idx.kspace_encode_step_1] = line.data
     with h5py.File(tmp_path / "volume.h5", "w") as file:
         file.update(kspace=kspace, reconstruction_rss=np.zeros((2, 48, 48)), ismrmrd_header=b"")
-    planes = prepared(tmp_path / "volume.h5", tmp_path / "lines.h5")
-    assert [plane.slice for plane in planes] == [0, 1, 0, 1]
-    for volume, acquired in ((planes[0], planes[2]), (planes[1], planes[3])):
+    volumes = list(prepared(tmp_path / "volume.h5"))
+    lines = list(prepared(tmp_path / "lines.h5", options=["--overwrite"]))
+    assert [plane.slice for plane in volumes] == [plane.slice for plane in lines] == [0, 1]
+    for volume, acquired in zip(volumes, lines, strict=True):
         assert all(torch.equal(getattr(volume, name), getattr(acquired, name)) for name in ("kspace", "mask", "csm"))
+
+
+def test_copies_count_once(tmp_path, prepared):
+    """A training would hold out what it has trained on, or see one scan three times: names do not matter."""
+    write_m4raw(tmp_path / "head.h5")
+    shutil.copy(tmp_path / "head.h5", tmp_path / "copy.h5")
+    assert len(prepared(tmp_path / "head.h5", tmp_path / "copy.h5")) == 2
 
 
 def test_fastmri(tmp_path, prepared):
