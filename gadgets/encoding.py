@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SOURCE = "kband_source"  # user parameter, and key of the meta: where lines come from, if they were not just measured
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -37,6 +39,7 @@ class Encoding:
     multiband: int
     grid: tuple[int, int] | None = None  # (y, x) of images along a trajectory, if they are made on more than is shown
     flaw: str | None = None  # what of the header cannot be true: its images say so
+    source: str | None = None  # what the header says of where the lines come from: its images say so, too
 
     @property
     def image_grid(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from defusedxml.common import DefusedXmlException
 from xsdata.exceptions import ConverterWarning
 from xsdata.exceptions import ParserError as XsdataError
 
-from gadgets.encoding import Encoding
+from gadgets.encoding import SOURCE, Encoding
 from gadgets.errors import PipelineError, ScanError
 from gadgets.mrd_header import header_text, number, read_encoding
 
@@ -39,7 +39,10 @@ class Scan:
             with warnings.catch_warnings():  # of values of a wrong type, which it shows: the patient's birth date, too
                 warnings.simplefilter("ignore", ConverterWarning)
                 header = ismrmrd.xsd.CreateFromDocument(text)
-            encodings = tuple(read_encoding(index, encoding) for index, encoding in enumerate(header.encoding))
+            encodings = tuple(
+                replace(read_encoding(index, encoding), source=_source(header))
+                for index, encoding in enumerate(header.encoding)
+            )
             system = header.acquisitionSystemInformation
             bandwidth = system.relativeReceiverNoiseBandwidth if system else None
             bandwidth = NOISE_BANDWIDTH if bandwidth is None else number(bandwidth, "relativeReceiverNoiseBandwidth")
@@ -64,6 +67,11 @@ class Scan:
         if not self.has_encoding(index):
             raise ScanError(f"a line names encoding {index}, the header has {len(self.encodings)}")
         return self.encodings[index]
+
+
+def _source(header: Any) -> str | None:
+    given = header.userParameters.userParameterString if header.userParameters else ()
+    return next((str(each.value) for each in given if each.name == SOURCE), None)
 
 
 def on_encoded_grid(scan: Scan) -> Scan:

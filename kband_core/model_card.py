@@ -68,6 +68,7 @@ class Card(_Part):
     date: datetime.date
     limits: Limits
     metrics: dict[str, float] = {}
+    warning: str | None = None  # why nobody should want it
 
     @property
     def label(self) -> str:
@@ -136,4 +137,5 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card) -> bytes:
     """Return the card as it stands in a file."""
-    return yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
+    unsaid = {"warning"} if card.warning is None else set()  # earlier versions do not know it
+    return yaml.safe_dump(card.model_dump(mode="json", exclude=unsaid), sort_keys=False, allow_unicode=True).encode()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadgets.encoding import Encoding
+from gadgets.encoding import SOURCE, Encoding
 from gadgets.items import ReconBuffer
 from gadgets.line_count import LineCount
 from gadgets.mrd import ismrmrd
@@ -231,6 +231,7 @@ class ImageLines:
             held_out=None if self.held_out is None else self.held_out.pair(),
             looked=self.imaging.looked(kspace),
             problems=(*problems, *remarks),
+            notes={} if (said := self.encoding.source) is None else {SOURCE: said, "ImageComments": said},
             turned=self.is_turned,
         )
 

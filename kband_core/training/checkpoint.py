@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 import zipfile
@@ -21,9 +22,14 @@ DAMAGED = (
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state`, tensors and plain numbers and texts; the file before it stays until this one is whole."""
+    """Write `state`, tensors and plain numbers and texts; the file before it stays until this one is whole.
+
+    Raises `OSError`, which torch, writing by itself, turns into another error.
+    """
+    content = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, content)
     with finished(path) as unfinished:
-        torch.save({"format": FORMAT, **state}, unfinished)
+        unfinished.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

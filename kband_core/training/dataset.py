@@ -26,6 +26,7 @@ TEXTS = ("subject", "protocol", "source")
 BAND = ("band_acceleration", "angle")
 ARRAYS = {"kspace": (np.complex64, 3), "csm": (np.complex64, 4), "mask": (np.bool_, 2)}  # type and number of axes
 ALONG = {"coords": (np.float32, 3), "density": (np.float32, 2)}  # of planes along a trajectory
+CHECKSUM_BYTES = 4  # of Fletcher's, in HDF5
 DAMAGED = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
 
 
@@ -182,7 +183,8 @@ class PlaneFile(Sequence[Plane]):
             return Acquired(Grid(_tensor(group, "mask")), samples, band, csm[-2:] if "coords" in group else None)
 
     def digest(self) -> str:
-        """Tell files apart by whose planes they hold, in which order, and what was acquired of them; not by place."""
+        """Tell files apart by whose planes they hold, in which order, what was acquired of them, and their samples, of
+        which the file keeps checksums; not by place."""
         content = hashlib.sha256(repr((self.subjects, self.shapes)).encode())
         for index in range(len(self)):
             acquired = self.acquired(index)
@@ -190,7 +192,17 @@ class PlaneFile(Sequence[Plane]):
             with self._reading(f"plane {self._names[index]}"):
                 group = self._file["planes"][self._names[index]]
                 content.update(_tensor(group, "coords").numpy().tobytes() if "coords" in group else b"")
+                content.update(b"".join(self._checksum(_array(group, name)) for name in ("kspace", "csm")))
         return content.hexdigest()
+
+    def _checksum(self, array: h5py.Dataset) -> bytes:
+        """Return what stands behind the samples of an array that was written as one piece; else a digest of them."""
+        if not (array.fletcher32 and array.chunks == array.shape):
+            return hashlib.sha256(array[()].tobytes()).digest()
+        piece = array.id.get_chunk_info(0)
+        with self.path.open("rb") as file:
+            file.seek(piece.byte_offset + piece.size - CHECKSUM_BYTES)
+            return file.read(CHECKSUM_BYTES)
 
     @property
     def _file(self) -> h5py.File:

@@ -9,11 +9,18 @@ from typing import Any
 
 from torch import Tensor
 
-COLUMNS = ("step", "loss", "learning_rate", "validation_loss", "nmse", "psnr", "ssim", "skipped", "seconds")
+from kband_core.finished_file import finished
+from kband_core.training.peers import PEERS
+
+FIGURES = ("validation_loss", "nmse", "psnr", "ssim")
+COLUMNS = (
+    "step", "loss", "learning_rate", *FIGURES, "skipped", "seconds", *(f"{peer}_{name}" for peer in PEERS
+                                                                       for name in FIGURES)
+)  # fmt: skip
 
 
 class History:
-    """Append rows to `log.csv`; a resumed training drops the rows behind its checkpoint.
+    """Append rows to `log.csv`; a resumed training drops the rows behind its checkpoint, and loses no other.
 
     Of several processes only one `writes`.
     """
@@ -24,10 +31,12 @@ class History:
             return
         path = folder / "log.csv"
         rows = [row for row in read_history(path) if int(row["step"]) <= first_step] if first_step else []
-        self._file = path.open("w", newline="")
+        with finished(path) as unfinished, unfinished.open("w", newline="") as file:
+            table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+            table.writeheader()
+            table.writerows(rows)
+        self._file = path.open("a", newline="")
         self._csv = csv.DictWriter(self._file, COLUMNS)
-        self._csv.writeheader()
-        self._csv.writerows(rows)
         self._board = _tensorboard(folder, first_step)
 
     def append(self, row: Mapping[str, float]) -> None:

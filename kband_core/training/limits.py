@@ -48,6 +48,9 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
     supervise, parts = recipe.supervision.build(), []
     if isinstance(supervise, AlongSpokes):
         return _along_spokes(recipe, supervise, material)
+    shapes = {each.shape for each in material.acquired if supervise.draws_from(each)}
+    for shape in shapes if material.acquired else {2 * material.matrix[:1]}:
+        supervise.undersampling.require_room(shape)
     incomplete = [each for each in material.acquired if not each.sampling.is_complete()]
     if len(incomplete) < max(len(material.acquired), 1):
         parts.append(_of_full_planes(supervise.undersampling, material.matrix[0]))

@@ -24,9 +24,15 @@ class Processes:
     device: torch.device
 
     def sum(self, values: Tensor) -> Tensor:
-        """Add up `values` over all processes."""
+        """Add up `values` over all processes. Raises `ValueError` if one of them is gone."""
         if self.n_ranks > 1:
-            dist.all_reduce(values)
+            try:
+                dist.all_reduce(values)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"process {self.rank} of {self.n_ranks}: another process of this training ended, or cannot be "
+                    "reached; go on with --resume"
+                ) from error
         return values
 
     def average_gradients(self, network: nn.Module, *others: Tensor) -> tuple[Tensor, ...]:

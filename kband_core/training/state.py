@@ -22,11 +22,15 @@ log = logging.getLogger(__name__)
 
 MOST_SKIPPED = 10  # steps in a row
 COUNTERS = ("step", "n_skipped", "n_skipped_in_a_row", "loss_sum", "n_losses", "seconds", "best")
+JUDGED = "judged"  # a counter that earlier checkpoints lack, whose last step was judged
 
 
 @dataclass
 class State:
-    """Weights, their moving average, the optimiser, and counters; `best` is the figures and step of what is shipped."""
+    """Weights, their moving average, the optimiser, and counters; `best` is the figures and step of what is shipped.
+
+    `judged`: the last step that was validated. `is_whole`: not in the middle of a step's changes, so worth keeping.
+    """
 
     network: nn.Module
     average: MovingAverage
@@ -38,6 +42,8 @@ class State:
     n_losses: int = 0
     seconds: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
+    judged: int = 0
+    is_whole: bool = True
 
     def content(self) -> dict[str, Any]:
         """All of it, as a checkpoint keeps it."""
@@ -46,7 +52,7 @@ class State:
             "average": self.average.network.state_dict(),
             "n_updates": self.average.n_updates,
             "optimiser": self.optimiser.state_dict(),
-            **{name: getattr(self, name) for name in COUNTERS},
+            **{name: getattr(self, name) for name in (*COUNTERS, JUDGED)},
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -57,6 +63,7 @@ class State:
         self.optimiser.load_state_dict(content["optimiser"])
         for name in COUNTERS:
             setattr(self, name, content[name])
+        self.judged = content.get(JUDGED, self.step)
 
     def mean_loss(self) -> float:
         """Return the mean loss since this was last asked."""
@@ -100,6 +107,7 @@ def take_step(
     if math.isfinite(value) and math.isfinite(length):
         for group in optimiser.param_groups:
             group["lr"] = rate
+        state.is_whole = False
         optimiser.step()
         state.average.update(network)
         state.loss_sum, state.n_losses, state.n_skipped_in_a_row = state.loss_sum + value, state.n_losses + 1, 0
@@ -111,4 +119,5 @@ def take_step(
                 f"step {state.step}: {MOST_SKIPPED} gradients in a row are not finite; lower the learning rate"
             )
     state.step += 1
+    state.is_whole = True
     return value, share_to_stop > 0

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from kband_core.models import load_model, save_model
+from kband_core.models import save_model
 from kband_core.plural import counted
 from kband_core.training.batches import Batches, load, to_device
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
+from kband_core.training.divergence import Divergence
 from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
+from kband_core.training.first_network import first_network
+from kband_core.training.folder import held_folder
 from kband_core.training.history import History
 from kband_core.training.limits import covered
 from kband_core.training.material import find_material
+from kband_core.training.peers import no_better_than_sense
 from kband_core.training.processes import Processes, processes
 from kband_core.training.recipe import Recipe
 from kband_core.training.state import State, learning_rate, take_step
 from kband_core.training.stopping import Told, listening
 from kband_core.training.validation import Validation
+
+log = logging.getLogger(__name__)
 
 ROW_EVERY = 50  # steps
 SAMES = ("network", "pretrained", "supervision", "data", "optimiser", "seed")  # in checkpoint and recipe
@@ -63,15 +69,17 @@ def train(
     The weights written are the moving average at its best validation, by PSNR. Every example is a function of seed,
     step and place in the batch: neither `n_workers`, nor the number of processes, nor an interruption changes it.
     Resumed with other steps than before, it goes on along the schedule of the new number. `fold` is (number, of so
-    many). After `minutes` no step begins, and the checkpoint is written, as at a signal. `tell` hears step, steps, loss
-    and latest figures. Raises `ValueError`.
+    many). After `minutes` no step begins, and the checkpoint is written, as at a signal and at any error. `tell` hears
+    step, steps, loss and latest figures. Raises `ValueError`.
     """
     end = time.perf_counter() + 60 * minutes
     with processes(device) as own, listening(until=end) as told:
         training = _Training(recipe, folder, fold, own)
-        if resume:
-            training.restore()
-        return training.run(n_workers, 60 * checkpoint_minutes, told, tell)
+        with held_folder(folder, writes=own.rank == 0):
+            if resume:
+                training.restore()
+            with training.kept_whatever_happens():
+                return training.run(n_workers, 60 * checkpoint_minutes, told, tell)
 
 
 class _Training:
@@ -87,7 +95,7 @@ class _Training:
         self.n_steps = optimiser.steps or optimiser.epochs * self.material.scans.steps_per_epoch(optimiser.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            network = _beginning(recipe).to(own.device)
+            network = first_network(recipe).to(own.device)
         adam = torch.optim.Adam(network.parameters(), optimiser.learning_rate)
         self.state = State(network, MovingAverage(network, optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
@@ -97,6 +105,7 @@ class _Training:
         if self.material.digest:  # a file may be moved, or be another one under the same name
             content["data"]["planes"] = self.material.digest
         self.identity = json.dumps([content, fold], sort_keys=True)
+        self._saved_step, self._divergence = 0, Divergence()
 
     def restore(self) -> None:
         """Go on from the checkpoint. Raises `ValueError` if it is of another training, or damaged."""
@@ -115,40 +124,71 @@ class _Training:
                 f"{self.checkpoint}: {counted(self.state.step, 'step is', 'steps are')} done, but {self.n_steps} "
                 "wanted"
             )
+        self._saved_step = self.state.step
+
+    @contextmanager
+    def kept_whatever_happens(self) -> Iterator[None]:
+        """Write a checkpoint of all steps that are done when an error ends the training, if there is room for one."""
+        try:
+            yield
+        except BaseException:
+            if self.state.is_whole and self.state.step > self._saved_step:
+                with suppress(OSError):
+                    self._save()
+            raise
 
     def run(self, n_workers: int, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
         state, recipe = self.state, self.recipe
-        self.folder.mkdir(parents=True, exist_ok=True)
         supervise = recipe.supervision.build()
         validation = Validation(recipe, self.material.held_out, self.material.held_out_indices)
         figures: dict[str, float] = {}
-        started, saved, saved_step = time.perf_counter() - state.seconds, time.perf_counter(), state.step
+        started, saved = time.perf_counter() - state.seconds, time.perf_counter()
         with closing(History(self.folder, first_step=state.step, writes=self.own.rank == 0)) as history:
+            if self._is_due() and state.judged < state.step:  # an error came between
+                figures = self._judge(validation, history)
+                self._log(history, figures)
             for example in self._examples(n_workers, told):
                 rate = learning_rate(recipe.optimiser, state.step, self.n_steps)
                 loss, stop = take_step(
                     state, to_device(example, self.own.device), supervise,
                     rate=rate, clip=recipe.optimiser.clip, processes=self.own, stop=told.to_stop,
                 )  # fmt: skip
-                judged = state.step % recipe.validation.every == 0 or state.step == self.n_steps
-                if judged:
-                    figures = validation.judge(state.average.network, self.own)
-                    self._keep_the_best(figures)
-                    if history.shows_pictures:
-                        history.show(validation.picture(state.average.network, self.own.device), state.step)
+                if self._is_due():
+                    figures = self._judge(validation, history)
                 state.seconds = time.perf_counter() - started
-                if judged or state.step % ROW_EVERY == 0:
-                    row = {"loss": state.mean_loss(), "learning_rate": rate, **(figures if judged else {})}
-                    history.append({"step": state.step, **row, "skipped": state.n_skipped, "seconds": state.seconds})
+                if self._is_due() or state.step % ROW_EVERY == 0:
+                    self._log(history, figures if self._is_due() else {})
                 tell(state.step, self.n_steps, loss, figures)
                 if time.perf_counter() - saved > checkpoint_seconds:
                     self._save()
-                    saved, saved_step = time.perf_counter(), state.step
+                    saved = time.perf_counter()
                 if stop:
                     break
-            if state.step > saved_step:
+            if state.step > self._saved_step:
                 self._save()
         return Outcome(state.step, self.n_steps, state.n_skipped, state.best.get("figures", {}), state.seconds)
+
+    def _is_due(self) -> bool:
+        """Whether the step that was done last is one after which the network is validated."""
+        step = self.state.step
+        return step > 0 and (step % self.recipe.validation.every == 0 or step == self.n_steps)
+
+    def _judge(self, validation: Validation, history: History) -> dict[str, float]:
+        state = self.state
+        figures = validation.judge(state.average.network, self.own)
+        self._keep_the_best(figures)
+        if history.shows_pictures:
+            history.show(validation.picture(state.average.network, self.own.device), state.step)
+        state.judged = state.step
+        return figures
+
+    def _log(self, history: History, figures: Mapping[str, float]) -> None:
+        state = self.state
+        loss, rate = state.mean_loss(), learning_rate(self.recipe.optimiser, state.step - 1, self.n_steps)
+        if (problem := self._divergence.problem(loss)) and self.own.rank == 0:
+            log.warning("step %d: %s", state.step, problem)
+        row = {"step": state.step, "loss": loss, "learning_rate": rate, **figures}
+        history.append({**row, "skipped": state.n_skipped, "seconds": state.seconds})
 
     def _examples(self, n_workers: int, told: Told) -> Iterator[Example]:
         batches = Batches(
@@ -156,9 +196,12 @@ class _Training:
         )
         try:
             yield from load(batches, self.state.step, self.n_steps, n_workers=n_workers)
-        except RuntimeError:
+        except RuntimeError as error:
             if not told.by_signal:  # a signal to the whole process group ends the workers too
-                raise
+                raise ValueError(
+                    f"a process that prepares examples ended ({' '.join(str(error).split())}); where memory is short, "
+                    "fewer --workers need less; go on with --resume"
+                ) from error
 
     def _keep_the_best(self, figures: Mapping[str, float]) -> None:
         if self.state.best and _merit(figures) <= _merit(self.state.best["figures"]):
@@ -170,6 +213,7 @@ class _Training:
     def _save(self) -> None:
         if self.own.rank == 0:
             save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
+        self._saved_step = self.state.step
 
     def _card(self) -> dict[str, object]:
         recipe = self.recipe
@@ -184,22 +228,8 @@ class _Training:
             "date": datetime.date.today(),
             "limits": self.limits,
             "metrics": self.state.best["figures"],
+            "warning": no_better_than_sense(self.state.best["figures"]),
         }
-
-
-def _beginning(recipe: Recipe) -> nn.Module:
-    """The network before the first step. Raises `ValueError` if the pretrained model is of another kind."""
-    network = recipe.network.build()
-    if recipe.pretrained is not None:
-        pretrained = load_model(recipe.pretrained)
-        theirs, ours = ({k: tuple(v.shape) for k, v in n.state_dict().items()} for n in (pretrained, network))
-        if theirs != ours:
-            raise ValueError(
-                f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name} "
-                f"with {recipe.network.settings}; the network of its model card expected"
-            )
-        network.load_state_dict(pretrained.state_dict())
-    return network
 
 
 def _merit(figures: Mapping[str, float]) -> float:

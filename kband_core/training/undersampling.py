@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 
 from kband_core.patterns import equispaced_lines, poisson_disc, variable_density_lines
+from kband_core.plural import counted
 from kband_core.sampling import Grid
 
 Sampling = Literal["lines", "equispaced", "mixed", "poisson"]
@@ -50,15 +51,18 @@ class Undersampling:
     def draw(self, shape: tuple[int, int], rng: torch.Generator) -> Grid:
         """Draw what is acquired of k-space of `shape`: lines, or samples of a Poisson disc.
 
-        Raises `ValueError` if there is no room for the fewest ACS lines.
+        An acceleration that leaves no room for the fewest ACS lines is lowered to the highest that does; `ValueError`
+        where none of the range does.
         """
         low, high = self.accelerations
         acceleration = low + (high - low) * torch.rand((), dtype=torch.float64, generator=rng).item()
         pattern = self.sampling
         if pattern == "mixed":
             pattern = ("lines", "equispaced")[torch.randint(2, (), generator=rng)]
-        room = math.sqrt(math.prod(shape) / acceleration) if pattern == "poisson" else shape[0] / acceleration
         fewest, most = self.acs_numbers
+        if pattern != "equispaced":  # where ACS lines come on top
+            acceleration = max(low, min(acceleration, self._highest(shape, pattern)))
+        room = math.sqrt(math.prod(shape) / acceleration) if pattern == "poisson" else shape[0] / acceleration
         most = max(fewest, min(most, math.floor(room)))  # too many for k-space: the pattern below says so itself
         acs = int(torch.randint(fewest, most + 1, (), generator=rng))
         if pattern == "poisson":
@@ -68,6 +72,24 @@ class Undersampling:
         step = round(acceleration)
         offset = int(torch.randint(step, (), generator=rng))
         return equispaced_lines(shape[0], step, acs_lines=acs, offset=offset)
+
+
+    def require_room(self, shape: tuple[int, int]) -> None:
+        """Raise `ValueError` if there is no room in k-space of `shape` for the fewest ACS lines at the lowest
+        acceleration, so that no draw could succeed."""
+        fewest, low = self.acs_numbers[0], self.accelerations[0]
+        pattern = "lines" if self.sampling == "mixed" else self.sampling
+        if fewest > shape[0] or (pattern != "equispaced" and low > self._highest(shape, pattern)):
+            raise ValueError(
+                f"undersampling: {counted(fewest, 'ACS line')} at acceleration {low:g} have no room in k-space of "
+                f"{shape[0]} x {shape[1]}; fewer ACS lines or a lower acceleration needed"
+            )
+
+    def _highest(self, shape: tuple[int, int], pattern: str) -> float:
+        """The highest acceleration that leaves room for the fewest ACS lines."""
+        fewest = self.acs_numbers[0]
+        n_acs, n_all = (fewest**2, math.prod(shape)) if pattern == "poisson" else (fewest - 0.5, shape[0])
+        return n_all / n_acs
 
 
 def ends(value: float | Sequence[float]) -> tuple[float, float]:

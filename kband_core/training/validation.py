@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,11 @@ from kband_core.metrics import nmse, psnr, ssim
 from kband_core.training.batches import stack, to_device
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example
+from kband_core.training.peers import PEERS, peer_images
 from kband_core.training.processes import Processes
 from kband_core.training.recipe import Recipe
 from kband_core.training.scans import generator, scan_angle
+from kband_core.training.supervision import AlongSpokes
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -37,26 +39,42 @@ class Validation:
         self.has_reference = bool(full)
         self._indices = full or list(shown)
         self._supervise = recipe.supervision.full_extent() if full else recipe.supervision.build()
+        self._peers = ("sense",) if isinstance(self._supervise, AlongSpokes) else PEERS
+        self._of_peers: dict[str, float] | None = None
 
     def judge(self, network: nn.Module, processes: Processes) -> dict[str, float]:
-        """Return the mean of each figure; every process judges its share of the planes.
+        """Return the mean of each figure, and of those of SENSE and zero-filling beside it, by names such as
+        `sense_psnr`; every process judges its share of the planes.
 
         Raises `ValueError`, in all processes alike, if a mean is not finite.
         """
+        if self._of_peers is None:  # the same every time
+            peers = self._means(self._peers, peer_images, processes)
+            self._of_peers = {f"{peer}_{name}": value for peer, means in peers.items() for name, value in means.items()}
+        figures = self._means(
+            ("network",), lambda one: {"network": network(one.kspace, one.operator(), one.noise)}, processes
+        )["network"]
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                n = len(self._indices)
+                raise ValueError(f"validation: the mean {name} of {n} planes is {value}, a finite number expected")
+        return {**figures, **self._of_peers}
+
+    def _means(
+        self, makers: Sequence[str], images_of: Callable[[Example], Mapping[str, Tensor]], processes: Processes
+    ) -> dict[str, dict[str, float]]:
+        """The mean of each figure over all planes, by what made the image."""
         names = ("nmse", "psnr", "ssim") if self.has_reference else ("validation_loss",)
-        total = torch.zeros(len(names) + 1, dtype=torch.float64, device=processes.device)
+        totals = {maker: torch.zeros(len(names), dtype=torch.float64, device=processes.device) for maker in makers}
         for number in range(processes.rank, len(self._indices), processes.n_ranks):
             example = to_device(stack([self._example(number)]), processes.device)
             with torch.no_grad():
-                image = network(example.kspace, example.operator(), example.noise)
-                figures = self._figures(image, example)
-            total += torch.stack([*figures, torch.ones((), device=total.device)]).double()
-        *sums, n = processes.sum(total).tolist()
-        figures = {name: value / n for name, value in zip(names, sums, strict=True)}
-        for name, value in figures.items():
-            if not math.isfinite(value):
-                raise ValueError(f"validation: the mean {name} of {n:.0f} planes is {value}, a finite number expected")
-        return figures
+                for maker, image in images_of(example).items():
+                    totals[maker] += torch.stack(self._figures(image, example)).double()
+        return {
+            maker: dict(zip(names, (processes.sum(total) / len(self._indices)).tolist(), strict=True))
+            for maker, total in totals.items()
+        }
 
     def picture(self, network: nn.Module, device: torch.device) -> dict[str, Tensor]:
         """Return pictures `(y, x)` of the first plane by name, 0 black and 1 white, the same plane every time.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from gadgets.mrd import ismrmrd
-from kband_core.sampling import Grid
+from pipelines.files.line_grid import LineGrid
 from pipelines.simulation.header_document import header_document
 
 MOST_IMAGES = 65536  # what the counter of slices holds
@@ -29,7 +27,7 @@ def made_up_scan(kspace: np.ndarray, mask: np.ndarray | None) -> tuple[str, Iter
     acquired = planes.any((1, 3)) if mask is None else _lines_of(mask, kspace).reshape(-1, kspace.shape[-2])
     if not acquired.any(1).all():
         raise ValueError(f"kspace: image {int(np.argmin(acquired.any(1)))} has no measured line")
-    grid = _Grid.of(acquired)
+    grid = LineGrid.of(acquired)
     return _header(planes.shape, grid), _lines(planes, acquired, grid)
 
 
@@ -61,37 +59,7 @@ def _lines_of(mask: np.ndarray, kspace: np.ndarray) -> np.ndarray:
         raise ValueError(f"mask has {mask.shape[:-2]} images, but kspace has {kspace.shape[:-3]}") from error
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Every how many lines are measured, from which on, and the lines around the centre that calibrate."""
-
-    acceleration: int = 1
-    first: int = 0
-    centre: range = range(0)
-
-    @classmethod
-    def of(cls, acquired: np.ndarray) -> _Grid:
-        """Find it; lines without a grid that all images share are those of a full scan, some left out."""
-        grid = Grid(torch.from_numpy(acquired[0])[:, None])
-        acceleration = grid.spacing()
-        if acceleration is None or (acquired != acquired[0]).any():
-            return cls()
-        rows, middle = np.flatnonzero(acquired[0]), acquired.shape[1] // 2
-        n_central = grid.central_lines()
-        first = middle + int(np.cumprod(acquired[0, middle:]).sum()) - n_central
-        centre = range(first, first + n_central) if n_central > 1 else range(0)
-        return cls(acceleration, int(np.bincount(rows % acceleration).argmax()), centre)
-
-    def flags(self, row: int) -> int:
-        """Flags of a line: in the centre those off the grid calibrate, those on it serve the image as well."""
-        if row not in self.centre:
-            return 0
-        is_on_grid = row % self.acceleration == self.first
-        flag = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING if is_on_grid else ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
-        return 1 << (flag - 1)
-
-
-def _header(shape: tuple[int, ...], grid: _Grid) -> str:
+def _header(shape: tuple[int, ...], grid: LineGrid) -> str:
     n_images, n_coils, n_ky, n_kx = shape
     space = xsd.encodingSpaceType(
         matrixSize=xsd.matrixSizeType(x=n_kx, y=n_ky, z=1), fieldOfView_mm=xsd.fieldOfViewMm(x=n_kx, y=n_ky, z=1)
@@ -117,7 +85,7 @@ def _header(shape: tuple[int, ...], grid: _Grid) -> str:
     ))  # fmt: skip
 
 
-def _lines(planes: np.ndarray, acquired: np.ndarray, grid: _Grid) -> Iterator[ismrmrd.Acquisition]:
+def _lines(planes: np.ndarray, acquired: np.ndarray, grid: LineGrid) -> Iterator[ismrmrd.Acquisition]:
     for number, (plane, is_acquired) in enumerate(zip(planes, acquired, strict=True)):
         for row in np.flatnonzero(is_acquired):
             yield ismrmrd.Acquisition.from_array(

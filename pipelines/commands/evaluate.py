@@ -73,6 +73,8 @@ def evaluate(
         of_file = sorted(evaluation.judged, key=image_of)  # methods keep their order
         left_out = f"; {evaluation.n_empty} of nothing but noise left out" if evaluation.n_empty else ""
         click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}{left_out}")
+        if source := of_file[0].sampling.scan.encodings[0].source:
+            click.echo(f"  {source}")
         _print(of_file)
         found += of_file
     try:

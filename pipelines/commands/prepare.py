@@ -29,7 +29,7 @@ def prepare(
     RAW are MRD files or streams, sent through the gadgets that serve the scanner (prepare.xml), or files of fastMRI,
     M4Raw or SKM-TEA as published. Training and validation are split by subject, so every scan of a person must have
     the same one. The file holds a digest of the patient's ID, not the ID. Slices of nothing but zeros or noise, which
-    have no coil maps, are left out.
+    have no coil maps, are left out. Of copies of a file, whatever their names and formats, one counts.
 
     Exits with 1 if any file failed; such a file adds no plane, the others are written all the same.
     """
@@ -38,25 +38,29 @@ def prepare(
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
 
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    n_failed, made = 0, _Made()
+    n_failed, made, seen = 0, _Made(), {}
     try:
         refuse_other_format(output, *HDF5)
         refuse_existing(output, overwrite, inputs=inputs)
         with PlaneWriter(output) as writer:
             for path in inputs:
                 try:
-                    n_empty = _prepare_one(path, part, subject_from, middle)
+                    n_empty, source = _prepare_one(path, part, subject_from, middle)
                 except (FileProblem, PipelineError, ScanError, ValueError) as problem:
                     click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
                     n_failed += 1
                     continue
+                planes = PlaneFile(part)
+                if (earlier := seen.setdefault(_content(planes), path)) != path:
+                    click.echo(f"{path}: holds what {earlier} holds, which counts once")
+                    continue
                 of_file = _Made()
-                for plane in PlaneFile(part):
+                for plane in planes:
                     writer.append(plane)
                     of_file.add(plane)
                     made.add(plane)
                 left_out = f"; {n_empty} of nothing but noise left out" if n_empty else ""
-                click.echo(f"{path}: {of_file}; {plane.protocol}{left_out}")
+                click.echo(f"{path}: {of_file}; {plane.protocol}{left_out}{f'; {source}' if source else ''}")
     except FileProblem as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -71,8 +75,11 @@ def prepare(
         raise SystemExit(1)
 
 
-def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"], middle: int | None) -> int:
+def _prepare_one(
+    path: Path, part: Path, subject_from: Literal["header", "file"], middle: int | None
+) -> tuple[int, str | None]:
     """Write the planes of one file to `part`; return how many were left out, since only noise is in them: no maps.
+    And where its lines come from, if they were not just measured.
 
     Raises what reading and gadgets raise, or `ValueError` where no plane came, and writes nothing.
     """
@@ -94,7 +101,16 @@ def _prepare_one(path: Path, part: Path, subject_from: Literal["header", "file"]
             writer.append(Plane(*what, subject, source.protocol, where, plane.slice, *band, plane.trajectory))
         if not len(writer):
             raise ValueError(f"0 planes came of it: there is nothing but {'noise' if n_empty else 'zeros'}")
-    return n_empty
+    return n_empty, source.source
+
+
+def _content(planes: Any) -> str:
+    """Return a digest of what was measured and which images it is of: of copies, whatever their names, it is one."""
+    digest = hashlib.blake2b()
+    for plane in planes:
+        digest.update(f"{plane.source.partition(', ')[2]}, slice {plane.slice}".encode())
+        digest.update(plane.kspace.numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Made:

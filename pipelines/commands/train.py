@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,7 +33,7 @@ from pipelines.commands.names import recipe_names
 @click.option("--workers", "n_workers", type=click.IntRange(0), default=1, show_default=True,
               help="Processes that prepare examples ahead, for each process that trains.")
 @click.option("--checkpoint-minutes", type=click.FloatRange(0), default=10.0, show_default=True,
-              help="Write a checkpoint so often; one more when stopped by Ctrl-C, SIGTERM or --minutes.")
+              help="Write a checkpoint so often; one more at every end: Ctrl-C, SIGTERM, --minutes, an error.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=math.inf,
               help="Stop after so long, at the next step, and write a checkpoint to go on from with --resume.")
 def train(
@@ -48,6 +50,7 @@ def train(
     each: torchrun --no-python --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id 1 --rdzv-endpoint
     FIRST_MACHINE:29500 kband train RECIPE. The recipe's batch is that of all processes together.
     """
+    from kband_core.training.peers import PEERS, no_better_than_sense
     from kband_core.training.recipe import read_recipe
     from kband_core.training.trainer import train as run
 
@@ -65,7 +68,7 @@ def train(
         if (folder / f"{chosen.name}.checkpoint").exists() and not (resume or overwrite):
             raise ValueError(f"{folder}: a checkpoint of {chosen.name} exists; --resume or --overwrite it")
         hidden = {} if is_first else {"disable": True}  # said only here: --quiet is told by the environment
-        with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar:
+        with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar, _quiet_threads():
             outcome = run(
                 chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
                 n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, minutes=minutes, tell=_Telling(bar),
@@ -75,13 +78,40 @@ def train(
     if not is_first:
         return
     skipped = f", {outcome.n_skipped} skipped" if outcome.n_skipped else ""
-    best = "".join(f", {key} {value:.4g}" for key, value in outcome.figures.items())
+    own = {name: value for name, value in outcome.figures.items() if not name.startswith(PEERS)}
+    best = "".join(f", {key} {value:.4g}" for key, value in own.items())
     done = f"{outcome.step} of {counted(outcome.n_steps, 'step')}"
     click.echo(f"{chosen.name}: {done}{skipped} in {outcome.seconds:.0f} s{best}")
+    for peer in PEERS:
+        theirs = {name: outcome.figures.get(f"{peer}_{name}") for name in own}
+        theirs = [f"{name} {value:.4g}" for name, value in theirs.items() if value is not None]
+        if theirs:
+            click.echo(f"  {peer.replace('_', '-')}: {', '.join(theirs)}")
+    if warning := no_better_than_sense(outcome.figures):
+        click.echo(f"{chosen.name}: {warning}", err=True)
     if outcome.step < outcome.n_steps:
         click.echo("stopped; go on with --resume", err=True)
     elif not outcome.figures:
         raise click.ClickException(f"{chosen.name}: no model was written, for no validation has judged one")
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """What the system says to TensorBoard's thread, of a full disk say, TensorBoard raises in ours as well."""
+    said_before = threading.excepthook
+
+    def say(failed: threading.ExceptHookArgs) -> None:
+        if not issubclass(failed.exc_type, OSError):
+            said_before(failed)
+
+    threading.excepthook = say
+    try:
+        yield
+    finally:
+        threading.excepthook = said_before
+
+
+SHOWN = ("validation_loss", "sense_validation_loss", "nmse", "psnr", "sense_psnr", "ssim")
 
 
 class _Telling:
@@ -95,6 +125,6 @@ class _Telling:
         if bar.total is None:
             bar.initial, bar.n, bar.total, self._loss = step - 1, step - 1, n_steps, loss
         self._loss += 0.02 * (loss - self._loss) if loss == loss else 0.0
-        shown = {"loss": self._loss, **figures}
+        shown = {"loss": self._loss, **{key: figures[key] for key in SHOWN if key in figures}}
         bar.set_postfix({key: f"{value:.4g}" for key, value in shown.items()}, refresh=False)
         bar.update(step - bar.n)

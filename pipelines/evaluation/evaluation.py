@@ -150,9 +150,10 @@ def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _Ze
 def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:
     for buffer in items:
         for index in np.ndindex(buffer.headers.shape) if isinstance(buffer, ReconBuffer) else ():
-            n_acquired = int(buffer.single(index).plane_sampling.lines().sum())
-            if n_acquired < buffer.kspace.shape[-2]:
-                raise ValueError(f"{n_acquired} of {buffer.kspace.shape[-2]} lines were acquired; a full scan needed")
+            to_come = buffer.encoding.inside.any(0)
+            n_acquired = int((buffer.single(index).plane_sampling.lines().numpy() & to_come).sum())
+            if n_acquired < to_come.sum():
+                raise ValueError(f"{n_acquired} of {to_come.sum()} lines were acquired; a full scan needed")
 
 
 def _with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:

@@ -23,14 +23,15 @@ BOTH, CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, ismrmrd.ACQ
 class UndersampledScan:
     """The header that the scanner would have sent, and the rows it would have acquired, bool `(ky,)` by encoding.
 
-    `calibrating`: rows of the ACS; `imaging`: rows of the image. With equispaced lines the ACS lines between those of
-    the grid only calibrate.
+    `calibrating`: rows of the ACS; `imaging`: rows of the image; `full`: those of the scan without omissions, beyond
+    which is padding. With equispaced lines the ACS lines between those of the grid only calibrate.
     """
 
     header_xml: str
     scan: Scan
     imaging: tuple[np.ndarray, ...]
     calibrating: tuple[np.ndarray, ...]
+    full: tuple[np.ndarray, ...]
 
     def lines(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
         """Pass on the lines that would have come, flagged; noise and the like come as before. Changes flags."""
@@ -49,34 +50,45 @@ class UndersampledScan:
 
     def acceleration(self) -> float:
         """Return all lines over those acquired, ACS included, of the first encoding."""
-        return self.imaging[0].size / np.count_nonzero(self.imaging[0] | self.calibrating[0])
+        return np.count_nonzero(self.full[0]) / np.count_nonzero(self.imaging[0] | self.calibrating[0])
 
 
 def undersample(header_xml: str, undersampling: Undersampling, *, rng: torch.Generator) -> UndersampledScan:
-    """Leave lines out of a scan; all its images lack the same ones.
+    """Leave lines out of a scan; all its images lack the same ones. What lies beyond the header's limits never comes.
 
     Raises `ValueError` if the header says that the scan is undersampled already, or for masks in two directions.
     """
     scan = Scan.from_xml(header_xml)
     header = xsd.CreateFromDocument(scan.xml)
-    imaging, calibrating = [], []
+    imaging, calibrating, full = [], [], []
     for encoding, description in zip(scan.encodings, header.encoding, strict=True):
         if encoding.acceleration[0] > 1:
             raise ValueError(f"the scan is {encoding.acceleration[0]}-fold accelerated already; a full one needed")
-        n_rows = encoding.encoded_matrix[1]
-        acquired = undersampling.draw((n_rows, 1), rng).lines().numpy()
+        n_rows, to_come = encoding.encoded_matrix[1], encoding.inside.any(0)
+        around = _around_centre(to_come)
+        acquired = np.zeros(n_rows, bool)
+        acquired[around] = undersampling.draw((around.stop - around.start, 1), rng).lines().numpy()
         first = n_rows // 2 - undersampling.acs_lines // 2
         acs = np.zeros(n_rows, bool)
         acs[first : first + undersampling.acs_lines] = True
         step = max(round(undersampling.line_acceleration), 1)
         if undersampling.sampling == "equispaced":
-            offset = next(n for n in range(step) if acquired[n::step].all())
-            acquired[np.arange(n_rows) % step != offset] = False
-        imaging.append(acquired)
-        calibrating.append(acs)
+            grid = acquired[around]
+            offset = next(n for n in range(step) if grid[n::step].all())
+            grid[np.arange(len(grid)) % step != offset] = False
+        imaging.append(acquired & to_come)
+        calibrating.append(acs & to_come)
+        full.append(to_come)
         description.parallelImaging = xsd.parallelImagingType(
             accelerationFactor=xsd.accelerationFactorType(kspace_encoding_step_1=step, kspace_encoding_step_2=1),
             calibrationMode=xsd.calibrationModeType.EMBEDDED,
         )
     xml = header_document(header)
-    return UndersampledScan(xml, Scan.from_xml(xml), tuple(imaging), tuple(calibrating))
+    return UndersampledScan(xml, Scan.from_xml(xml), tuple(imaging), tuple(calibrating), tuple(full))
+
+
+def _around_centre(to_come: np.ndarray) -> slice:
+    """The fewest rows with the centre in their middle that hold all that are to come: beyond them is padding."""
+    rows, centre = np.flatnonzero(to_come), len(to_come) // 2
+    length = max(2 * (centre - int(rows[0])), 2 * (int(rows[-1]) - centre) + 1)
+    return slice(centre - length // 2, centre - length // 2 + length)

@@ -36,8 +36,10 @@ def image_file_header(path: Path | str) -> str | None:
 
 
 def _headers_in(path: Path | str) -> Iterator[tuple[bytes | str, bool]]:
-    """Each header, and whether raw lines stand beside it."""
+    """Each header, and whether raw lines stand beside it; an array of k-space, as public data sets have, is lines."""
     with h5py.File(path, "r") as file:
+        if "kspace" in file:
+            yield b"", True
         for group in file.values():
             found = group.get("xml") if isinstance(group, h5py.Group) else None
             if isinstance(found, h5py.Dataset) and found.size:

@@ -1,4 +1,7 @@
-"""Raw lines of an HDF5 file that another process reads, so that a damaged file can neither stop nor end this one."""
+"""Raw lines of an HDF5 file, MRD's or a public data set's, that another process reads.
+
+So a damaged file can neither stop nor end this one.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from typing import Any
 
 from gadgets.mrd import ismrmrd
 from pipelines.files.apart import apart
+from pipelines.files.datasets.dataset_file import DatasetFile, holds_kspace
 from pipelines.files.mrd_file import LINES_PER_BLOCK, RawFile
 
 
 class RawApart:
-    """A `RawFile` read by another process: `header_xml`, `len()`, iteration over its acquisitions, `reference()`.
+    """A `RawFile` or `DatasetFile` that another process reads, with `header_xml`, `len()`, its lines, `reference()`.
 
     Each iteration has a process of its own. What is wrong with the file is a `FileProblem`, behind the lines before it.
     """
@@ -50,7 +54,7 @@ class RawApart:
 
 def _contents(path: Path | str) -> Iterator[Any]:
     """Give header, number of lines and reference; then the lines, in blocks, up to the first one that is damaged."""
-    with RawFile(path) as raw:
+    with DatasetFile(path) if holds_kspace(path) else RawFile(path) as raw:
         yield raw.header_xml, len(raw), raw.reference()
         block: list[ismrmrd.Acquisition] = []
         try:

@@ -17,8 +17,8 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.pump import READ_AHEAD, pump
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
+from pipelines.files.datasets.layouts import is_dataset, open_volume
 from pipelines.files.mrd_stream import Raw, open_raw
-from pipelines.planes.layouts import is_dataset, open_volume
 from pipelines.planes.volume_planes import volume_planes
 
 
@@ -26,7 +26,8 @@ from pipelines.planes.volume_planes import volume_planes
 class PlaneSource:
     """Planes as they come, the patient's ID if the file has one, the subject by the file's name, the protocol.
 
-    `band_acceleration` is that of the band which the scan is, or None.
+    `band_acceleration` is that of the band which the scan is, or None; `source` where its lines come from, if they were
+    not just measured.
     """
 
     planes: Iterator[TrainingPlane]
@@ -34,6 +35,7 @@ class PlaneSource:
     file_subject: str
     protocol: str
     band_acceleration: float | None = None
+    source: str | None = None
 
 
 @contextmanager
@@ -45,7 +47,8 @@ def open_planes(path: Path, *, middle: int | None = None) -> Iterator[PlaneSourc
     if is_dataset(path):
         volume = open_volume(path)
         slices = tqdm(_middle(volume.n_slices, middle), desc=path.name, unit="slice", delay=0.5)
-        yield PlaneSource(volume_planes(volume, slices), volume.patient, volume.file_subject, volume.protocol)
+        planes = volume_planes(volume, slices)
+        yield PlaneSource(planes, volume.patient, volume.file_subject, volume.protocol, source=volume.source)
     else:
         with open_raw(path) as raw:
             yield _of_scan(path, raw, Scan.from_xml(raw.header_xml), middle)
@@ -66,8 +69,9 @@ def _of_scan(path: Path, raw: Raw, scan: Scan, middle: int | None) -> PlaneSourc
     protocol = measurement and (measurement.protocolName or measurement.sequenceName)
     band = band_of(scan)
     return PlaneSource(
-        planes, (patient and patient.patientID) or None, path.stem, protocol or "unknown", band and band[0]
-    )
+        planes, (patient and patient.patientID) or None, path.stem, protocol or "unknown", band and band[0],
+        scan.encodings[0].source,
+    )  # fmt: skip
 
 
 def _middle(n_slices: int, wanted: int | None) -> range:

@@ -21,7 +21,7 @@ from kband_core.sampling import Grid
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
-from pipelines.planes.volume import Volume
+from pipelines.files.datasets.volume import Volume
 
 # One 2-D encoding, of any field of view: all that gadgets behind the buffers ask of a header.
 HEADER = """<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

@@ -14,13 +14,15 @@ import mrd
 import numpy as np
 from xsdata.models.datatype import XmlDate, XmlTime
 
+from pipelines.simulation.header_document import header_document
+
 ONLY_MRD_2 = (mrd.CalibrationMode.NOACCELERATION,)  # in MRD 1 nothing says so
 DAY = datetime.datetime(2000, 1, 1)
 
 
 def header_xml(header: mrd.Header) -> str:
     """Return the MRD 1 header that says the same. Raises `ValueError` for a value that MRD does not know."""
-    return ismrmrd.xsd.ToXML(_counterpart(header, ismrmrd.xsd.ismrmrdHeader))
+    return header_document(_counterpart(header, ismrmrd.xsd.ismrmrdHeader))
 
 
 def _counterpart(record: Any, kind: type) -> Any:

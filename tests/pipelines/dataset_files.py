@@ -59,13 +59,13 @@ def write_fastmri(path, *, n_coils=4, header=HEADER, mask=None, empty=(), acquir
         file.attrs.update(patient_id="0d6a3f7e", acquisition="CORPD_FBK")
 
 
-def write_m4raw(path, *, patient="88448eec"):
-    """A file of M4Raw: like fastMRI, no oversampling, and a header that is no XML."""
+def write_m4raw(path, *, patient="88448eec", header=b"<ismrmrdHeader><encoding>"):
+    """A file of M4Raw: like fastMRI, no oversampling, and by default a header that is no XML."""
     images = coil_images(2)
     with h5py.File(path, "w") as file:
         file["kspace"] = to_kspace(images).numpy()
         file["reconstruction_rss"] = root_sum_of_squares(images).numpy()
-        file["ismrmrd_header"] = b"<ismrmrdHeader><encoding>"
+        file["ismrmrd_header"] = header
         file.attrs.update(acquisition="AXT2", max=1.0, patient_id=patient)
 
 

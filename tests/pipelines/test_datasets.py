@@ -1,5 +1,7 @@
 """Public data sets become planes: every axis where it belongs, every length bounded, what was not acquired masked."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -54,10 +56,18 @@ def test_a_volume_becomes_what_its_lines_become(tmp_path, prepared):
         kspace[line.idx.slice, :, :, line.idx.kspace_encode_step_1] = line.data
     with h5py.File(tmp_path / "volume.h5", "w") as file:
         file.update(kspace=kspace, reconstruction_rss=np.zeros((2, 48, 48)), ismrmrd_header=b"")
-    planes = prepared(tmp_path / "volume.h5", tmp_path / "lines.h5")
-    assert [plane.slice for plane in planes] == [0, 1, 0, 1]
-    for volume, acquired in ((planes[0], planes[2]), (planes[1], planes[3])):
+    volumes = list(prepared(tmp_path / "volume.h5"))
+    lines = list(prepared(tmp_path / "lines.h5", options=["--overwrite"]))
+    assert [plane.slice for plane in volumes] == [plane.slice for plane in lines] == [0, 1]
+    for volume, acquired in zip(volumes, lines, strict=True):
         assert all(torch.equal(getattr(volume, name), getattr(acquired, name)) for name in ("kspace", "mask", "csm"))
+
+
+def test_copies_count_once(tmp_path, prepared):
+    """A training would hold out what it has trained on, or see one scan three times: names do not matter."""
+    write_m4raw(tmp_path / "head.h5")
+    shutil.copy(tmp_path / "head.h5", tmp_path / "copy.h5")
+    assert len(prepared(tmp_path / "head.h5", tmp_path / "copy.h5")) == 2
 
 
 def test_fastmri(tmp_path, prepared):
@@ -180,10 +190,10 @@ def test_a_slice_without_its_centre_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        (b"<ismrmrdHeader/>", "ismrmrd_header tells no field of view along the readout (could not convert"),
+        (b"<ismrmrdHeader/>", "ismrmrd_header tells no field of view along the readout"),
         (b"<!DOCTYPE a [<!ENTITY e 'x'>]><a>&e;</a>", "ismrmrd_header tells no field of view along"),
         (HEADER.replace(b"<x>280</x>", b"<x>70</x>"), "the header measures 70 mm along the readout, but recons"),
-        (HEADER.replace(b"<x>280</x>", b"<x>nan</x>"), "the header measures nan mm along the readout, but recons"),
+        (HEADER.replace(b"<x>280</x>", b"<x>nan</x>"), "ismrmrd_header tells no field of view along the readout"),
         (HEADER.replace(b"<x>140</x>", b"<x>0</x>"), "the header measures 280 mm along the readout, but recons"),
     ],
 )  # fmt: skip
@@ -196,7 +206,7 @@ def test_a_header_without_a_field_of_view_is_refused(header, sentence, tmp_path)
 @pytest.mark.parametrize(
     ("shape", "dtype", "sentence"),
     [
-        ((3, 48, 40), np.complex64, "kspace is (3, 48, 40); expected (slice, coil, readout, phase) of fastMRI"),
+        ((3, 48, 40), np.complex64, "kspace is (3, 48, 40), as in fastMRI's single-coil files (slice, readout,"),
         ((3, 4, 48, 40), np.float32, "kspace is float32, complex64 expected"),
         ((1, 1000, 8000, 8000), np.complex64, "kspace is (1, 1000, 8000, 8000); at most (65536, 1024, 8192, 8192)"),
         ((1, 2, 10**9, 10), np.complex64, "kspace is (1, 2, 1000000000, 10); at most (65536, 1024, 8192, 8192)"),

@@ -16,7 +16,7 @@ TRUTH = torch.arange(64.0).reshape(8, 8)
 def judged(method: str, error: float, calibrating=ACS) -> Judged:
     figures = {"nmse": error**2, "psnr": 20.0, "ssim": 0.9}
     image = TRUTH + error * torch.linspace(0, 1, 64).reshape(8, 8)
-    sampling = UndersampledScan("", None, (np.arange(8) % 2 == 0,), (calibrating,))
+    sampling = UndersampledScan("", None, (np.arange(8) % 2 == 0,), (calibrating,), (np.ones(8, bool),))
     return Judged("full.h5", 0, 0, 0, 0, method, sampling, figures, image, TRUTH, ismrmrd.ImageHeader())
 
 

@@ -53,7 +53,8 @@ def test_a_padded_plane_is_a_reference(planes):
     rows = torch.arange(32)[:, None]
     padded, cut = ((rows >= 3) & (rows < 29), rows >= 8)
     network = tiny_recipe().network.build()
-    for mask, names in ((padded, {"nmse", "psnr", "ssim"}), (cut, {"validation_loss"})):
+    for mask, own in ((padded, {"nmse", "psnr", "ssim"}), (cut, {"validation_loss"})):
+        names = own | {f"{peer}_{name}" for peer in ("sense", "zero_filled") for name in own}
         plane = replace(planes[0], kspace=planes[0].kspace * mask, mask=mask)
         assert judged([plane], [0], network).keys() == names
 

@@ -31,6 +31,7 @@ class Volume:
     n_slices: int
     read: Callable[[int], Sequence[Tensor]]
     repetition: int = 0
+    source: str | None = None  # where its lines come from, if they were not just measured
 
 
 def check_kspace(path: Path, kspace: h5py.Dataset, *, coil: int, slice_axes: tuple[int, ...]) -> None:
