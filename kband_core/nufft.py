@@ -47,11 +47,11 @@ def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Te
 
 
 def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | None = None) -> Tensor:
-    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
+    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: complex64 `(2Ny, 2Nx)`, not centred.
 
     With images padded by zeros at their ends, nufftᴴ·W·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005),
-    W being `weight` `(shot, sample)`, or 1. K is real since the point-spread function is Hermitian; its lags −Ny and
-    −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
+    W being `weight` `(shot, sample)`, or 1. K has no imaginary part since the point-spread function is Hermitian; its
+    lags −Ny and −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
     derivative for the trajectory passes through it.
     """
     y, x = (axis.astype(np.float64) for axis in _points(coords, torch.float32))
@@ -66,14 +66,15 @@ def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Ten
     spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=1)
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
-    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.float32)
+    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.complex64)
 
 
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
     """nufftᴴ·nufft of images `(..., y, x)` by its transfer function: no finufft, any device, any derivative."""
     ny, nx = image.shape[-2:]
     padded = torch.fft.fft2(image, s=spectrum.shape[-2:])
-    return torch.fft.ifft2(padded * spectrum)[..., :ny, :nx]
+    padded *= spectrum
+    return torch.fft.ifft2(padded)[..., :ny, :nx]
 
 
 class _Nufft(torch.autograd.Function):
