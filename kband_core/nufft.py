@@ -51,8 +51,8 @@ def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | Non
 
     With images padded by zeros at their ends, nufftᴴ·W·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005),
     W being `weight` `(shot, sample)`, or 1. K has no imaginary part since the point-spread function is Hermitian; its
-    lags −Ny and −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
-    derivative for the trajectory passes through it.
+    lags −Ny and −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same
+    angles. No derivative for the trajectory passes through it.
     """
     y, x = (axis.astype(np.float64) for axis in _points(coords, torch.float32))
     weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
