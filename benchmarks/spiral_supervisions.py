@@ -20,7 +20,6 @@ WAYS = (
     Way("k-band, 8 adjacent interleaves", "sectors"),
     Way("k-band, 8 adjacent, input not limited", "sectors", {"decoupled": True}),
     Way("SSDU over interleaves apart", "spokes_ssdu"),
-    Way("rings (central disc)", "rings"),
 )
 WEIGHTS, ITERATIONS = (0.001, 0.01, 0.1, 0.3), (15, 30, 60)  # of CG-SENSE
 
