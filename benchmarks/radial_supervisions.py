@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,57 +61,72 @@ WAYS = (
 @click.option("--tests", default=16, help="Simulated scans held out.")
 @click.option("--seed", default=0, help="Of scans, spokes, sectors and weights.")
 @click.option("--model", "models", multiple=True, default=["simulated_radial"], help="Trained models to set beside.")
-def main(data: Path, steps: int, batch: int, scans: int, tests: int, seed: int, models: Sequence[str]) -> None:
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder of what is trained: an "
+              "interrupted run goes on from there.")
+def main(
+    data: Path, steps: int, batch: int, scans: int, tests: int, seed: int, models: Sequence[str], keep: Path | None
+) -> None:
     """Print errors on held-out simulated scans, and on two radial phantoms at 29 spokes against their 69 spokes."""
     require_bart()
     print_conditions(
-        f"{steps} steps of {batch}, Adam 1e-3 (one cycle), ℓ1; {scans} simulated scans of 80², 8 coils, textured,\n"
-        f"noise 0.001 to 0.08; {tests} held out, both at 11 to 32 of 126 spokes. Phantoms: 192², 12 virtual coils,\n"
-        "29 spokes, reference 15 iterations of CG-SENSE on 69 spokes. NRMSE and SSIM of magnitudes after one factor;\n"
-        "r>0.5: error of k-space beyond half its radius. Peers at their best λ (and iterations) column by column."
+        f"{steps} steps of {batch}, seed {seed}, Adam 1e-3 (one cycle), ℓ1; {scans} simulated scans of 80², 8 coils,\n"
+        f"textured, noise 0.001 to 0.08; {tests} held out, both at 11 to 32 of 126 spokes. Phantoms: 192², 12 virtual\n"
+        "coils, 29 spokes, reference 15 iterations of CG-SENSE on 69 spokes. NRMSE and SSIM of magnitudes after one\n"
+        "factor; r>0.5: error of k-space beyond half its radius. Peers at their best λ (and iterations), each column."
     )
-    with tempfile.TemporaryDirectory() as folder:
-        held_out = simulated(tests, seed)
+    with tempfile.TemporaryDirectory() if keep is None else nullcontext(keep) as folder:
+        held_out = simulated(tests, SCANS, DRAWN, seed=seed)
         real = phantoms(data)
         rows = []
         for number, way in enumerate(tqdm(WAYS, unit="training")):
-            os.environ["KBAND_MODELS"] = folder
-            seconds = _trained(way, f"way_{number}", Path(folder), steps, batch, scans, seed)
-            rows.append((way.name, *cells(_by_network(f"way_{number}"), held_out, real), f"{seconds:.0f}"))
-        rows += [(name, *cells(_by_network(name), held_out, real), "") for name in models]
+            os.environ["KBAND_MODELS"] = str(folder)
+            name, drawn_once = f"way_{number}", {**SCANS, "n_scans": scans}
+            seconds = trained(way, name, Path(folder), drawn_once, DRAWN, steps=steps, batch=batch, seed=seed)
+            rows.append((way.name, *cells(by_network(name), held_out, real), f"{seconds:.0f}"))
+        rows += [(name, *cells(by_network(name), held_out, real), "") for name in models]
         rows += [(name, *best(peer, held_out, real), "") for name, peer in PEERS.items()]
         print_table(("", "NRMSE", "SSIM", "r>0.5", "slice 0", "SSIM", "slice 1", "SSIM", "s"), rows)
 
 
-def simulated(n: int, seed: int) -> list[Scanned]:
-    """Scans of which some spokes are measured, and the image of all."""
-    planes = ProceduralScans(ProceduralRecipe(**SCANS), n, seed=f"{seed} tests", run=1)
-    supervise, found = build_supervision("spokes", **DRAWN), []
+def simulated(n: int, scans: Mapping[str, Any], drawn: Mapping[str, Any], *, seed: int) -> list[Scanned]:
+    """Scans of which some shots are measured, as `drawn`, and the image of all."""
+    planes = ProceduralScans(ProceduralRecipe(**scans), n, seed=f"{seed} tests", run=1)
+    supervise, found = build_supervision("spokes", **drawn), []
     for number in range(n):
         example = supervise(planes[number], generator(seed, "tests", number), 0.0)
         measured = example.sampling.weight.any(-1)
         trajectory = planes[number].trajectory
         every = Trajectory(trajectory.coords, trajectory.density)
-        reference = _gridded(planes[number].kspace, every, planes[number].csm)
+        reference = gridded(planes[number].kspace, every, planes[number].csm)
         found.append(Scanned(planes[number].kspace[:, measured], every[measured], planes[number].csm, reference))
     return found
 
 
-def _trained(way: Way, name: str, folder: Path, steps: int, batch: int, scans: int, seed: int) -> float:
-    """Train; return seconds. The last weights are judged: the best would need full images, which sectors lack."""
+def trained(
+    way: Way, name: str, folder: Path, scans: Mapping[str, Any], drawn: Mapping[str, Any],
+    *, steps: int, batch: int, seed: int,
+) -> float:  # fmt: skip
+    """Train, or go on with what was begun; return seconds.
+
+    The last weights are judged: the best would need full images, which sectors lack.
+    """
     recipe = {
-        "name": name, "network": NETWORK, "supervision": {"name": way.supervision, **DRAWN, **way.options},
-        "data": {"procedural": {**SCANS, "n_scans": scans}}, "seed": seed,
+        "name": name, "network": NETWORK, "supervision": {"name": way.supervision, **drawn, **way.options},
+        "data": {"procedural": dict(scans)}, "seed": seed,
         "optimiser": {"learning_rate": 1e-3, "steps": steps, "batch": batch, "ema": 0.99},
         "validation": {"every": steps, "planes": 2}, "limits": {"matrix": [64, MATRIX]},
     }  # fmt: skip
-    return train(parse_recipe(recipe, name), folder).seconds
+    is_begun = (folder / f"{name}.checkpoint").exists()
+    outcome = train(parse_recipe(recipe, name), folder, resume=is_begun, checkpoint_minutes=2)
+    if outcome.step < outcome.n_steps:
+        raise click.ClickException(f"interrupted at step {outcome.step} of {outcome.n_steps}; --keep lets it go on")
+    return outcome.seconds
 
 
 Reconstruct = Callable[[Scanned], Tensor]
 
 
-def _by_network(name: str) -> Reconstruct:
+def by_network(name: str) -> Reconstruct:
     def reconstruct(scan: Scanned) -> Tensor:
         model = load_model(name)
         batch = Trajectory(scan.trajectory.coords[None], scan.trajectory.density[None])
@@ -119,13 +135,13 @@ def _by_network(name: str) -> Reconstruct:
     return reconstruct
 
 
-def _gridded(kspace: Tensor, trajectory: Trajectory, csm: Tensor) -> Tensor:
+def gridded(kspace: Tensor, trajectory: Trajectory, csm: Tensor) -> Tensor:
     shape = tuple(csm.shape[-2:])
     coil_image = adjoint_nufft(kspace * trajectory.density, trajectory.coords, shape)
     return merge_sets(combine(coil_image, csm)) * shape[0] * shape[1]
 
 
-def _sense(weight: float, n_iterations: int) -> Reconstruct:
+def cg_sense(weight: float, n_iterations: int) -> Reconstruct:
     def reconstruct(scan: Scanned) -> Tensor:
         weighted = weight * scan.trajectory.shape.numel() / scan.csm.shape[-2:].numel()
         return sense(scan.kspace, scan.trajectory, scan.csm, regularisation=weighted, n_iterations=n_iterations)
@@ -143,9 +159,9 @@ def _pics(regulariser: str, weight: float) -> Reconstruct:
 
 
 PEERS: dict[str, Sequence[Reconstruct]] = {
-    "gridding, with maps": (lambda scan: _gridded(scan.kspace, scan.trajectory, scan.csm),),
+    "gridding, with maps": (lambda scan: gridded(scan.kspace, scan.trajectory, scan.csm),),
     "CG-SENSE, best λ and iterations": [
-        _sense(weight, n) for weight in (0.001, 0.01, 0.1, 0.3) for n in (15, 30, 60)
+        cg_sense(weight, n) for weight in (0.001, 0.01, 0.1, 0.3) for n in (15, 30, 60)
     ],
     "BART total variation, best λ": [_pics("T:3:0", weight) for weight in (0.0003, 0.001, 0.003, 0.01, 0.03)],
     "BART wavelets, best λ": [_pics("W:3:0", weight) for weight in (0.0003, 0.001, 0.003, 0.01, 0.03)],

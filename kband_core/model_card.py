@@ -35,12 +35,12 @@ class Network(_Part):
 class Limits(_Part):
     """What a model has seen in training; contrast is free.
 
-    `acceleration`: all lines over acquired lines, from, to, of radial scans the spokes of Nyquist over those acquired;
+    `acceleration`: all lines over acquired lines, from, to, along trajectories shots of Nyquist over those acquired;
     `matrix`: the smallest and largest side; `acs_lines`: the fewest adjacent lines in the centre of k-space;
-    `sampling`: by whole lines or single samples of a grid, or along spokes. Of a card that lacks them the others are
-    not judged: `spacing`, the farthest that lines of a grid are apart outside the centre; `coils`, from, to; `snr`, the
-    least; `unmapped`, the largest share of the calibration's energy where coil maps are zero. The last two are those of
-    `likeness`, of radial scans those of `shots`.
+    `sampling`: by whole lines or single samples of a grid, along spokes or other shots. Of a card that lacks them the
+    others are not judged: `spacing`, the farthest that lines of a grid are apart outside the centre; `coils`, from, to;
+    `snr`, the least; `unmapped`, the largest share of the calibration's energy where coil maps are zero. The last two
+    are those of `likeness`, of radial scans those of `shots`.
     """
 
     acceleration: tuple[float, float]

@@ -1,32 +1,24 @@
-"""Fourier transform between an image and samples along a trajectory, by finufft; centred and orthonormal on a grid.
+"""Fourier transform between an image and samples along a trajectory; centred and orthonormal on a grid.
 
 Autograd sees through it, as often as is asked: to image or samples, and to the trajectory. Complex64 is transformed in
-single precision, complex128 in double. It computes on the CPU.
+single precision, complex128 in double.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # of finufft, relative to the largest sample
+from kband_core.nufft_engines import Points, require_finufft, to_planes, to_samples
+
+TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # relative to the largest sample
 FINER = 1e-9  # for point-spread functions, which are computed once
 KEPT = 16  # of them: angles of a few turns
 PERIOD = 2 * np.pi
-
-
-def require_finufft() -> ModuleType:
-    """Return finufft. Raises `ValueError`, saying what to install, if it is missing."""
-    try:
-        import finufft
-    except ImportError as error:
-        raise ValueError("finufft is missing, and trajectories need it: pip install kband[noncart]") from error
-    return finufft
 
 
 def nufft(image: Tensor, coords: Tensor) -> Tensor:
@@ -47,14 +39,14 @@ def adjoint_nufft(samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Te
 
 
 def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | None = None) -> Tensor:
-    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: float32 `(2Ny, 2Nx)`, not centred.
+    """Transfer function K of nufftᴴ·W·nufft, which is a convolution: complex64 `(2Ny, 2Nx)`, not centred.
 
     With images padded by zeros at their ends, nufftᴴ·W·nufft = crop·FFT⁻¹·K·FFT·pad, exactly (Toeplitz; Fessler 2005),
-    W being `weight` `(shot, sample)`, or 1. K is real since the point-spread function is Hermitian; its lags −Ny and
-    −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same angles. No
-    derivative for the trajectory passes through it.
+    W being `weight` `(shot, sample)`, or 1. K has no imaginary part since the point-spread function is Hermitian; its
+    lags −Ny and −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same
+    angles. No derivative for the trajectory passes through it.
     """
-    y, x = (axis.astype(np.float64) for axis in _points(coords, torch.float32))
+    y, x = (axis.double().numpy() for axis in _points(coords.cpu(), torch.float32))
     weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
     return _spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)).to(coords.device)
 
@@ -66,14 +58,15 @@ def _spectrum(y: bytes, x: bytes, weights: bytes, shape: tuple[int, int]) -> Ten
     spread = require_finufft().nufft2d1(*points, strengths, twice, isign=1, eps=FINER, modeord=1, nthreads=1)
     spread[shape[0]] = 0
     spread[:, shape[1]] = 0
-    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.float32)
+    return (torch.fft.fft2(torch.from_numpy(spread)).real / (shape[0] * shape[1])).to(torch.complex64)
 
 
 def normal_nufft(image: Tensor, spectrum: Tensor) -> Tensor:
     """nufftᴴ·nufft of images `(..., y, x)` by its transfer function: no finufft, any device, any derivative."""
     ny, nx = image.shape[-2:]
     padded = torch.fft.fft2(image, s=spectrum.shape[-2:])
-    return torch.fft.ifft2(padded * spectrum)[..., :ny, :nx]
+    padded *= spectrum
+    return torch.fft.ifft2(padded)[..., :ny, :nx]
 
 
 class _Nufft(torch.autograd.Function):
@@ -83,9 +76,8 @@ class _Nufft(torch.autograd.Function):
     def forward(ctx: Any, image: Tensor, coords: Tensor) -> Tensor:
         ctx.save_for_backward(image, coords)
         shape, eps = image.shape[-2:], TOLERANCE[image.dtype]
-        planes, points = _planes(image, shape), _points(coords, image.dtype.to_real())
-        samples = require_finufft().nufft2d2(*points, planes, isign=-1, eps=eps, nthreads=_threads())
-        return _tensor(samples, image.shape[:-2], coords.shape[:-1], image.device) / shape.numel() ** 0.5
+        samples = to_samples(_planes(image, shape), _points(coords, image.dtype.to_real()), eps)
+        return samples.reshape(*image.shape[:-2], *coords.shape[:-1]) / shape.numel() ** 0.5
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -104,9 +96,8 @@ class _AdjointNufft(torch.autograd.Function):
     def forward(ctx: Any, samples: Tensor, coords: Tensor, shape: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(samples, coords)
         lines, points = _planes(samples, (coords.shape[:-1].numel(),)), _points(coords, samples.dtype.to_real())
-        eps = TOLERANCE[samples.dtype]
-        image = require_finufft().nufft2d1(*points, lines, shape, isign=1, eps=eps, nthreads=_threads())
-        return _tensor(image, samples.shape[:-2], shape, samples.device) / (shape[0] * shape[1]) ** 0.5
+        image = to_planes(lines, points, shape, TOLERANCE[samples.dtype])
+        return image.reshape(*samples.shape[:-2], *shape) / (shape[0] * shape[1]) ** 0.5
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -131,9 +122,9 @@ def _gradient_of_coords(samples: Tensor, image: Tensor, coords: Tensor) -> Tenso
     return PERIOD * product.reshape(2, -1, *coords.shape[:-1]).sum(1).movedim(0, -1).to(coords)
 
 
-def _points(coords: Tensor, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _points(coords: Tensor, dtype: torch.dtype) -> Points:
     """Phases per pixel along y and x, in radians."""
-    y, x = (PERIOD * coords.detach().cpu()).to(dtype).flatten(0, -2).T.contiguous().numpy()
+    y, x = (PERIOD * coords.detach()).to(dtype).flatten(0, -2).T.contiguous()
     return y, x
 
 
@@ -141,13 +132,5 @@ def _complex(array: Tensor) -> Tensor:
     return array.to(torch.complex128 if array.dtype in (torch.complex128, torch.float64) else torch.complex64)
 
 
-def _planes(array: Tensor, last: tuple[int, ...]) -> np.ndarray:
-    return array.detach().cpu().resolve_conj().resolve_neg().reshape(-1, *last).contiguous().numpy()
-
-
-def _tensor(array: np.ndarray, batch: tuple[int, ...], last: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).reshape(*batch, *last).to(device)
-
-
-def _threads() -> int:
-    return torch.get_num_threads()
+def _planes(array: Tensor, last: tuple[int, ...]) -> Tensor:
+    return array.detach().resolve_conj().resolve_neg().reshape(-1, *last).contiguous()

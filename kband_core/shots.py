@@ -1,6 +1,6 @@
-"""Spokes of which some were measured: where they lie, how much each sample counts, how bright and how noisy they are.
+"""Shots of which some were measured: where they lie, how much each sample counts, how bright and how noisy they are.
 
-All arrays may have leading batch axes; shots may be any trajectory, but for `spoke_angles`.
+All arrays may have leading batch axes; shots may be any trajectory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 CENTRAL = 12  # cycles per field of view: the radius of the disc that tells brightness
-STRAIGHT = 0.01  # of a spoke's length: as far as its samples may lie beside it
 RIM = 0.5  # cycles per pixel
 LEAST_RADIUS = 1 / 512  # cycles per pixel: what the centre counts, which all spokes share
 MOST_FILLED = 0.8  # of the band of a readout, by the field of view; the rest holds noise alone
@@ -42,30 +41,6 @@ def even_weight(coords: Tensor) -> Tensor:
     """
     radius = torch.linalg.vector_norm(coords, dim=-1)
     return (radius.clamp(min=LEAST_RADIUS) / RIM).pow(0.25)
-
-
-def spoke_angles(coords: Tensor) -> Tensor:
-    """Return the angles of spokes `(shot, sample, 2)`, degrees from kx towards ky, modulo 180; float64 `(shot,)`.
-
-    Raises `ValueError` for shots that are not straight, or that begin in the centre.
-    """
-    along = (coords[:, -1] - coords[:, 0]).double()
-    length = torch.linalg.vector_norm(along, dim=-1, keepdim=True)
-    beside = coords - coords[:, :1]
-    distance = (beside[..., 0] * along[:, None, 1] - beside[..., 1] * along[:, None, 0]).abs() / length
-    n_bent = int((distance > STRAIGHT * length).any(-1).sum())
-    if n_bent:
-        raise ValueError(f"spokes: {n_bent} of {len(coords)} shots are not straight")
-    ends = torch.linalg.vector_norm(coords[:, [0, -1]].double(), dim=-1)
-    n_half = int((ends.min(-1).values < 0.25 * ends.max(-1).values).sum())
-    if n_half:
-        raise ValueError(f"spokes: {n_half} of {len(coords)} shots begin near the centre; whole spokes expected")
-    return torch.atan2(along[:, 0], along[:, 1]).rad2deg() % 180
-
-
-def nyquist_spokes(shape: tuple[int, int]) -> int:
-    """Count the spokes that lie no farther apart at the rim than the samples of a grid `(y, x)`: π/2 of its side."""
-    return math.ceil(math.pi / 2 * max(shape))
 
 
 def shots_scale(kspace: Tensor, coords: Tensor, density: Tensor, csm: Tensor) -> Tensor:

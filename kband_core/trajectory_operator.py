@@ -49,7 +49,10 @@ class TrajectoryOperator:
             return self.adjoint(self.forward(image))
 
         def of_coils(csm: Tensor) -> Tensor:
-            return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
+            if csm.shape[-3] > 1:
+                return combine(normal_nufft(coil_images(image, csm), self._spectrum), csm)
+            coil = csm.squeeze(-3)  # of one alone, sums over coils would be copies
+            return coil.conj() * normal_nufft((coil * image).sum(-3, keepdim=True), self._spectrum)
 
         if torch.is_grad_enabled() and (image.requires_grad or self.csm.requires_grad):
             return of_coils(self.csm)

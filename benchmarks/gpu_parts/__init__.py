@@ -37,6 +37,7 @@ PARTS = (
     Part("methods", "gfactor", 60),
     Part("methods", "espirit", 30),
     Part("methods", "radial", 30),
+    Part("methods", "along_spokes", 30),
     Part("networks", "training_step", 90),
     Part("fed", "training_fed", 75),
     Part("networks", "large_training_step", 60),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from gpu_parts.here import Here
 from gpu_parts.row import Row
 from kband_core.calibration import coil_maps
+from kband_core.nufft import adjoint_nufft, nufft
 from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.raki.fit import fit_raki
@@ -18,6 +21,7 @@ from kband_core.raki.network import RakiNetwork, apply_raki
 from kband_core.reconstruct import zero_filled
 from kband_core.sampling import Grid, Trajectory
 from kband_core.solvers import solve_normal
+from kband_core.trajectories import spokes
 from kband_core.trajectory_operator import TrajectoryOperator
 
 ACCELERATION, ACS_LINES, COILS = 4, 24, 16
@@ -70,6 +74,22 @@ def radial(here: Here) -> Iterator[Row]:
         return lambda: solve_normal(operator, image, 0.1, n_iterations)
 
     yield here.timed(f"CG-SENSE along spokes, {size}² × {n_coils}, {n_iterations} iterations", solved, aim=30)
+
+
+def along_spokes(here: Here) -> Iterator[Row]:
+    """Samples of all coils along 69 spokes, and images of them again: the two ends of every reconstruction there."""
+    size, n_coils, n_spokes = (32, 2, 5) if here.small else (192, COILS, 69)
+    if find_spec("finufft") is None:
+        yield Row("transform along spokes", flaw="finufft is missing")
+        return
+    engine = "cufinufft" if here.is_gpu and find_spec("cufinufft") else "finufft on the CPU"
+
+    def transformed(device: torch.device) -> Callable[[], Tensor]:
+        coil_image = (loop_coils(n_coils).maps((size, size)) * head_phantom().image((size, size))).to(device)
+        coords = spokes(torch.arange(n_spokes) * math.pi / n_spokes, 2 * size).to(device)
+        return lambda: adjoint_nufft(nufft(coil_image, coords), coords, (size, size))
+
+    yield here.timed(f"along {n_spokes} spokes and back, {size}² × {n_coils}, by {engine}", transformed, aim=5)
 
 
 def _head(size: int, n_coils: int, device: torch.device) -> tuple[Tensor, Grid]:

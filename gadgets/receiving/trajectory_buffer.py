@@ -19,7 +19,7 @@ from gadgets.receiving.shot_room import ShotRoom
 from gadgets.receiving.shot_windows import Window, WindowRoom, require_numbered_shots
 from gadgets.scan import Scan, on_encoded_grid, require_trajectory
 from kband_core.device import choose_device
-from kband_core.nufft import require_finufft
+from kband_core.nufft_engines import require_finufft
 
 
 @dataclass

@@ -18,6 +18,7 @@ from gadgets.scan import Scan
 from kband_core.bands import band_mask
 from kband_core.plural import counted
 from kband_core.sampling import Trajectory
+from kband_core.shot_angles import shot_angles
 
 
 @dataclass
@@ -83,11 +84,16 @@ class CollectPlanes(Gadget):
         """The plane of a trajectory: all its shots were acquired, in a sector if the header names its angle."""
         there = torch.device("cpu")
         kspace, csm = buffer.kspace[0, 0, 0].to(there), buffer.csm[0, 0].to(there)
-        _check_finite(f"CollectPlanes: slice {line.idx.slice}", kspace, csm)
+        who, sampling = f"CollectPlanes: slice {line.idx.slice}", buffer.sampling[0, 0, 0].to(there)
+        _check_finite(who, kspace, csm)
+        try:
+            shot_angles(sampling.coords)
+        except ValueError as error:
+            raise ScanError(f"{who}: {error}; no supervision is for such shots") from error
         mask = torch.ones(kspace.shape[1], 1, dtype=torch.bool)
         return TrainingPlane(
             kspace, mask, csm, line.idx.slice, line.idx.contrast, line.idx.repetition, self._band and self._band[1],
-            buffer.sampling[0, 0, 0].to(there),
+            sampling,
         )  # fmt: skip
 
 

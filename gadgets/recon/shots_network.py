@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -15,8 +14,8 @@ from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_o
 from kband_core.coils import merge_sets
 from kband_core.models import Card, load_model
 from kband_core.reconstruct import network_along
-from kband_core.sampling import Trajectory
-from kband_core.shots import nyquist_spokes, shots_noise, shots_scale, spoke_angles
+from kband_core.shot_angles import nyquist_shots, shot_kind
+from kband_core.shots import shots_noise, shots_scale
 
 
 @dataclass(frozen=True)
@@ -43,22 +42,14 @@ class ShotsNetwork(Method):
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; of a stack, its middle."""
         sampling, middle = buffer.sampling[0, 0, 0], maps_of(buffer).shape[0] // 2
         csm, kspace = (planes[middle : middle + 1] for planes in (maps_of(buffer), shot_planes(buffer)))
-        kind, matrix = _kind(sampling), tuple(csm.shape[-2:])
+        kind, matrix = shot_kind(sampling.coords), tuple(csm.shape[-2:])
         problems = self.card.mismatch(sampling=kind)
         if not problems:
-            n_spokes = sampling.shape[0]
+            acceleration = nyquist_shots(sampling.coords, matrix) / sampling.shape[0]
             scale = shots_scale(kspace, sampling.coords, sampling.density, csm)
             snr = scale / shots_noise(kspace, sampling.coords, matrix)
             problems = self.card.mismatch(
-                matrix=matrix, acceleration=nyquist_spokes(matrix) / n_spokes, coils=kspace.shape[1], snr=float(snr)
+                matrix=matrix, acceleration=acceleration, coils=kspace.shape[1], snr=float(snr)
             )
         if problems:
             raise (Refusal if self.outside_card == "refuse" else ScanError)("; ".join(problems))
-
-
-def _kind(sampling: Trajectory) -> Literal["spokes", "shots"]:
-    try:
-        spoke_angles(sampling.coords)
-    except ValueError:
-        return "shots"
-    return "spokes"

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from kband_core.bands import band_mask
 from kband_core.sampling import Grid
-from kband_core.shots import nyquist_spokes
 
-ABOUT_NYQUIST = 1.05  # spokes of Nyquist over those acquired
+ABOUT_NYQUIST = 1.05  # shots of Nyquist over those acquired
 MOST_UNEVEN = 0.1  # of the further end; partial Fourier leaves out a quarter of one half of k-space and more
 
 
@@ -18,28 +17,28 @@ MOST_UNEVEN = 0.1  # of the further end; partial Fourier leaves out a quarter of
 class Acquired:
     """`sampling` of one plane of k-space of `shape`; `band`, if it is one: its acceleration and angle.
 
-    Along a trajectory `matrix` is that of the image, (y, x), and `shape` that of its shots and samples.
+    Along a trajectory `shape` is that of its shots and samples, and so many shots are what `nyquist` asks for.
     """
 
     sampling: Grid
     shape: tuple[int, int]
     band: tuple[float, float] | None = None
-    matrix: tuple[int, int] | None = None
+    nyquist: int | None = None
 
     @property
     def acceleration(self) -> float:
-        """All lines over those acquired, or the spokes of Nyquist over the shots acquired."""
-        if self.matrix is None:
+        """All lines over those acquired, or the shots of Nyquist over those acquired."""
+        if self.nyquist is None:
             return self.sampling.acceleration()
-        return nyquist_spokes(self.matrix) / int(self.sampling.lines().sum())
+        return self.nyquist / int(self.sampling.lines().sum())
 
     @property
     def is_gapless(self) -> bool:
         """Whether no line was left out yet: those acquired have no gap, and zeros beyond their ends are padding.
 
-        Of spokes, whether there are as many as Nyquist asks for.
+        Of shots, whether there are as many as Nyquist asks for.
         """
-        if self.matrix is not None:
+        if self.nyquist is not None:
             return self.band is None and self.acceleration <= ABOUT_NYQUIST
         return _fills_a_rectangle(self.full_extent().sampling)
 
@@ -49,7 +48,7 @@ class Acquired:
 
         Of a band, and where one end lacks much more than the other (partial Fourier), it is not.
         """
-        if self.matrix is not None:
+        if self.nyquist is not None:
             return self.is_gapless
         if self.sampling.is_complete():
             return True
@@ -62,7 +61,7 @@ class Acquired:
 
         Lines that the band does not cross count as acquired, for nothing tells of them.
         """
-        if self.band is None or self.matrix is not None:
+        if self.band is None or self.nyquist is not None:
             return self
         lines = self.sampling.lines()
         crossed = band_mask(self.shape, *self.band).to(lines.device).any(-1)

@@ -19,6 +19,7 @@ from kband_core.axes import check_axes
 from kband_core.finished_file import finished
 from kband_core.plural import plural
 from kband_core.sampling import Grid, Trajectory
+from kband_core.shot_angles import nyquist_shots
 from kband_core.training.acquired import Acquired
 
 FORMAT, VERSION = "kband planes", 1
@@ -80,8 +81,9 @@ class Plane:
     def acquired(self) -> Acquired:
         """What was acquired."""
         band = None if self.angle is None else (self.band_acceleration, self.angle)
-        matrix = None if self.trajectory is None else tuple(self.csm.shape[-2:])
-        return Acquired(Grid(self.mask), tuple(self.kspace.shape[-2:]), band, matrix)
+        along = self.trajectory
+        nyquist = None if along is None else nyquist_shots(along.coords, tuple(self.csm.shape[-2:]))
+        return Acquired(Grid(self.mask), tuple(self.kspace.shape[-2:]), band, nyquist)
 
 
 class PlaneWriter:
@@ -174,13 +176,14 @@ class PlaneFile(Sequence[Plane]):
             raise ValueError(f"{self.path}: plane {name}: {error}") from error
 
     def acquired(self, index: int) -> Acquired:
-        """What was acquired of a plane, without reading the rest of it."""
+        """What was acquired of a plane, without reading its k-space."""
         name = self._names[index]
         with self._reading(f"plane {name}"):
             group = self._file["planes"][name]
             band = tuple(float(group.attrs[key]) for key in BAND) if "angle" in group.attrs else None
             csm, samples = self.shapes[index]
-            return Acquired(Grid(_tensor(group, "mask")), samples, band, csm[-2:] if "coords" in group else None)
+            nyquist = nyquist_shots(_tensor(group, "coords"), csm[-2:]) if "coords" in group else None
+            return Acquired(Grid(_tensor(group, "mask")), samples, band, nyquist)
 
     def digest(self) -> str:
         """Tell files apart by whose planes they hold, in which order, what was acquired of them, and their samples, of

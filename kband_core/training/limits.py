@@ -11,6 +11,7 @@ import torch
 from kband_core.likeness import signal_to_noise, unmapped_share
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
+from kband_core.shot_angles import shot_kind
 from kband_core.training.acquired import Acquired
 from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
@@ -69,13 +70,14 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
 
 
 def _along_spokes(recipe: Recipe, supervise: AlongSpokes, material: Material) -> dict[str, object]:
-    """Of spokes those of Nyquist over those drawn, or over those of planes that are taken as they are; and the SNR."""
+    """Of shots those of Nyquist over those drawn, or over those of planes that are taken as they are; and the SNR."""
     taken = [each for each in material.acquired if not supervise.draws_from(each)]
     alone = [each.acceleration for each in taken]
     drawn = supervise.undersampling.accelerations if len(taken) < max(len(material.acquired), 1) else ()
     rng = torch.Generator().manual_seed(0)
-    planes = (material.scans.draw(step, 0, 1)[0] for step in range(N_EXAMPLES))
-    snr = torch.stack([1 / supervise(plane, rng, 0.0).noise for plane in planes if plane.csm.any()])
+    drawn_planes = (material.scans.draw(step, 0, 1)[0] for step in range(N_EXAMPLES))
+    planes = [plane for plane in drawn_planes if plane.csm.any()]
+    snr = torch.stack([1 / supervise(plane, rng, 0.0).noise for plane in planes])
     return {
         "acceleration": (
             round((1 - TOLERANCE) * min((*drawn, *alone)), 2), round((1 + TOLERANCE) * max((*drawn, *alone)), 2)
@@ -83,7 +85,7 @@ def _along_spokes(recipe: Recipe, supervise: AlongSpokes, material: Material) ->
         "matrix": material.matrix,
         "acs_lines": 0,
         **recipe.limits.model_dump(exclude_none=True),
-        "sampling": ("spokes",),
+        "sampling": tuple(sorted({shot_kind(plane.trajectory.coords) for plane in planes})),
         "coils": material.coils,
         "snr": round((1 - TOLERANCE) * float(torch.quantile(snr, SELDOM)), 1),
     }  # fmt: skip

@@ -69,7 +69,7 @@ def _distinct(planes: PlaneFile, indices: Sequence[int]) -> list[Acquired]:
     found: dict[object, Acquired] = {}
     for index in indices:
         acquired = planes.acquired(index).full_extent()
-        found.setdefault((acquired.shape, acquired.sampling.mask.numpy().tobytes()), acquired)
+        found.setdefault((acquired.shape, acquired.nyquist, acquired.sampling.mask.numpy().tobytes()), acquired)
     return list(found.values())
 
 

@@ -85,13 +85,13 @@ class ProceduralRecipe(_Section):
 
     `objects`: `cartoon`, flat tissues with sharp borders, or `textured`, with detail at every scale. A finite number
     of scans is kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a
-    grid, or `radial`, as many spokes as Nyquist asks for.
+    grid, or `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
     coils: tuple[Coils, Coils] = (4, 16)
     objects: Objects = "textured"
-    trajectory: Literal["cartesian", "radial"] = "cartesian"
+    trajectory: Literal["cartesian", "radial", "spiral"] = "cartesian"
     n_scans: Annotated[int, Field(ge=2, le=65536)] | None = None
     uses: Whole = 1
 

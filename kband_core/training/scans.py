@@ -13,8 +13,9 @@ import torch
 from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.simulation.procedural import procedural_plane
-from kband_core.training.simulation.procedural_spokes import procedural_spokes
+from kband_core.training.simulation.procedural_shots import procedural_spirals, procedural_spokes
 
+SIMULATED = {"cartesian": procedural_plane, "radial": procedural_spokes, "spiral": procedural_spirals}
 MET_AGAIN_AFTER = 16  # steps, where endless scans are used more than once
 
 
@@ -57,8 +58,7 @@ def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) ->
 
 
 def _simulated(recipe: ProceduralRecipe, shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Plane:
-    simulate = procedural_spokes if recipe.trajectory == "radial" else procedural_plane
-    return simulate(shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
+    return SIMULATED[recipe.trajectory](shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
 
 
 class StoredScans:

@@ -1,4 +1,4 @@
-"""Which spokes a simulated scan acquires of all that a plane has, drawn anew for every example."""
+"""Which shots a simulated scan acquires of all that a plane has, drawn anew for every example."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 
 from kband_core.sampling import Grid
-from kband_core.shots import nyquist_spokes, spoke_angles
+from kband_core.shot_angles import nyquist_shots, shot_angles
 from kband_core.training.undersampling import check_range, ends
 
 Order = Literal["even", "golden", "mixed"]
-GOLDEN = 111.246117975  # degrees: half a turn over the golden ratio (Winkelmann 2007)
+GOLDEN = 0.618033989  # of a turn, half a one of spokes: 111.246° (Winkelmann 2007)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpokeDrawing:
-    """Draw spokes: `spoke_acceleration`, a number or (low, high) to draw from, is those of Nyquist over those drawn.
+    """Draw spokes, or interleaves: `spoke_acceleration`, a number or (low, high) to draw from, is those of Nyquist over
+    those drawn.
 
-    `order`: angles `even`ly over half a turn from a random one on, `golden` ones one after another, or `mixed`, which
-    is either. Of a plane the spokes nearest to these angles are taken. Raises `ValueError` for what cannot be drawn.
+    `order`: angles `even`ly from a random one on, over half a turn of spokes, or a whole one of interleaves; `golden`
+    ones one after another; or `mixed`, which is either. Of a plane the shots nearest to these angles are taken. Raises
+    `ValueError` for what cannot be drawn.
     """
 
     spoke_acceleration: float | Sequence[float] = 4.0
@@ -39,17 +41,18 @@ class SpokeDrawing:
         return ends(self.spoke_acceleration)
 
     def draw(self, coords: Tensor, matrix: tuple[int, int], rng: torch.Generator) -> Grid:
-        """Draw which of the spokes `(shot, sample, 2)` are measured, for an image of `matrix`: a grid `(shot, 1)`."""
+        """Draw which of the shots `(shot, sample, 2)` are measured, for an image of `matrix`: a grid `(shot, 1)`."""
         low, high = self.accelerations
         acceleration = low + (high - low) * torch.rand((), dtype=torch.float64, generator=rng).item()
-        n_spokes = max(round(nyquist_spokes(matrix) / acceleration), 1)
+        n_shots = max(round(nyquist_shots(coords, matrix) / acceleration), 1)
+        angles, turn = shot_angles(coords)
         order = self.order
         if order == "mixed":
             order = ("even", "golden")[torch.randint(2, (), generator=rng)]
-        step = GOLDEN if order == "golden" else 180 / n_spokes
-        first = 180 * torch.rand((), dtype=torch.float64, generator=rng)
-        wanted = first + step * torch.arange(n_spokes, dtype=torch.float64)
-        away = (wanted[:, None] - spoke_angles(coords) + 90) % 180 - 90
+        step = turn * GOLDEN if order == "golden" else turn / n_shots
+        first = turn * torch.rand((), dtype=torch.float64, generator=rng)
+        wanted = first + step * torch.arange(n_shots, dtype=torch.float64)
+        away = (wanted[:, None] - angles + turn / 2) % turn - turn / 2
         measured = torch.zeros(len(coords), dtype=torch.bool)
         measured[away.abs().argmin(1)] = True
         return Grid(measured[:, None])

@@ -1,4 +1,4 @@
-"""`kband evaluate`: how far a network and its peers are from the image of all lines."""
+"""`kband evaluate`: how far a network and its peers are from the image of all lines, or shots."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 @click.argument("model", shell_complete=model_names)
 @click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
 @click.option("--acceleration", type=click.FloatRange(1), default=4.0, show_default=True,
-              help="All lines over those kept; of equispaced lines, not counting calibration lines.")
-@click.option("--acs", type=click.IntRange(4), default=24, show_default=True, help="Calibration lines.")
+              help="All lines, or shots, over those kept; of equispaced lines, not counting calibration lines.")
+@click.option("--acs", type=click.IntRange(4), default=24, show_default=True,
+              help="Calibration lines of a Cartesian scan.")
 @click.option("--sampling", type=click.Choice(["lines", "equispaced"]), default="lines", show_default=True,
-              help="Random lines, denser in the centre, or equispaced ones.")
+              help="Random lines, denser in the centre, or equispaced ones, of a Cartesian scan.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the lines.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.csv",
               help="Write the table as CSV.")
@@ -36,12 +37,15 @@ def evaluate(
     model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
     picture: Path | None,
 ) -> None:  # fmt: skip
-    """Leave lines out of fully sampled raw files and compare MODEL with its peers.
+    """Leave lines out of fully sampled raw files, or shots out of others, and compare MODEL with its peers.
 
     MODEL is a name of the registry, or the card of a model (NAME.yaml). The reference is the image of all lines, made
     by the same gadgets and combined by maps. NMSE, PSNR and SSIM (7 x 7) are those of magnitudes, in the range of the
     reference; r is the distance from the centre of k-space over that to the end of an axis; authors_ are the metrics
     of the published k-band code, which are not those of their names. Images of nothing but noise are left out.
+
+    Of radial and spiral scans shots are kept evenly by their angle, and the reference is CG-SENSE of all that there
+    are: where these are fewer than Nyquist asks for, that image has errors of its own.
 
     Exits with 1 if a file cannot be evaluated; the others are all the same.
     """
@@ -49,6 +53,7 @@ def evaluate(
 
     from gadgets.errors import PipelineError, ScanError
     from kband_core.training.undersampling import Undersampling
+    from pipelines.evaluation.along_trajectories import evaluate_along, is_along_a_trajectory
     from pipelines.evaluation.evaluation import evaluate as judge
     from pipelines.evaluation.evaluation import image_of
     from pipelines.files.finished_file import FileProblem, refuse_other_format
@@ -64,15 +69,20 @@ def evaluate(
     n_failed = 0
     for path in raws:
         try:
+            along, rng = is_along_a_trajectory(path), torch.Generator().manual_seed(seed)
             with _registered(model) as name:
-                evaluation = judge(name, path, undersampling, rng=torch.Generator().manual_seed(seed))
+                if along:
+                    evaluation = evaluate_along(name, path, acceleration, rng=rng)
+                else:
+                    evaluation = judge(name, path, undersampling, rng=rng)
         except (FileProblem, PipelineError, ScanError, ValueError) as problem:
             click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
             n_failed += 1
             continue
         of_file = sorted(evaluation.judged, key=image_of)  # methods keep their order
         left_out = f"; {evaluation.n_empty} of nothing but noise left out" if evaluation.n_empty else ""
-        click.echo(f"{path.name}: R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}{left_out}")
+        kept = f"R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}"
+        click.echo(f"{path.name}: {of_file[0].sampling.told()[0] if along else kept}{left_out}")
         if source := of_file[0].sampling.scan.encodings[0].source:
             click.echo(f"  {source}")
         _print(of_file)

@@ -31,6 +31,7 @@ from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.chain.xml import read_chain
 from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
+from pipelines.evaluation.undersampled_shots import UndersampledShots
 from pipelines.files.mrd_stream import open_raw
 
 OUTSIDE = (0.5, 2.0)  # of the k-space radius, corners included
@@ -49,7 +50,7 @@ class Judged:
     repetition: int
     partition: int
     method: str
-    sampling: UndersampledScan
+    sampling: UndersampledScan | UndersampledShots
     figures: Mapping[str, float]
     image: Tensor
     reference: Tensor
@@ -57,7 +58,7 @@ class Judged:
 
     @property
     def acceleration(self) -> float:
-        """All lines over those that were kept."""
+        """All lines, or shots, over those that were kept."""
         return self.sampling.acceleration()
 
 
@@ -81,7 +82,7 @@ def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch
         whole = Scan.from_xml(raw.header_xml)
         full = before_network(whole, raw, undersampling.acs_lines)
         _require_all_lines(full)
-        references = {key: image for key, (image, *_) in _images(_ZeroFilled(), whole, _with_maps(full))}
+        references = {key: image for key, (image, *_) in images(_ZeroFilled(), whole, with_maps(full))}
         items = before_network(thinned.scan, thinned.lines(raw), undersampling.acs_lines)
     judged = [
         Judged(
@@ -90,7 +91,7 @@ def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch
             figures(image, references[key]), image, references[key], header,
         )
         for method, gadget in _methods(model, undersampling).items()
-        for key, (image, header, meta) in _images(gadget, thinned.scan, _with_maps(items))
+        for key, (image, header, meta) in images(gadget, thinned.scan, with_maps(items))
         if key in references and references[key].any()
     ]  # fmt: skip
     if not judged:
@@ -156,7 +157,7 @@ def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:
                 raise ValueError(f"{n_acquired} of {to_come.sum()} lines were acquired; a full scan needed")
 
 
-def _with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
+def with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
     """Leave out the images whose maps are empty: no method can show more than noise there."""
     for item in items:
         if not isinstance(item, ReconBuffer):
@@ -167,9 +168,10 @@ def _with_maps(items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibrati
         yield from [item] if len(kept) == len(singles) else kept
 
 
-def _images(
-    gadget: Gadget | _ZeroFilled, scan: Scan, items: Iterable[Any]
+def images(
+    gadget: Any, scan: Scan, items: Iterable[Any]
 ) -> Iterator[tuple[Key, tuple[Tensor, ismrmrd.ImageHeader, Any]]]:
+    """Give image, header and meta of all that a gadget, or what stands for one, makes; by counters and partition."""
     gadget.open(scan)
     for array in gadget.process(iter(items)):
         for index in np.ndindex(array.headers.shape):

@@ -11,11 +11,13 @@ import torch
 from gadgets import flags
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
+from kband_core.plural import counted
 from kband_core.training.undersampling import Undersampling
 from pipelines.simulation.header_document import header_document
 
 xsd = ismrmrd.xsd
 
+IMAGE, CALIBRATING = 1.0, 0.5  # brightness of lines of the image's grid, and of calibration lines off it
 BOTH, CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
 
 
@@ -32,6 +34,7 @@ class UndersampledScan:
     imaging: tuple[np.ndarray, ...]
     calibrating: tuple[np.ndarray, ...]
     full: tuple[np.ndarray, ...]
+    of_all = "lines"
 
     def lines(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
         """Pass on the lines that would have come, flagged; noise and the like come as before. Changes flags."""
@@ -51,6 +54,18 @@ class UndersampledScan:
     def acceleration(self) -> float:
         """Return all lines over those acquired, ACS included, of the first encoding."""
         return np.count_nonzero(self.full[0]) / np.count_nonzero(self.imaging[0] | self.calibrating[0])
+
+    def shown(self, n_samples: int) -> np.ndarray:
+        """Return brightness on a k-space of so many samples, ky down: lines that only calibrate are grey."""
+        lines = np.where(self.imaging[0], IMAGE, np.where(self.calibrating[0], CALIBRATING, 0.0))
+        return np.repeat(lines[:, None], n_samples, 1)
+
+    def told(self) -> tuple[str, str]:
+        """Say how many lines there are, and a remark."""
+        n_lines = np.count_nonzero(self.imaging[0] | self.calibrating[0])
+        n_off_grid = np.count_nonzero(self.calibrating[0] & ~self.imaging[0])
+        remark = f"grey: {counted(n_off_grid, 'calibration line')} off the grid" if n_off_grid else ""
+        return f"{n_lines} of {np.count_nonzero(self.full[0])} lines, R = {self.acceleration():.2f}", remark
 
 
 def undersample(header_xml: str, undersampling: Undersampling, *, rng: torch.Generator) -> UndersampledScan:

@@ -8,14 +8,12 @@ from itertools import groupby
 import numpy as np
 from matplotlib.figure import Figure
 
-from kband_core.plural import counted
 from pipelines.evaluation.evaluation import Judged, image_of
 from pipelines.pictures.drawing import draw
 from pipelines.pictures.orientation import Geometry
 from pipelines.pictures.panel import QUIET, TEXT, Panel
 
 MOST_IMAGES = 12
-IMAGE, CALIBRATION = 1.0, 0.5  # brightness of lines of the image's grid, and of calibration lines off it
 
 
 def error_maps(found: Sequence[Judged]) -> Figure:
@@ -37,7 +35,7 @@ def _rows(methods: Sequence[Judged]) -> tuple[list[Panel], list[Panel]]:
     window = 0.0, float(np.percentile(truth, 99.5))
     geometry = Geometry.of(first.header)
     name = f"{first.file} · slice {first.slice}"
-    above = [Panel(truth, window, ((name, TEXT), ("all lines", QUIET)), geometry)]
+    above = [Panel(truth, window, ((name, TEXT), (f"all {first.sampling.of_all}", QUIET)), geometry)]
     below = [_sampling(first, truth.shape[-1])]
     errors = [np.abs(one.image.abs().numpy() - truth) for one in methods]
     white = _white(methods, errors)
@@ -45,7 +43,8 @@ def _rows(methods: Sequence[Judged]) -> tuple[list[Panel], list[Panel]]:
         figures = one.figures
         text = f"NMSE {figures['nmse']:.4f} · PSNR {figures['psnr']:.1f} dB · SSIM {figures['ssim']:.3f}"
         above.append(Panel(one.image.abs().numpy(), window, ((one.method, TEXT), (text, QUIET)), geometry))
-        label = (f"|{one.method} - all lines|", TEXT), (f"white: {white / window[1]:.1%} of the reference's", QUIET)
+        what = f"|{one.method} - all {one.sampling.of_all}|"
+        label = (what, TEXT), (f"white: {white / window[1]:.1%} of the reference's", QUIET)
         below.append(Panel(error, (0.0, white), label, geometry))
     return above, below
 
@@ -58,9 +57,6 @@ def _white(methods: Sequence[Judged], errors: Sequence[np.ndarray]) -> float:
 
 
 def _sampling(one: Judged, n_samples: int) -> Panel:
-    """Show which lines were kept, ky down."""
-    lines = np.where(one.sampling.imaging[0], IMAGE, np.where(one.sampling.calibrating[0], CALIBRATION, 0.0))
-    text = f"sampling: {np.count_nonzero(lines)} of {len(lines)} lines, R = {one.acceleration:.2f}"
-    n_off_grid = np.count_nonzero(lines == CALIBRATION)
-    remark = f"grey: {counted(n_off_grid, 'calibration line')} off the grid" if n_off_grid else ""
-    return Panel(np.repeat(lines[:, None], n_samples, 1), (0.0, 1.0), ((text, TEXT), (remark, QUIET)))
+    """Show what was kept, ky down."""
+    text, remark = one.sampling.told()
+    return Panel(one.sampling.shown(n_samples), (0.0, 1.0), ((f"sampling: {text}", TEXT), (remark, QUIET)))

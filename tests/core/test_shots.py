@@ -8,7 +8,8 @@ import torch
 from kband_core.density import radial_density
 from kband_core.nufft import nufft
 from kband_core.operators import encoding_operator
-from kband_core.shots import Shots, even_weight, nyquist_spokes, shots_noise, shots_scale, spoke_angles
+from kband_core.shot_angles import interleaf_angles, nyquist_shots, nyquist_spokes, spoke_angles
+from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
 from kband_core.trajectories import spirals, spokes
 from tests.laws import check_adjoint, nmse
 
@@ -120,6 +121,32 @@ def test_what_is_no_spoke_has_no_angle(coords, sentence):
     """Sectors and drawing go by the angle."""
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         spoke_angles(coords)
+
+
+def test_interleaves_are_told_by_how_far_they_are_turned():
+    """Modulo a whole turn, whatever their curve; half spokes are such a curve."""
+    turns = torch.tensor([0, 45, 200, 350], dtype=torch.float64)
+    for curve in (spirals(1, 32), spokes(torch.zeros(1), 2 * N)[:, N:]):
+        y, x = curve[0].double().unbind(-1)
+        coords = torch.stack([torch.stack((x * t.sin() + y * t.cos(), x * t.cos() - y * t.sin()), -1)
+                              for t in turns.deg2rad()]).float()  # fmt: skip
+        told = interleaf_angles(coords)
+        assert ((told - told[0]) % 360).tolist() == pytest.approx(turns.tolist(), abs=1e-3)
+
+
+def test_shots_of_several_curves_have_no_angle():
+    """Such as a spiral among others that is longer than they are: one sentence."""
+    coords = spirals(4, 32)
+    coords[2] *= 0.9
+    with pytest.raises(ValueError, match=r"^shots: 1 of 4 are neither spokes nor the first one turned$"):
+        nyquist_shots(coords, (32, 32))
+
+
+@pytest.mark.parametrize("n_interleaves", [12, 30])
+def test_nyquist_counts_interleaves_as_their_formula_does(n_interleaves):
+    """The spiral was made for so many; spokes have a rule of their own."""
+    assert nyquist_shots(spirals(n_interleaves, 80, 2), (80, 80)) == n_interleaves
+    assert nyquist_shots(evenly(7), (64, 48)) == nyquist_spokes((64, 48))
 
 
 def test_nyquist_is_a_sample_apart_at_the_rim():

@@ -37,7 +37,7 @@ def completed(*words: str) -> list[str]:
         (("replay", "-p", "grappa_"), ["plain,grappa_buffered", "plain,grappa_warm"]),
         (("replay", "--pipeline", "my"), ["file,my"]),
         (("check", "sense", "raki_w"), ["plain,raki_warm"]),
-        (("train", "small"), ["plain,small_kband", "plain,small_radial"]),
+        (("train", "small"), ["plain,small_kband", "plain,small_radial", "plain,small_spiral"]),
         (("evaluate", "simulated_s"), ["plain,simulated_small"]),
         (("simulate", "--held"), ["plain,--held-out-lines"]),
         (("no-such", "x"), []),

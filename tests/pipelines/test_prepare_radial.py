@@ -1,4 +1,4 @@
-"""`kband prepare` and `kband train` of radial scans, through the gadgets that serve the scanner."""
+"""`kband prepare` and `kband train` of radial and spiral scans, through the gadgets that serve the scanner."""
 
 import pytest
 import torch
@@ -56,6 +56,24 @@ def test_a_scan_of_few_spokes_is_no_reference(tmp_path):
     path, *_ = scanned(tmp_path, "few.h5", n_shots=20)
     assert kband("prepare", path, "-o", tmp_path / "planes.h5").exit_code == 0
     assert not PlaneFile(tmp_path / "planes.h5").acquired(0).has_reference
+
+
+def test_interleaves_are_counted_as_such(tmp_path):
+    """16 of one turn each are as many as Nyquist asks for at 32²: by the rule for spokes they would be a third."""
+    path, *_ = scanned(tmp_path, "spiral.h5", trajectory="spiral", n_shots=16)
+    assert "R 1.00" in kband("prepare", path, "-o", tmp_path / "planes.h5").output
+    assert PlaneFile(tmp_path / "planes.h5").acquired(0).has_reference
+
+
+def test_shots_of_several_curves_are_refused(tmp_path):
+    """No supervision knows what a sector of them is: one sentence, and no plane."""
+    header, lines, _ = simulate_scan(Protocol(matrix=N, n_coils=4, n_slices=1, n_shots=16, trajectory="spiral",
+                                              noise_scan=False))  # fmt: skip
+    lines[3].traj[:] *= 0.9
+    write_raw(tmp_path / "odd.h5", header, lines)
+    result = kband("prepare", tmp_path / "odd.h5", "-o", tmp_path / "planes.h5")
+    assert result.exit_code == 1
+    assert "slice 0: shots: 1 of 16 are neither spokes nor the first one turned; no supervision is for" in result.output
 
 
 def test_a_network_learns_from_raw_radial_files(tmp_path):

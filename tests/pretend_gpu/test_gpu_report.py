@@ -10,7 +10,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    "name", ["published_size", "small_size", "last_line_to_image", "raki", "gfactor", "espirit", "radial"]
+    "name",
+    ["published_size", "small_size", "last_line_to_image", "raki", "gfactor", "espirit", "radial", "along_spokes"],
 )
 def test_a_part_runs_there(name, gpu, monkeypatch):
     """In tiny sizes; training steps have a test of their own, graphs and compilers know real ones only."""

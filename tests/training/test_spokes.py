@@ -13,7 +13,7 @@ from kband_core.training.batches import stack
 from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
-from kband_core.training.simulation.procedural_spokes import procedural_spokes
+from kband_core.training.simulation.procedural_shots import procedural_spokes
 from kband_core.training.supervision import build_supervision, full_extent
 from kband_core.training.trainer import train
 from tests.training.tiny import tiny_recipe

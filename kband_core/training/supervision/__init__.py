@@ -14,7 +14,8 @@ axis too.) Sampling is drawn anew every time, the angle belongs to the scan.
 | `square` | sampling within the central square of a band's area | that square |
 | `reference` | as `kband`, with the quirks of its published code | the same, coils combined |
 
-Along radial trajectories spokes are left out instead of lines, and a band is a sector:
+Along radial trajectories spokes are left out instead of lines, and a band is a sector; along spirals interleaves are,
+and a sector is adjacent ones:
 
 | name | the network sees | it is judged by |
 |---|---|---|

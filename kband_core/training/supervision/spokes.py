@@ -3,6 +3,9 @@
 A sector is the band of radial scans: all radii within an angle Δθ = 180° over `band_acceleration`. Every sample lies
 in the share Δθ/180° of all sectors, the centre as often as the rim: the weight W = 1/E is the same everywhere, and
 needs no cap. What else a sample counts is the area of k-space that it stands for, its density.
+
+Of spirals, adjacent interleaves are such a sector, wound up: Δθ = 360° over `band_acceleration`. Read interleaf for
+spoke. Interleaves apart leave gaps everywhere: an undersampled scan, that only samples not seen can judge.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from torch import Tensor
 from kband_core.losses import normalised_loss
 from kband_core.operators import EncodingOperator
 from kband_core.sampling import Grid
-from kband_core.shots import RIM, spoke_angles
+from kband_core.shot_angles import shot_angles
+from kband_core.shots import RIM
 from kband_core.training.acquired import Acquired
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example, make_example
@@ -64,8 +68,11 @@ class Sectors(AlongSpokes, Limited):
 
     def __call__(self, plane: Plane, rng: torch.Generator, angle: float | None = None) -> Example:
         sampled, angle = self.sampled(plane, rng), self.angle_of(plane, angle)
-        width = 180 / self.band_acceleration
-        away = (spoke_angles(plane.trajectory.coords) - angle + width / 2) % 180
+        angles, turn = shot_angles(plane.trajectory.coords)
+        if plane.angle is None:
+            angle *= turn / 180  # drawn from half a turn
+        width = turn / self.band_acceleration
+        away = (angles - angle + width / 2) % turn
         sector = (away < width)[:, None]
         seen = sampled.within(sector)
         if not seen.mask.any():  # a sector without a spoke of the scan: its middle one
