@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from kband_core.relaxometry.fat_model import fat_shift_hz
 from kband_core.relaxometry.min_sum import min_sum
 from kband_core.relaxometry.misfit import misfit, products
+from kband_core.threads import single_thread
 
 RANGE = 1.5  # fields up to so many shifts of fat are looked for
 BLOCKS = 32  # along the longer side
@@ -67,7 +68,8 @@ def _of_blocks(echoes: Tensor, echo_times_ms: Tensor, field_t: float, weight: Te
     fields = fields.float()
     costs = costs + SHIFT_COST * (fields / shift).square()[:, None, None]
     jumps = JUMP * ((fields[:, None] - fields) / shift).square()
-    beliefs = min_sum(costs.permute(1, 2, 0).contiguous(), jumps)
+    with single_thread():
+        beliefs = min_sum(costs.permute(1, 2, 0).contiguous(), jumps)
     best, found = beliefs.min(-1)
     is_far = (fields - fields[found][..., None]).abs() > shift / 3
     return fields[found], torch.where(is_far, beliefs, torch.inf).amin(-1) - best

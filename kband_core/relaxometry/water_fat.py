@@ -26,8 +26,8 @@ MAD = 0.6745  # median of the modulus of a normal variable of SD 1
 class WaterFatMaps:
     """Maps `(y, x)` of a slice. water, fat: complex, as at t = 0; r2star 1/s; b0 Hz; pdff: percent of fat.
 
-    `sd_r2star`, `sd_b0`, `sd_pdff`: standard deviations in the same units. `unsure`: pixels of too little signal, or
-    whose water might be fat and fat be water.
+    `sd_r2star`, `sd_b0`, `sd_pdff`: standard deviations in the same units. `no_signal`: pixels of too little signal;
+    `unsure`: those, and pixels whose water might be fat and fat be water.
     """
 
     water: Tensor
@@ -38,6 +38,7 @@ class WaterFatMaps:
     sd_r2star: Tensor
     sd_b0: Tensor
     sd_pdff: Tensor
+    no_signal: Tensor
     unsure: Tensor
 
 
@@ -65,8 +66,8 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
         variance = torch.maximum(variance, _window_mean(left) / freedom)
     of_pixels = [_told(fit, one) for fit, one in zip(fits, variance.flatten().split(PIXELS_AT_ONCE), strict=True)]
     maps = {name: torch.cat([part[name] for part in of_pixels]).view(shape) for name in of_pixels[0]}
-    unsure = (signal < LOW_SIGNAL * variance.sqrt()) | (start.margin < SMALL_MARGIN)
-    return WaterFatMaps(**maps, unsure=unsure)
+    no_signal = signal < LOW_SIGNAL * variance.sqrt()
+    return WaterFatMaps(**maps, no_signal=no_signal, unsure=no_signal | (start.margin < SMALL_MARGIN))
 
 
 def noise_sd(echoes: Tensor) -> float:
