@@ -51,7 +51,10 @@ def shown_pixels(image: ismrmrd.Image) -> np.ndarray:
 
 
 def values_shown(image: ismrmrd.Image) -> np.ndarray:
-    """Pixels as shown; of a map in its unit, which the meta's rescale gives to whole numbers, and NaN for no value."""
+    """Pixels as shown; of a map in its unit, which the meta's rescale gives to whole numbers.
+
+    0 is no value, and NaN here, unless the map has a sign.
+    """
     pixels, slope = shown_pixels(image), 0.0
     if "kband_quantity" not in image.meta:
         return pixels
@@ -59,7 +62,7 @@ def values_shown(image: ismrmrd.Image) -> np.ndarray:
         slope, intercept = (float(image.meta.get(f"Rescale{name}") or default) for name, default in
                             (("Slope", 1), ("Intercept", 0)))  # fmt: skip
         pixels = pixels * slope + intercept
-    return np.where(np.abs(pixels) > slope / 2, pixels, np.nan)
+    return pixels if pixels.min() < -slope / 2 else np.where(pixels > slope / 2, pixels, np.nan)
 
 
 def reference_of(image: ismrmrd.Image, references: Sequence[ismrmrd.Image]) -> ismrmrd.Image | None:
