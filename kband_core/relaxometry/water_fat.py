@@ -17,7 +17,7 @@ PIXELS_AT_ONCE = 16384
 LARGEST_R2STAR = 1000.0  # 1/s
 UNKNOWNS = 6  # real numbers that a pixel is explained by
 WINDOW = 5  # pixels, over which what is left of the echoes is averaged
-LOW_SIGNAL = 5.0  # times the noise, below which a pixel tells nothing
+LOW_SIGNAL = 5.0  # times the noise, below which the brightest echo tells nothing, and the mean echo little
 SMALL_MARGIN = 30.0  # cost below which the other of water and fat may be true
 MAD = 0.6745  # median of the modulus of a normal variable of SD 1
 
@@ -26,8 +26,8 @@ MAD = 0.6745  # median of the modulus of a normal variable of SD 1
 class WaterFatMaps:
     """Maps `(y, x)` of a slice. water, fat: complex, as at t = 0; r2star 1/s; b0 Hz; pdff: percent of fat.
 
-    `sd_r2star`, `sd_b0`, `sd_pdff`: standard deviations in the same units. `no_signal`: pixels of too little signal;
-    `unsure`: those, and pixels whose water might be fat and fat be water.
+    `sd_r2star`, `sd_b0`, `sd_pdff`: standard deviations in the same units. `no_signal`: pixels of noise alone;
+    `unsure`: those, pixels that noise or what the fit leaves outweighs, and those where water and fat might be swapped.
     """
 
     water: Tensor
@@ -53,8 +53,8 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
     times, shape = torch.tensor(list(echo_times_ms), dtype=torch.float64), echoes.shape[1:]
     noise = noise_sd(echoes)
     start = field_map(echoes, times, field_t, noise)
-    signal = echoes.abs().square().mean(0).sqrt()
-    most = torch.where(signal < LOW_SIGNAL * noise, 0.0, LARGEST_R2STAR)  # noise, drawn back to t = 0, would shine
+    no_signal = echoes.abs().amax(0) < LOW_SIGNAL * noise
+    most = torch.where(no_signal, 0.0, LARGEST_R2STAR)  # noise, drawn back to t = 0, would shine
     firsts = (x.flatten().split(PIXELS_AT_ONCE) for x in (start.b0, start.decay, most))
     fits = [
         refine(part, times, field_t, b0=b0, decay=decay, most_r2star=limit)
@@ -66,8 +66,9 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
         variance = torch.maximum(variance, _window_mean(left) / freedom)
     of_pixels = [_told(fit, one) for fit, one in zip(fits, variance.flatten().split(PIXELS_AT_ONCE), strict=True)]
     maps = {name: torch.cat([part[name] for part in of_pixels]).view(shape) for name in of_pixels[0]}
-    no_signal = signal < LOW_SIGNAL * variance.sqrt()
-    return WaterFatMaps(**maps, no_signal=no_signal, unsure=no_signal | (start.margin < SMALL_MARGIN))
+    is_weak = echoes.abs().square().mean(0).sqrt() < LOW_SIGNAL * variance.sqrt()
+    unsure = no_signal | is_weak | (start.margin < SMALL_MARGIN)
+    return WaterFatMaps(**maps, no_signal=no_signal, unsure=unsure)
 
 
 def noise_sd(echoes: Tensor) -> float:

@@ -79,7 +79,8 @@ def map_agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
     if own.shape != target.shape:
         ours, theirs = (" x ".join(map(str, values.shape)) for values in (own, target))
         raise ValueError(f"slice {image.slice}: the map has {ours} pixels (y, x), but its reference {theirs}")
-    unit, apart = image.meta.get("RescaleType", ""), (own - target)[np.isfinite(own) & np.isfinite(target)]
+    told = np.isfinite(own) & np.isfinite(target) & (own != 0) & (target != 0)
+    unit, apart = image.meta.get("RescaleType", ""), (own - target)[told]
     middle, mean = (np.median(np.abs(apart)), apart.mean()) if apart.size else (np.nan, np.nan)
     return f"{image.meta['kband_quantity']} off by {middle:.2g} {unit} (median), {mean:+.2g} {unit} on average"
 
