@@ -27,15 +27,17 @@ from gadgets.images.quantitative import (
     WATER,
     quantity_array,
 )
-from gadgets.items import ImageArray
+from gadgets.items import Aside, ImageArray
 from gadgets.scan import Scan
 from kband_core.plural import counted
 from kband_core.relaxometry.fat_model import MHZ_PER_TESLA, check_echoes
+from kband_core.relaxometry.turning import turning
 from kband_core.relaxometry.water_fat import WaterFatMaps, water_fat
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 64  # slices kept for their maps: 0.3 GB of 8 echoes at 256²
+OTHER_WAY = 1.03  # times the misfit of the conjugates, from which on phases seem to run the other way
 BRIGHT = 2000.0  # pixel steps of the brightest water or fat, of 2,047
 MAPS = {PDFF: "pdff", R2STAR: "r2star", B0: "b0", SD_PDFF: "sd_pdff", SD_R2STAR: "sd_r2star", SD_B0: "sd_b0",
         UNSURE: "unsure"}  # fmt: skip
@@ -67,7 +69,7 @@ class WaterFat(Gadget):
         except ValueError as error:
             raise PipelineError(f"WaterFat: {error}") from error
 
-    def process(self, items: Iterable[ImageArray | Echoes]) -> Iterator[ImageArray]:
+    def process(self, items: Iterable[ImageArray | Echoes]) -> Iterator[ImageArray | Aside]:
         """Pass images on; maps follow when many wait, or at the end. Raises `ScanError` if any could not be made."""
         waiting: list[Echoes] = []
         problems: list[str] = []
@@ -85,7 +87,7 @@ class WaterFat(Gadget):
         if problems:
             raise ScanError("; ".join(problems))
 
-    def _all(self, waiting: list[Echoes], problems: list[str]) -> Iterator[ImageArray]:
+    def _all(self, waiting: list[Echoes], problems: list[str]) -> Iterator[ImageArray | Aside]:
         while waiting:
             echoes = waiting.pop(0)
             try:
@@ -94,12 +96,17 @@ class WaterFat(Gadget):
                 problems.append(f"WaterFat: no maps of slice {echoes.headers[0].slice}: {error}")
                 log.warning("%s", problems[-1])
 
-    def _maps(self, echoes: Echoes) -> Iterator[ImageArray]:
+    def _maps(self, echoes: Echoes) -> Iterator[ImageArray | Aside]:
         if not all(echo.imag.any() for echo in echoes.data):
             raise ValueError("an echo has no phase: it is a root sum of squares")
         data = echoes.data.conj() if self.conjugate else echoes.data
         planes = [water_fat(plane, self._times, self._field) for plane in data.unbind(1)]
         image = _image(echoes, self._times, self._field)
+        misfits = max(turning(plane, self._times, self._field) for plane in data.unbind(1))
+        if misfits > OTHER_WAY:
+            said = f"SWAPPED? phases the other way round explain the echoes {misfits:.2f} times better (conjugate)"
+            image.meta[0, 0, 0]["ImageComments"] = f"{said}; {image.meta[0, 0, 0]['ImageComments']}"
+            yield Aside("warning", f"WaterFat: slice {echoes.headers[0].slice}: {said}")
         water, fat = (_stacked(planes, name).abs() for name in ("water", "fat"))
         steps = BRIGHT / max(float(torch.maximum(water, fat).quantile(0.9999)), 1e-30)
         yield quantity_array(image, replace(WATER, scale=steps), _placed(water))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from kband_core.relaxometry.echo_noise import noise_sd
 from kband_core.relaxometry.fat_model import check_echoes
 from kband_core.relaxometry.field_map import field_map
 from kband_core.relaxometry.refinement import Fit, refine
@@ -19,7 +20,6 @@ UNKNOWNS = 6  # real numbers that a pixel is explained by
 WINDOW = 5  # pixels, over which what is left of the echoes is averaged
 LOW_SIGNAL = 5.0  # times the noise, below which the brightest echo tells nothing, and the mean echo little
 SMALL_MARGIN = 30.0  # cost below which the other of water and fat may be true
-MAD = 0.6745  # median of the modulus of a normal variable of SD 1
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,6 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
     is_weak = echoes.abs().square().mean(0).sqrt() < LOW_SIGNAL * variance.sqrt()
     unsure = no_signal | is_weak | (start.margin < SMALL_MARGIN)
     return WaterFatMaps(**maps, no_signal=no_signal, unsure=unsure)
-
-
-def noise_sd(echoes: Tensor) -> float:
-    """SD of the noise of real and imaginary parts, from differences that a smooth image has none of."""
-    over = (echoes[..., 1:, 1:] - echoes[..., 1:, :-1] - echoes[..., :-1, 1:] + echoes[..., :-1, :-1]) / 2
-    return max(float(torch.view_as_real(over).abs().median()) / MAD, 1e-6 * float(echoes.abs().max()), 1e-30)
 
 
 def _window_mean(image: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from kband_core.relaxometry.fat_model import fat_shift_hz, fat_turns, synthesise
 from kband_core.relaxometry.min_sum import min_sum
 from kband_core.relaxometry.misfit import misfit, products
+from kband_core.relaxometry.turning import turning
 from kband_core.relaxometry.water_fat import water_fat
 
 EVEN, ODD, THREE = [1.23 * n for n in range(1, 7)], [1.1, 2.0, 3.3, 4.1, 5.9], [1.0, 1.9, 3.1]
@@ -76,6 +77,16 @@ def test_fat_turns_the_way_of_negative_frequencies():
     quarter = 250 / fat_shift_hz(1.5)
     assert complex(fat_turns(torch.tensor([quarter]), 1.5)[0]).imag < -0.8
     assert complex(fat_turns(torch.tensor([0.0]), 1.5)[0]) == pytest.approx(1)
+
+
+def test_the_way_that_phases_run_is_told_by_the_peaks():
+    """Six peaks of fat lie on one side of water; of water alone nothing tells, and noise is no sign."""
+    truth = body(32, 3.0, 0.3)
+    echoes = echoes_of(truth, EVEN, 3.0)
+    assert turning(echoes, EVEN, 3.0) < 0.8
+    assert turning(echoes.conj(), EVEN, 3.0) > 1.2
+    truth["water"], truth["fat"] = truth["water"] + truth["fat"], 0 * truth["fat"]
+    assert turning(echoes_of(truth, EVEN, 3.0), EVEN, 3.0) < 1.02
 
 
 def test_the_misfit_is_what_no_water_and_fat_explain(rng):

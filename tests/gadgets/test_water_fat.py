@@ -11,12 +11,13 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.images.echo_meta import together
 from gadgets.images.echoes import Echoes, GatheredEchoes
 from gadgets.images.water_fat import WaterFat
-from gadgets.items import ImageArray
+from gadgets.items import Aside, ImageArray
 from gadgets.scan import Scan
 from gadgets.stock import ComplexToFloat, FloatToUShort, ImageArraySplit
 from kband_core.relaxometry.fat_model import synthesise
 from pipelines.simulation import simulated_echoes
 from pipelines.simulation.simulated_protocol import Protocol
+from tests.core.test_relaxometry import body, echoes_of
 
 TIMES = (1.1, 2.0, 3.2, 4.1)
 PLAIN = Protocol(matrix=16, n_coils=2, n_slices=1, acceleration=1, noise_scan=False)
@@ -172,6 +173,17 @@ def test_scanners_that_turn_the_other_way(header):
     items = made_of(WaterFat(conjugate=True), header, made_of(GatheredEchoes(), header, arrays))
     pdff = next(item for item in items if item.meta[0, 0, 0].get("kband_quantity") == "PDFF")
     assert float(pdff.data.real.mean()) / 20 == pytest.approx(80, abs=2)
+
+
+def test_phases_that_run_the_other_way_are_told(header):
+    """Water and fat change places then, and nothing else would show it."""
+    echoes = echoes_of(body(32, 1.5, 0.3), list(TIMES), 1.5)
+    arrays = [array_of(n, pixels[None].conj()) for n, pixels in enumerate(echoes)]
+    items = made_of(WaterFat(), header, made_of(GatheredEchoes(), header, arrays))
+    (aside,) = [item for item in items if isinstance(item, Aside)]
+    assert aside.text.startswith("WaterFat: slice 0: SWAPPED? phases the other way round explain the echoes ")
+    maps = [item for item in items if isinstance(item, ImageArray) and "kband_quantity" in item.meta[0, 0, 0]]
+    assert all("SWAPPED?" in one.meta[0, 0, 0]["ImageComments"] for one in maps)
 
 
 @pytest.mark.parametrize(
