@@ -17,12 +17,18 @@ OFFSET = 2048.0  # what FloatToUShortGadget adds to real images, whose scale it 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a map shows, one of `series.QUANTITIES` by its name. `scale`: pixel steps per unit."""
+    """What a map shows, one of `series.QUANTITIES` by its name. `scale`: pixel steps per unit; `unit`: that of UCUM."""
 
     name: str
     scale: float
+    unit: str = ""
 
 
+WATER, FAT = Quantity("water", scale=1.0), Quantity("fat", scale=1.0)  # in units of the noise of k-space, if whitened
+PDFF, SD_PDFF = Quantity("PDFF", scale=20.0, unit="%"), Quantity("SD of PDFF", scale=40.0, unit="%")
+R2STAR, SD_R2STAR = Quantity("R2*", scale=2.0, unit="/s"), Quantity("SD of R2*", scale=5.0, unit="/s")
+B0, SD_B0 = Quantity("B0", scale=2.0, unit="Hz"), Quantity("SD of B0", scale=10.0, unit="Hz")
+UNSURE = Quantity("unsure", scale=1000.0)
 GFACTOR = Quantity("g-factor", scale=100.0)
 SNR = Quantity("SNR", scale=10.0)
 
@@ -53,4 +59,6 @@ def _meta(of_image: ismrmrd.Meta, quantity: Quantity) -> ismrmrd.Meta:
     meta["RescaleIntercept"] = f"{-OFFSET / quantity.scale:g}"
     meta["GADGETRON_ScaleRatio"] = f"{quantity.scale:g}"
     meta["kband_quantity"] = quantity.name
+    if quantity.unit:
+        meta["RescaleType"] = quantity.unit
     return meta

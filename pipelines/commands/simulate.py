@@ -21,6 +21,13 @@ def _two_numbers(text: str) -> tuple[float, float]:
     return x, y
 
 
+def _numbers(text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"'{text}', numbers expected, such as 1.2,2.4,3.6,4.8") from None
+
+
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="SCAN.h5",
               help="The MRD file to write.")
@@ -87,11 +94,16 @@ def _two_numbers(text: str) -> tuple[float, float]:
               help="Excite so many slices at once; single-band lines of each come first. Coils see all alike.")
 @click.option("--fov-shift", type=click.IntRange(0), default=None, show_default="as many as slices at once",
               help="Blips shift each of these slices by one part in so many of the field of view; 0: no blips.")
+@click.option("--echoes", "times_ms", metavar="MS,MS,...", callback=lambda context, option, text: _numbers(text),
+              help="Echo times: a belly of water and fat in place of the head, with its true PDFF, R2* and B0 as "
+                   "references.")
+@click.option("--field", "field_t", type=float, default=3.0, show_default=True, help="Tesla, of --echoes.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
               help="Seed of the noise: the same options and seed give the same scan.")
 def simulate(
     output: Path, overwrite: bool, trajectory: str, n_partitions: int | None, partition_acceleration: int,
-    caipi_shift: int, elliptical: bool, poisson: bool, multiband: int | None, fov_shift: int | None, **options: Any,
+    caipi_shift: int, elliptical: bool, poisson: bool, multiband: int | None, fov_shift: int | None,
+    times_ms: tuple[float, ...] | None, field_t: float, **options: Any,
 ) -> None:  # fmt: skip
     """Write a raw data set of a simulated head scan as an MRD file.
 
@@ -102,6 +114,7 @@ def simulate(
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
     from pipelines.simulation.epi_protocol import EchoTrain
+    from pipelines.simulation.simulated_echoes import Echoes, simulate_echoes
     from pipelines.simulation.simulated_epi import simulate_epi
     from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
     from pipelines.simulation.simulated_protocol import Protocol
@@ -119,6 +132,8 @@ def simulate(
             raise ValueError("a shift of slices that are excited at once needs --multiband")
         if multiband is not None and trajectory != "cartesian":
             raise ValueError(f"--multiband and --trajectory {trajectory}: simulated of Cartesian lines only")
+        if times_ms and (trajectory == "epi" or multiband is not None):
+            raise ValueError("--echoes: simulated of single bands, Cartesian, radial or spiral")
         slab = None if n_partitions is None else Slab(n_partitions, *kz_ky)
         options["n_slices"] = 1 if slab else options["n_slices"]
         if trajectory not in ("cartesian", "epi"):
@@ -129,6 +144,8 @@ def simulate(
             made = simulate_epi(Protocol(**options, slab=slab), EchoTrain(**of_trains), progress=True)
         elif of_trains:
             raise ValueError(f"{', '.join(of_trains)}: only of --trajectory epi")
+        elif times_ms:
+            made = simulate_echoes(Protocol(**options, slab=slab), Echoes(times_ms, field_t), progress=True)
         elif multiband is not None:
             excitation = Excitation(multiband, multiband if fov_shift is None else fov_shift)
             made = simulate_multiband(Protocol(**options, slab=slab), excitation, progress=True)

@@ -16,6 +16,7 @@ from pipelines.export.label import Label, real_pixels, text_of
 from pipelines.export.study import identifier
 
 NO_UNITS = Code("1", "UCUM", "no units")
+MEANINGS = {"%": "percent", "/s": "per second", "Hz": "hertz"}  # of units, by their code in UCUM
 BODY_PART = ("BodyPartExamined", "Laterality")  # one of them must be there, and is not taken from the planes
 LARGEST = 1e6  # of what a map may hold: its mapping names a range
 
@@ -43,7 +44,7 @@ def parametric_map(image: ismrmrd.Image, label: Label, planes: list[Dataset], wr
         software_versions=importlib.metadata.version("kband"),
         device_serial_number="none",
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_mapping(quantity)],
+        real_world_value_mappings=[_mapping(quantity, text_of(image.meta, "RescaleType"))],
         voi_lut_transformations=[_window(values)],
         content_label="MAP",
         content_description=f"{quantity} of {text_of(image.meta, 'kband_method')}"[:64],
@@ -61,8 +62,9 @@ def _window(values: np.ndarray) -> highdicom.VOILUTTransformation:
     return highdicom.VOILUTTransformation((lowest + highest) / 2, max(highest - lowest, 1e-6))
 
 
-def _mapping(quantity: str) -> RealWorldValueMapping:
+def _mapping(quantity: str, unit: str) -> RealWorldValueMapping:
+    code = Code(unit, "UCUM", MEANINGS.get(unit, unit)) if unit else NO_UNITS
     return RealWorldValueMapping(
-        lut_label=quantity[:16].upper(), lut_explanation=quantity, unit=highdicom.sr.CodedConcept.from_code(NO_UNITS),
+        lut_label=quantity[:16].upper(), lut_explanation=quantity, unit=highdicom.sr.CodedConcept.from_code(code),
         value_range=(-LARGEST, LARGEST), slope=1.0, intercept=0.0,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,41 @@ def shown_pixels(image: ismrmrd.Image) -> np.ndarray:
     if np.iscomplexobj(pixels):
         return np.angle(pixels) if image.image_type == ismrmrd.IMTYPE_PHASE else np.abs(pixels)
     return pixels
+
+
+def values_shown(image: ismrmrd.Image) -> np.ndarray:
+    """Pixels as shown; of a map in its unit, which the meta's rescale gives to whole numbers.
+
+    0 is no value, and NaN here, unless the map has a sign.
+    """
+    pixels, slope = shown_pixels(image), 0.0
+    if "kband_quantity" not in image.meta:
+        return pixels
+    if np.issubdtype(pixels.dtype, np.integer):
+        slope, intercept = (float(image.meta.get(f"Rescale{name}") or default) for name, default in
+                            (("Slope", 1), ("Intercept", 0)))  # fmt: skip
+        pixels = pixels * slope + intercept
+    return pixels if pixels.min() < -slope / 2 else np.where(pixels > slope / 2, pixels, np.nan)
+
+
+def reference_of(image: ismrmrd.Image, references: Sequence[ismrmrd.Image]) -> ismrmrd.Image | None:
+    """Return the reference of an image: of its slice and quantity; of its contrast, where they have several."""
+    quantity = image.meta.get("kband_quantity")
+    of_slice = [one for one in references if (one.slice, one.meta.get("kband_quantity")) == (image.slice, quantity)]
+    of_contrast = [one for one in of_slice if one.contrast == image.contrast]
+    return next(iter(of_contrast or of_slice), None)
+
+
+def map_agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
+    """Say how far a map is from the true one, where both have a value. Raises `ValueError` if their sizes differ."""
+    own, target = values_shown(image), values_shown(reference)
+    if own.shape != target.shape:
+        ours, theirs = (" x ".join(map(str, values.shape)) for values in (own, target))
+        raise ValueError(f"slice {image.slice}: the map has {ours} pixels (y, x), but its reference {theirs}")
+    told = np.isfinite(own) & np.isfinite(target) & (own != 0) & (target != 0)
+    unit, apart = image.meta.get("RescaleType", ""), (own - target)[told]
+    middle, mean = (np.median(np.abs(apart)), apart.mean()) if apart.size else (np.nan, np.nan)
+    return f"{image.meta['kband_quantity']} off by {middle:.2g} {unit} (median), {mean:+.2g} {unit} on average"
 
 
 def part_shown(image: ismrmrd.Image) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gadgets.mrd import ismrmrd
 from kband_core.plural import plural
-from pipelines.pictures.comparison import compare, part_shown, shown_pixels
+from pipelines.pictures.comparison import compare, part_shown, shown_pixels, values_shown
 from pipelines.pictures.orientation import Geometry, slice_position
 from pipelines.pictures.panel import AMBER, QUIET, RED, TEXT, Panel
 
@@ -28,7 +28,7 @@ class Window:
 
 def common_window(images: Sequence[ismrmrd.Image]) -> tuple[float, float]:
     """The window of images that are compared by eye: their smallest value to their 99.5th percentile."""
-    return _percentiles(np.concatenate([_values(image).ravel() for image in images]))
+    return _percentiles(np.concatenate([values_shown(image).ravel() for image in images]))
 
 
 def image_panel(image: ismrmrd.Image, common: Window | None = None, *, source: str = "", protocol: str = "") -> Panel:
@@ -36,25 +36,13 @@ def image_panel(image: ismrmrd.Image, common: Window | None = None, *, source: s
 
     `common` is what it shares with others; `source` names its file, `protocol` is what that file's header names.
     """
-    pixels, quantity = _values(image), _meta(image, "kband_quantity")
+    pixels, quantity = values_shown(image), _meta(image, "kband_quantity")
     is_phase = image.image_type == ismrmrd.IMTYPE_PHASE
     window, how = _phase_window(pixels) if is_phase else _window(image, pixels, common)
     label = (*_heading(image, source), (" · ".join(filter(None, [*_particulars(image), protocol, how])), QUIET))
     cmap, scale = ("viridis", _scale(image, quantity)) if quantity else ("twilight" if is_phase else "gray", "")
     label += _verdict(image, shown_pixels(image))
     return Panel(pixels, window, label, Geometry.of(image.getHead()), cmap, scale)
-
-
-def _values(image: ismrmrd.Image) -> np.ndarray:
-    """Pixels as shown; of a map in its unit, which the meta's rescale gives to whole numbers, and NaN for no value."""
-    pixels = shown_pixels(image)
-    if not _meta(image, "kband_quantity"):
-        return pixels
-    if np.issubdtype(pixels.dtype, np.integer):
-        slope, intercept = (float(_meta(image, f"Rescale{name}") or default) for name, default in
-                            (("Slope", 1), ("Intercept", 0)))  # fmt: skip
-        pixels = pixels * slope + intercept
-    return np.where(pixels > 0, pixels, np.nan)
 
 
 def _scale(image: ismrmrd.Image, quantity: str) -> str:

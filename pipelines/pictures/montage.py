@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gadgets.mrd import ismrmrd
-from pipelines.pictures.comparison import compare
+from pipelines.pictures.comparison import compare, reference_of
 from pipelines.pictures.drawing import draw
 from pipelines.pictures.image_panel import Window, common_window, comparison_panels, image_panel
 from pipelines.pictures.panel import Panel, absent
@@ -63,19 +63,20 @@ def beside_references(
 ) -> Figure:
     """Draw rows of images, their references and five-fold differences; of more than 21 images, 21 evenly chosen.
 
-    A reference belongs to all images of its slice; maps of quantities have none and are left out. `against`: the name
+    A reference belongs to all images of its slice, of its contrast if there are several; maps of quantities are left
+    out. `against`: the name
     of the scan that they come from. Raises `ValueError` where an image has no reference, or none of its size.
     """
     images = [(image, one.name if len(sources) > 1 else "") for one in sources for image in one.images
               if not image.meta.get("kband_quantity")]  # fmt: skip
-    of_slice = {reference.slice: reference for reference in references}
     title = f"{', '.join(one.name for one in sources)} against {against}"
     order = _place if len(sources) == 1 else _same
     chosen, title = _choose(sorted(images, key=lambda one: order(one[0])), MOST_PANELS // 3, title)
     for image, _ in chosen:
-        if image.slice not in of_slice:
-            raise ValueError(f"slice {image.slice} has no reference; slices with one are {sorted(of_slice)}")
-    columns = [comparison_panels(image, of_slice[image.slice], source=name) for image, name in chosen]
+        if reference_of(image, references) is None:
+            known = sorted({reference.slice for reference in references})
+            raise ValueError(f"slice {image.slice} has no reference; slices with one are {known}")
+    columns = [comparison_panels(image, reference_of(image, references), source=name) for image, name in chosen]
     rows = [panels for block in _rows(columns, COMPARED_ABREAST) for panels in zip(*block, strict=True)]
     return draw(rows, title, as_stored=as_stored)
 

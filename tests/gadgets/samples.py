@@ -26,6 +26,16 @@ def samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
     return [*lines, *buckets, *data, *buffers, *arrays, *through("ImageArraySplit", arrays)]
 
 
+def echo_samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
+    """Return the images of all echoes of a slice, and the echoes gathered."""
+    items = iter(lines)
+    for name in ("AcquisitionBuffer", "CoilSensitivities", "SharedPhase", "SenseRecon", "GatheredEchoes"):
+        gadget = gadget_class(name)()
+        gadget.open(scan)
+        items = gadget.process(items)
+    return list(items)
+
+
 def radial_samples_of(scan: Scan, lines: list[ismrmrd.Acquisition]) -> list[Any]:
     """Return radial lines, the calibration that a gadget for trajectories may meet, and buffers with maps."""
     buffer = gadget_class("TrajectoryBuffer")()

@@ -10,14 +10,16 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import REGISTRY, gadget_class
 from gadgets.items import Aside, ImageArray
 from gadgets.scan import Scan
+from pipelines.simulation.simulated_echoes import Echoes, simulate_echoes
 from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
-from tests.gadgets.samples import multiband_samples_of, radial_samples_of, samples_of
+from tests.gadgets.samples import echo_samples_of, multiband_samples_of, radial_samples_of, samples_of
 
 OURS = {cls for cls in REGISTRY.values() if cls.__module__.startswith("gadgets.")}
 GADGETS = sorted(OURS, key=lambda cls: cls.__name__)
 OF_SEVERAL_SLICES = {"MultibandBuffer", "MultibandSenseRecon"}
+OF_ECHOES = {"GatheredEchoes", "WaterFat"}
 ALONG_TRAJECTORIES = {"TrajectoryBuffer", "NufftSenseRecon", "NufftKBandRecon"}
 # an exam that ends without a line is theirs to tell
 PROMISE_AN_IMAGE = {"AcquisitionBuffer", "BufferIntake", "MultibandBuffer", "TrajectoryBuffer"}
@@ -31,13 +33,15 @@ def cls(request):
 
 @pytest.fixture(scope="session")
 def scan_for(head_scan):
-    """Maker of the scan that a gadget is for: of a head, R=2 with embedded calibration lines, of two slices at once, or
-    radial."""
+    """Maker of the scan that a gadget is for: of a head, R=2 with embedded calibration lines, of two slices at once,
+    radial, or of three echoes."""
 
     @functools.cache
     def scan_for(cls):
         if cls.__name__ in OF_SEVERAL_SLICES:
             return Scan.from_xml(_multiband()[0])
+        if cls.__name__ in OF_ECHOES:
+            return Scan.from_xml(_echoes()[0])
         return Scan.from_xml(_radial()[0]) if cls.__name__ in ALONG_TRAJECTORIES else head_scan(acceleration=2)
 
     return scan_for
@@ -50,6 +54,11 @@ def _radial():
 
 
 @functools.cache
+def _echoes():
+    return simulate_echoes(Protocol(matrix=32, n_coils=4, n_slices=1, acceleration=1), Echoes((1.1, 2.0, 3.2)))
+
+
+@functools.cache
 def _multiband():
     return simulate_multiband(Protocol(matrix=48, n_slices=2, acceleration=1, noise_scan=False), Excitation(2, 2))
 
@@ -59,14 +68,17 @@ def samples_for(scan_for, lines_of):
     """Maker of items of every kind that such a scan makes on its way."""
 
     @functools.cache
-    def samples(is_radial, is_folded):
+    def samples(is_radial, is_folded, is_of_echoes):
+        if is_of_echoes:
+            return echo_samples_of(Scan.from_xml(_echoes()[0]), _echoes()[1])
         if is_folded:
             return multiband_samples_of(Scan.from_xml(_multiband()[0]), _multiband()[1])
         if is_radial:
             return radial_samples_of(Scan.from_xml(_radial()[0]), _radial()[1])
         return samples_of(scan_for(object), list(lines_of(2)))
 
-    return lambda cls: samples(cls.__name__ in ALONG_TRAJECTORIES, cls.__name__ in OF_SEVERAL_SLICES)
+    kinds = (ALONG_TRAJECTORIES, OF_SEVERAL_SLICES, OF_ECHOES)
+    return lambda cls: samples(*(cls.__name__ in names for names in kinds))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import ismrmrd
 import pytest
 
 from gadgets.errors import ScanError
-from gadgets.images.series import MOST_ENCODINGS, PARTS, QUANTITIES, image_series
+from gadgets.images.series import MOST_ENCODINGS, PARTS, QUANTITIES, UNCERTAINTY, image_series
 
 OF_QUANTITY = {None: 0, **QUANTITIES}
 
@@ -35,7 +35,7 @@ def test_all_numbers_fit_the_header():
 
 def test_new_quantities_keep_to_their_tens():
     """What makes numbers unique is that each term has digits of its own."""
-    assert all(value % 10 == 0 and 10 <= value <= 90 for value in QUANTITIES.values())
+    assert all(value % 10 == 0 and 10 <= value % UNCERTAINTY <= 90 for value in QUANTITIES.values())
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def test_new_quantities_keep_to_their_tens():
         (0, False, "g-factor", ismrmrd.IMTYPE_MAGNITUDE, 11),
         (1, True, "SNR", ismrmrd.IMTYPE_MAGNITUDE, 122),
         (0, False, None, ismrmrd.IMTYPE_PHASE, 3001),
+        (0, False, "PDFF", ismrmrd.IMTYPE_MAGNITUDE, 51),
+        (0, True, "SD of PDFF", ismrmrd.IMTYPE_MAGNITUDE, 32151),
     ],
 )
 def test_sites_find_their_series_where_they_were(encoding, fallback, quantity, part, number):
@@ -56,5 +58,5 @@ def test_sites_find_their_series_where_they_were(encoding, fallback, quantity, p
 
 def test_more_encodings_than_the_header_can_number_are_refused():
     """One sentence, in place of a number that is another's."""
-    with pytest.raises(ScanError, match=r"^encoding 800 has no series number; those of 0 to 799 fit a header$"):
-        image_series(800, is_fallback=False)
+    with pytest.raises(ScanError, match=r"^encoding 400 has no series number; those of 0 to 399 fit a header$"):
+        image_series(400, is_fallback=False)

@@ -9,6 +9,7 @@ RECONSTRUCTIONS = {"sense": "SenseRecon", "grappa": "GrappaRecon", "raki": "Raki
 WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
 OF_SEVERAL_SLICES = {"multiband_sense", "epi_multiband_sense"}
+OF_ECHOES = {"waterfat": "sense", "waterfat_radial": "radial"}
 TRAJECTORIES = ("radial", "radial_kband", "radial_realtime", "spiral")
 ALONG_TRAJECTORIES = {name + way for name in TRAJECTORIES for way in ("", "_warm")}
 
@@ -24,6 +25,7 @@ def test_there_are_no_others():
     of_epi = {f"epi_{name}" for name in OF_EPI}
     on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
     others = OF_SEVERAL_SLICES | ALONG_TRAJECTORIES | {"prepare", "prepare_radial", "auto", "auto_warm"}
+    others |= {name + way for name in OF_ECHOES for way in ("", "_warm")}
     assert set(installed_pipelines()) == on_a_grid | others
 
 
@@ -75,6 +77,15 @@ def test_a_network_along_spokes_differs_in_the_reconstruction_alone():
     at = [classname for classname, _ in sense].index("NufftSenseRecon")
     assert kband[at][0] == "NufftKBandRecon"
     assert (kband[:at], kband[at + 1 :]) == (sense[:at], sense[at + 1 :])
+
+
+@pytest.mark.parametrize(("maps", "images"), OF_ECHOES.items())
+def test_maps_are_those_of_the_images_that_a_site_knows(maps, images):
+    """The echoes leave as `sense` and `radial` make them, but for one phase; maps follow."""
+    of_maps, of_images = list(nodes(maps).items()), list(nodes(images).items())
+    added = ["SharedPhase", "GatheredEchoes", "WaterFat"]
+    assert [name for name, _ in of_maps if (name, nodes(maps)[name]) not in of_images] == added
+    assert [one for one in of_maps if one[0] not in added] == of_images
 
 
 @pytest.mark.parametrize(

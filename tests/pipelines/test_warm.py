@@ -13,7 +13,8 @@ from pipelines.chain.pipeline import installed_pipelines
 from pipelines.chain.xml import read_chain
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("auto", "sense", "grappa", "raki", "kband", "radial", "radial_kband", "radial_realtime", "spiral")
+NAMES = ("auto", "sense", "grappa", "raki", "kband", "radial", "radial_kband", "radial_realtime", "spiral", "waterfat",
+         "waterfat_radial")  # fmt: skip
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 

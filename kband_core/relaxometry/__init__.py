@@ -1,0 +1,1 @@
+"""Quantities from the echoes of a gradient-echo train: water, fat, R2* and the field."""
