@@ -24,13 +24,14 @@ COMMANDS = {
     "send": "send DICOM images to an archive (PACS)",
     "list": "name pipelines, recipes and models that are there",
     "check": "find what is wrong with a pipeline's XML",
+    "design-trajectory": "learn shots for images of a size, within gradient limits; as table and Pulseq sequence",
     "train": "train a network by a recipe",
     "evaluate": "compare a trained network with its peers on raw files",
     "doctor": "tell versions, device, pipelines, and what is amiss",
 }
 
 QUIET = "kband.quiet"
-FILES = {"list": "list_all"}  # where a command cannot be called as Python calls something else
+FILES = {"list": "list_all", "design-trajectory": "design_trajectory"}  # where Python cannot call it as we do
 
 
 class _Lazy(click.Group):

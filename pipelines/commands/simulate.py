@@ -73,6 +73,8 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
                    "in each of --partitions.")
 @click.option("--shots", "n_shots", type=click.IntRange(1, 65535), show_default="1, others 64",
               help="Trains that share the lines of a slice (EPI); spokes or interleaves of an image.")
+@click.option("--places", type=click.Path(path_type=Path), metavar="SHOTS.csv",
+              help="Sample where this table says, as kband design-trajectory writes it; instead of a --trajectory.")
 @click.option("--delay", metavar="X,Y", default="0,0", show_default=True,
               callback=lambda context, option, text: _two_numbers(text),
               help="Samples by which the gradients along x and y come late; spokes do not tell (not spiral).")
@@ -103,7 +105,7 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 def simulate(
     output: Path, overwrite: bool, trajectory: str, n_partitions: int | None, partition_acceleration: int,
     caipi_shift: int, elliptical: bool, poisson: bool, multiband: int | None, fov_shift: int | None,
-    times_ms: tuple[float, ...] | None, field_t: float, **options: Any,
+    times_ms: tuple[float, ...] | None, field_t: float, places: Path | None, **options: Any,
 ) -> None:  # fmt: skip
     """Write a raw data set of a simulated head scan as an MRD file.
 
@@ -111,13 +113,14 @@ def simulate(
     radial or spiral, with noise that is correlated between coils. The file also holds the noise-free images that a
     perfect scan would give, for kband view --reference.
     """
+    from pipelines.design.shots_file import read_shots
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
     from pipelines.simulation.epi_protocol import EchoTrain
     from pipelines.simulation.simulated_echoes import Echoes, simulate_echoes
     from pipelines.simulation.simulated_epi import simulate_epi
     from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
-    from pipelines.simulation.simulated_protocol import Protocol
+    from pipelines.simulation.simulated_protocol import FOV_MM, Protocol
     from pipelines.simulation.simulated_scan import simulate_scan
     from pipelines.simulation.slab import Slab
 
@@ -136,6 +139,11 @@ def simulate(
             raise ValueError("--echoes: simulated of single bands, Cartesian, radial or spiral")
         slab = None if n_partitions is None else Slab(n_partitions, *kz_ky)
         options["n_slices"] = 1 if slab else options["n_slices"]
+        if places is not None:
+            if trajectory != "cartesian" or "n_shots" in of_trains:
+                raise ValueError("--places tells trajectory and shots; leave out --trajectory and --shots")
+            shots = read_shots(places, FOV_MM / options["matrix"])
+            trajectory, of_trains["n_shots"], options["places"] = "other", len(shots), shots
         if trajectory not in ("cartesian", "epi"):
             options |= {"trajectory": trajectory, "n_shots": of_trains.pop("n_shots", Protocol.n_shots)}
         if trajectory == "epi":

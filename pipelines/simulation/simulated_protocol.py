@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gadgets.mrd import ismrmrd
 from kband_core.plural import counted
-from pipelines.simulation.simulated_shots import check_shots, shot_places
+from pipelines.simulation.simulated_shots import BENT, check_shots, shot_places
 from pipelines.simulation.slab import Slab
 
 FOV_MM = 230.0
@@ -39,12 +39,13 @@ class Protocol:
     smooth one of the head. `snr` is that of the fully sampled image of one average: white matter, as the root of the
     sum over coils sees it in the centre of the head, over the noise SD of the real part of one coil. `interleaved`:
     each line of all slices before the next line.
-    `held_out_lines` of each image are measured first, to judge it by: one row, drawn at random, of every so many.
+    `held_out_lines` of each image are measured first, to judge it by: one row of every so many, drawn at random.
 
     Along another `trajectory` than the grid an image has `n_shots`, spokes or interleaves, and the counterpart of a row
     is a shot, which a `stack` has in all partitions of its slab, one after the other: no acceleration, calibration
     lines, partial Fourier or held-out lines. Noise is that of a grid of `matrix` rows, sample by sample. `delay`: how
-    many samples the gradients along x and y come late, of which spokes tell nothing.
+    many samples the gradients along x and y come late, of which spokes tell nothing. Of trajectory "other" `places`
+    `(shot, sample, 2)`, ky before kx in cycles per pixel, say where samples lie.
     """
 
     matrix: int = 256
@@ -65,9 +66,10 @@ class Protocol:
     held_out_lines: int = 0
     seed: int = 0
     slab: Slab | None = None
-    trajectory: Literal["cartesian", "radial", "golden", "spiral", "stack"] = "cartesian"
+    trajectory: Literal["cartesian", "radial", "golden", "spiral", "stack", "other"] = "cartesian"
     n_shots: int = 64
     delay: tuple[float, float] = (0.0, 0.0)
+    places: Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("matrix", "n_coils", "n_repetitions", "n_averages", "oversampling", "n_shots"):
@@ -104,7 +106,7 @@ class Protocol:
     @property
     def n_samples(self) -> int:
         """Samples per line, oversampling included."""
-        return self.shots.shape[1] if self.trajectory == "spiral" else self.matrix * self.oversampling
+        return self.shots.shape[1] if self.trajectory in BENT else self.matrix * self.oversampling
 
     @property
     def is_along_shots(self) -> bool:
@@ -114,6 +116,8 @@ class Protocol:
     @cached_property
     def shots(self) -> Tensor:
         """Places of all samples of an image `(shot, sample, 2)`, in cycles per pixel."""
+        if self.places is not None:
+            return self.places
         return shot_places(self.trajectory, self.n_shots, self.matrix, self.oversampling)
 
     @property

@@ -35,7 +35,7 @@ from pipelines.simulation.simulated_protocol import (
     bit,
     plan_lines,
 )
-from pipelines.simulation.simulated_shots import sampled_places
+from pipelines.simulation.simulated_shots import BENT, sampled_places
 from pipelines.simulation.slab import SLAB_MM
 
 WHITE_MATTER = 0.8  # as the phantom's coils see it in the centre of the head
@@ -157,7 +157,7 @@ def acquisition_of(
         trajectory,
         flags=line.flags,
         idx=counters,
-        center_sample=0 if protocol.trajectory == "spiral" else protocol.n_samples // 2 - protocol.first_sample,
+        center_sample=0 if protocol.trajectory in BENT else protocol.n_samples // 2 - protocol.first_sample,
         sample_time_us=dwell_us(protocol),
         encoding_space_ref=encoding,
         position=tuple(offset * component for component in SLICE_DIR),

@@ -12,6 +12,7 @@ from kband_core.trajectories import spirals, spokes
 from pipelines.simulation.slab import Slab
 
 SPOKES = "radial", "golden", "stack"
+BENT = "spiral", "other"  # whose samples are as many as their curve takes
 GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # 111.246°, of Winkelmann 2007
 
 

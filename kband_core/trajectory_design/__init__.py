@@ -1,0 +1,1 @@
+"""Trajectories designed together with the reconstruction, within what gradients can do."""

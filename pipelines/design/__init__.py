@@ -1,0 +1,1 @@
+"""Designed trajectories as files: tables, sequences, pictures."""
