@@ -69,14 +69,16 @@ def complete(
     ahead = ahead or MapsAhead.of(csm)
     missed, by_noise = _around(_missed(ahead.seen(image), kspace, mask)), _by_noise(noise, mask, csm.shape[-3])
     kept = _beyond(missed, by_noise)
-    share = _share(missed, by_noise, kspace, kept)
-    if fill is None or not kept.any():
+    is_missed = bool(kept.any())
+    share = _share(missed, by_noise, kspace) if is_missed else kept.new_zeros(kept.shape[:-2])
+    if fill is None or not is_missed:
         return _joined(image, csm, None, share, unmixing, ahead)
     filled = fill()
     if of_filling := fill_misses():
         made = _around(energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
         kept = _beyond(missed, by_noise + of_filling / NOISE * made)
-    return _joined(image, csm, (kept, to_image(filled)), share, unmixing, ahead)
+    other = (kept, to_image(filled)) if kept.any() else None
+    return _joined(image, csm, other, share, unmixing, ahead)
 
 
 def combine_completed(
@@ -103,8 +105,9 @@ def combine_completed(
         missed = _missed(ahead.seen(image), kspace, mask)
     missed, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
     kept = _beyond(missed, by_noise)
-    share = _share(missed, by_noise, kspace, kept)
-    return _joined(image, csm, (kept, coil_image), share, unmixing, ahead)
+    if not kept.any():
+        return _joined(image, csm, None, kept.new_zeros(kept.shape[:-2]), unmixing, ahead)
+    return _joined(image, csm, (kept, coil_image), _share(missed, by_noise, kspace), unmixing, ahead)
 
 
 def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
@@ -148,9 +151,7 @@ def _beyond(missed: Tensor, noise: Tensor) -> Tensor:
     return (1 - NOISE * noise / missed.clamp(min=torch.finfo(missed.dtype).tiny)).clamp(min=0).sqrt()
 
 
-def _share(missed: Tensor, noise: Tensor, kspace: Tensor, kept: Tensor) -> Tensor:
-    if not kept.any():
-        return kept.new_zeros(kept.shape[:-2])
+def _share(missed: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
     beyond = (missed - NOISE * noise).clamp(min=0).sum((-2, -1))
     acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
     return beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)
@@ -160,8 +161,8 @@ def _joined(
     image: Tensor, csm: Tensor, other: tuple[Tensor, Tensor] | None, share: Tensor, unmixing: Tensor | None,
     ahead: MapsAhead | None,
 ) -> Completed:  # fmt: skip
-    """Join to the image of maps the `other` coil images, each pixel to the part that stands before them."""
-    is_filled = other is not None and bool(other[0].any())
+    """Join to the image of maps the `other` coil images, if any, each pixel to the part that stands before them."""
+    is_filled = other is not None
     if csm.shape[-4] == 1 and not is_filled:
         bright = image.squeeze(-3) * shading(csm, unmixing, ahead)
         return Completed(bright, share, is_filled, partial(coil_images, image, csm))
