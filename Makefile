@@ -2,6 +2,9 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 
+# It asks for Python 3.12 and runs on those before as well, so that MRD 2 is tested everywhere.
+MRD2 := mrd-python==2.2.1
+
 # Torch's threads give way to other programs while they wait, as they do in `kband`.
 export OMP_WAIT_POLICY ?= passive
 
@@ -43,4 +46,5 @@ $(INSTALLED): pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
+	$(BIN)/python -m pip install --quiet --ignore-requires-python --no-deps $(MRD2)
 	@touch $@

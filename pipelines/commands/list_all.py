@@ -18,6 +18,8 @@ def list_all(scans: Path | None, images: Path | None) -> None:
 
     Models are those of the folders in KBAND_MODELS and those that ship.
     """
+    if images is not None and scans is None:
+        raise click.UsageError("--images goes with --scans")
     if scans is not None:
         from pipelines.hosts.kept_list import kept_scans
 

@@ -83,7 +83,6 @@ class KeptImages:
     def _work(self) -> None:
         if self._form == "dicom":
             import pipelines.export.dicom_sink  # noqa: F401 - takes a second: now, and not beside a scan
-        _remove_left_over(self.folder)
         while (event := self._waiting.get()) is not None:
             try:
                 self._take(event)
@@ -110,6 +109,7 @@ class KeptImages:
         self.n_not_kept += scan.problem is not None
         if path is not None and self._sending:
             self._sending.add(path)
+        _remove_left_over(self.folder)
         staying = self._sending.staying() if self._sending else ()
         tidy(self.folder, self._retention, names=IMAGES, staying=staying)
 

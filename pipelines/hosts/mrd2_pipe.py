@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -9,11 +10,15 @@ import mrd
 
 from gadgets.errors import PipelineError
 from gadgets.mrd import ismrmrd
+from kband_core.plural import counted, plural
 from pipelines.protocol.framing import WireError
 from pipelines.protocol.mrd2_header import header_xml
 from pipelines.protocol.mrd2_items import decode_line, encode_image
 
+log = logging.getLogger(__name__)
+
 UNHEARD = ("waveform", "acquisitionPrototype", "pulseq")  # what describes the sequence, or the patient, between lines
+SINGLE_IMAGE = tuple(f"image{kind}" for kind in ("Uint", "Int", "Float", "Double", "Complex"))
 
 
 class Mrd2Pipe:
@@ -38,13 +43,21 @@ class Mrd2Pipe:
             raise PipelineError(f"MRD 2 header: {error}") from error
 
     def lines(self) -> Iterator[ismrmrd.Acquisition]:
-        """Yield the lines up to the end of the stream. Raises `WireError` where it is torn, or makes no sense."""
-        items = iter(self._reader.read_data())
+        """Yield the lines up to the end of the stream. Raises `WireError` where it is torn, or makes no sense.
+
+        Images are passed over, with one warning: mrd-python's converter sends those that a raw file has, behind lines.
+        """
+        items, n_images = iter(self._reader.read_data()), 0
         while (item := _next(items)) is not None:
             if isinstance(item, mrd.StreamItem.Acquisition):
                 yield decode_line(item.value)
+            elif item.tag.startswith(SINGLE_IMAGE):
+                n_images += 1
             elif not item.tag.startswith(UNHEARD):
                 raise WireError(f"an item {item.tag} came among the lines")
+        if n_images:
+            log.warning("%s came with the lines and %s ignored", counted(n_images, "image"),
+                        plural(n_images, "is", "are"))  # fmt: skip
 
     def send(self, image: ismrmrd.Image) -> None:
         """Write an image, at once."""
@@ -83,4 +96,6 @@ def _next(items: Iterator[mrd.StreamItem]) -> mrd.StreamItem | None:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError | BufferError):  # the latter where a few bytes of what was wanted had come
+        return "it ends there"
     return " ".join(str(error).split()) or type(error).__name__

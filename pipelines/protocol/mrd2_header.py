@@ -28,8 +28,10 @@ def header_xml(header: mrd.Header) -> str:
 def _counterpart(record: Any, kind: type) -> Any:
     fields = {_bare(field.name): field.name for field in dataclasses.fields(kind)}
     kinds = {name: _kind_of(hint) for name, hint in typing.get_type_hints(kind).items()}
-    named = {fields[_bare(name)]: value for name, value in vars(record).items()}
-    return kind(**{name: _value(value, kinds[name]) for name, value in named.items() if value is not None})
+    given = {name: value for name, value in vars(record).items() if value is not None and value != []}
+    if unknown := [name for name in given if _bare(name) not in fields]:
+        raise ValueError(f"{unknown[0]} has no place in the MRD 1 header of the installed ismrmrd")
+    return kind(**{(target := fields[_bare(name)]): _value(value, kinds[target]) for name, value in given.items()})
 
 
 def _value(value: Any, kind: type) -> Any:

@@ -51,7 +51,8 @@ def test_the_same_images_as_through_mrd1(scan, incoming):
 @pytest.mark.parametrize("n_missing", [1, 100])
 def test_a_cut_stream_is_no_whole_scan(incoming, n_missing):
     """A stream of MRD 2 ends with a byte of its own; without it nobody knows whether more was to come."""
-    with pytest.raises(ScanError, match=r"the stream is cut off: an item of it cannot be read .* made of \d+ lines"):
+    sentence = r"the stream is cut off: an item of it cannot be read \(it ends there\); \d images? made of \d+ lines"
+    with pytest.raises(ScanError, match=sentence):
         through(incoming[:-n_missing])
 
 
@@ -61,14 +62,32 @@ def test_another_schema_is_refused(incoming):
         through(incoming.replace(b"sampleTimeNs", b"sampleTimeUs", 1))
 
 
-def test_images_among_lines_are_no_scan(scan, incoming):
-    """A stream of something else is not dropped without a word."""
+def with_item(incoming, item) -> bytes:
+    """The stream with an item behind its lines."""
     outgoing = io.BytesIO()
     with mrd.BinaryMrdReader(io.BytesIO(incoming)) as reader, mrd.BinaryMrdWriter(outgoing) as writer:
         writer.write_header(reader.read_header())
-        writer.write_data([*reader.read_data(), encode_image(scan[2][0])])
-    with pytest.raises(ScanError, match="an item imageFloat came among the lines"):
-        through(outgoing.getvalue())
+        writer.write_data([*reader.read_data(), item])
+    return outgoing.getvalue()
+
+
+def test_images_behind_the_lines_are_passed_over(scan, incoming, caplog):
+    """mrd-python's converter sends those that a raw file has, such as the reference of a simulated one."""
+    assert images_of(through(with_item(incoming, encode_image(scan[2][0]))))
+    assert "1 image came with the lines and is ignored" in caplog.text
+
+
+def test_other_items_among_lines_are_no_scan(incoming):
+    """A stream of something else is not dropped without a word."""
+    array = mrd.StreamItem.ArrayComplexFloat(np.zeros(3, np.complex64))
+    with pytest.raises(ScanError, match="an item arrayComplexFloat came among the lines"):
+        through(with_item(incoming, array))
+
+
+def test_a_stream_that_ends_in_its_schema_says_so(incoming):
+    """Not the words in which a library stumbles."""
+    with pytest.raises(PipelineError, match="it ends there"):
+        through(incoming[:3000])
 
 
 def test_every_word_of_a_header_passes_over():

@@ -47,3 +47,17 @@ def test_a_missing_package_is_named(monkeypatch):
     result = kband("serve", *QUIET, "--no-save", "--page", "0")
     assert result.exit_code == 1
     assert result.output == "Error: not_there missing, and the page needs it: pip install kband[page]\n"
+
+
+def test_images_have_a_folder_of_their_own(tmp_path):
+    """Kept scans are recovered and deleted by their names; images among them would be taken for some."""
+    result = kband("serve", *QUIET, "--save", tmp_path, "--save-images", tmp_path)
+    assert result.exit_code == 2
+    assert f"--save-images: {tmp_path} keeps the scans; name another folder" in result.output
+
+
+def test_an_archive_takes_dicom_alone(tmp_path):
+    """What is not kept cannot be sent later, when the archive is there again."""
+    result = kband("serve", *QUIET, "--no-save", "--save-images", tmp_path, "--send-images", "PACS@127.0.0.1:104")
+    assert result.exit_code == 2
+    assert "--send-images sends what is kept as DICOM: give --save-images and --image-format dicom" in result.output
