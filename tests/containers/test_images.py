@@ -40,9 +40,9 @@ def build(kind: str, name: str, **arguments: str) -> None:
     run("docker/build.sh", kind, name, *given, *OPTIONS)
 
 
-def serves(image: str, *command: str) -> None:
+def serves(image: str, *command: str, as_close_as: float = 0) -> None:
     """What the program prints, and its exit code, are the test's."""
-    run(sys.executable, "docker/try_image.py", image, *command)
+    run(sys.executable, "docker/try_image.py", "--as-close-as", str(as_close_as), image, *command)
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,17 @@ def test_server_image_serves(server):
 
 
 def test_add_on_leaves_gadgetrons_python_alone(server):
-    """The versions that Gadgetron's environment brings stay; then its Python serves as well."""
+    """The versions that Gadgetron's environment brings stay; then its Python serves as well.
+
+    Another numpy rounds otherwise, which the network's bfloat16 makes more of: 0.2 % of the brightest pixel was seen.
+    """
     run("buildah", "build", "--isolation", "chroot", "--file", "tests/containers/gadgetron_stand_in.Dockerfile",
         "--tag", STAND_IN, "--build-arg", f"BASE_IMAGE={BASE}", *OPTIONS, ".")  # fmt: skip
     build("gadgetron", GADGETRON, GADGETRON_IMAGE=STAND_IN, WHEEL_IMAGE=server)
     try:
         serves(GADGETRON, "sh", "-c", "python -m pip freeze | grep -x numpy==1.26.4 && "
                                       "python -m pip freeze | grep -x ismrmrd==1.14.0 && "
-                                      'exec kband serve --no-save "$@"', "sh")  # fmt: skip
+                                      'exec kband serve --no-save "$@"', "sh", as_close_as=0.005)  # fmt: skip
     finally:
         run("buildah", "rmi", "--force", GADGETRON, STAND_IN)
 
