@@ -29,7 +29,7 @@ from torch import Tensor
 Geometry = Literal["tangent", "blade", "strip"]
 
 NODES_PER_DEGREE = 4  # of the integral over angles; between them the margin of a sample is nearly linear
-AT_ONCE = 2**21  # samples times angles held in memory
+AT_ONCE = 2**17  # samples times angles at once: 1 MiB stays in the cache, five times faster than 16
 ON_THE_EDGE = 1e-9  # rounding must not decide on which side a sample on the edge of a band lies
 
 

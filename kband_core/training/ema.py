@@ -24,8 +24,7 @@ class MovingAverage:
     def update(self, network: nn.Module) -> None:
         """Take the weights of one more step into account."""
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)  # one launch
         for mean, value in zip(self.network.buffers(), network.buffers(), strict=True):
             mean.copy_(value)
         self.n_updates += 1

@@ -43,7 +43,8 @@ def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
 def replay(ctx: click.Context, verbose: bool, **options: Any) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write the images.
 
-    Raw files are HDF5 files, or the streams (.mrd) of a server's journal.
+    Raw files are HDF5 files, the streams (.mrd) of a server's journal, or files of fastMRI, M4Raw or SKM-TEA as
+    published.
 
     Exits with 1 if any scan failed, lacks lines or images, or got a fallback image; what could be made is written all
     the same.

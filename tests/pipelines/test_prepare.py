@@ -89,9 +89,16 @@ def test_what_an_accelerated_scan_left_out_is_masked(tmp_path, raw):
     assert not plane.kspace[:, ~plane.mask[:, 0]].any()
 
 
-def test_subjects_by_patient_or_by_file(tmp_path, full):
+def test_subjects_by_patient_or_by_file(tmp_path, full, full_scan):
     """Two scans of one person must not end on both sides of the split; the ID itself is not written."""
-    paths = [full("first.h5", "12345"), full("second.h5", "12345"), full("third.h5")]
+
+    def brighter(factor):  # in one line, and another scan
+        lines = copy.deepcopy(full_scan[1])
+        lines[-1].data[:] *= factor
+        return lines
+
+    second, third = brighter(1.01), brighter(1.02)
+    paths = [full("first.h5", "12345"), full("second.h5", "12345", second), full("third.h5", lines=third)]
     assert prepare(tmp_path, *paths).exit_code == 0
     planes = PlaneFile(tmp_path / "planes.h5")
     assert set(planes.subjects) == {hashlib.sha256(b"12345").hexdigest()[:12], "third"}
