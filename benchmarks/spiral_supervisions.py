@@ -19,7 +19,6 @@ DRAWN = {"spoke_acceleration": [2, 4], "order": "mixed"}
 WAYS = (
     Way("supervised by all interleaves", "spokes"),
     Way("k-band, 6 adjacent interleaves", "sectors"),
-    Way("k-band, 6 adjacent, input not limited", "sectors", {"decoupled": True}),
     Way("SSDU over interleaves apart", "spokes_ssdu"),
 )
 WEIGHTS, ITERATIONS = (0.001, 0.01, 0.1, 0.3), (15, 30, 60)  # of CG-SENSE
