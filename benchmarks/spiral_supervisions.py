@@ -1,4 +1,4 @@
-"""K-band for spirals: adjacent interleaves against interleaves apart, and other ways to train the same network."""
+"""K-band for spirals: adjacent interleaves against all of them, to train the same network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ DRAWN = {"spoke_acceleration": [2, 4], "order": "mixed"}
 WAYS = (
     Way("supervised by all interleaves", "spokes"),
     Way("k-band, 6 adjacent interleaves", "sectors"),
-    Way("k-band, 6 adjacent, input not limited", "sectors", {"decoupled": True}),
-    Way("SSDU over interleaves apart", "spokes_ssdu"),
 )
 WEIGHTS, ITERATIONS = (0.001, 0.01, 0.1, 0.3), (15, 30, 60)  # of CG-SENSE
 

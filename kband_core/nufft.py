@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kband_core.nufft_engines import Points, require_finufft, to_planes, to_samples
+from kband_core.nufft_engines import require_finufft, to_planes, to_samples
 
 TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # relative to the largest sample
 FINER = 1e-9  # for point-spread functions, which are computed once
@@ -46,7 +46,7 @@ def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | Non
     lags −Ny and −Nx, which no two pixels have, are zero. The latest ones are kept, for scans that come back to the same
     angles. No derivative for the trajectory passes through it.
     """
-    y, x = (axis.double().numpy() for axis in _points(coords.cpu(), torch.float32))
+    y, x = _points(coords.cpu(), torch.float32).double().numpy()
     weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
     return _spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)).to(coords.device)
 
@@ -122,10 +122,9 @@ def _gradient_of_coords(samples: Tensor, image: Tensor, coords: Tensor) -> Tenso
     return PERIOD * product.reshape(2, -1, *coords.shape[:-1]).sum(1).movedim(0, -1).to(coords)
 
 
-def _points(coords: Tensor, dtype: torch.dtype) -> Points:
-    """Phases per pixel along y and x, in radians."""
-    y, x = (PERIOD * coords.detach()).to(dtype).flatten(0, -2).T.contiguous()
-    return y, x
+def _points(coords: Tensor, dtype: torch.dtype) -> Tensor:
+    """Phases per pixel along y and x, in radians: `(2, sample)`."""
+    return (PERIOD * coords.detach()).to(dtype).flatten(0, -2).T.contiguous()
 
 
 def _complex(array: Tensor) -> Tensor:

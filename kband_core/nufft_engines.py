@@ -1,5 +1,7 @@
 """What computes sums over samples along a trajectory: finufft on the CPU; where data lie on a GPU, cufinufft if it is
 installed, else finufft with a copy there and back.
+
+Points `(2, sample)` are phases per pixel along y and x, in radians, in the precision of the data.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import Tensor
-
-Points = tuple[Tensor, Tensor]  # phases per pixel along y and x, in radians, each `(sample,)`
 
 
 def require_finufft() -> ModuleType:
@@ -22,20 +22,20 @@ def require_finufft() -> ModuleType:
     return finufft
 
 
-def to_samples(planes: Tensor, points: Points, eps: float) -> Tensor:
+def to_samples(planes: Tensor, points: Tensor, eps: float) -> Tensor:
     """Σ_r plane(r) e^{−i(p·r)} at every sample: `(plane, y, x)` → `(plane, sample)`, r from the pixel N//2 on."""
     if engine := _of_gpu(planes):
         return engine.nufft2d2(*points, planes, isign=-1, eps=eps, gpu_device_id=planes.device.index)
-    arrays = [_array(each) for each in (*points, planes)]
+    arrays = *_array(points), _array(planes)
     samples = require_finufft().nufft2d2(*arrays, isign=-1, eps=eps, nthreads=torch.get_num_threads())
     return torch.from_numpy(samples).to(planes.device)
 
 
-def to_planes(samples: Tensor, points: Points, shape: tuple[int, int], eps: float) -> Tensor:
+def to_planes(samples: Tensor, points: Tensor, shape: tuple[int, int], eps: float) -> Tensor:
     """Σ_k sample(k) e^{+i(p·r)} at every pixel: `(plane, sample)` → `(plane, y, x)`."""
     if engine := _of_gpu(samples):
         return engine.nufft2d1(*points, samples, shape, isign=1, eps=eps, gpu_device_id=samples.device.index)
-    arrays = [_array(each) for each in (*points, samples)]
+    arrays = *_array(points), _array(samples)
     planes = require_finufft().nufft2d1(*arrays, shape, isign=1, eps=eps, nthreads=torch.get_num_threads())
     return torch.from_numpy(planes).to(samples.device)
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "gadgets": {"kband_core", "gadgets", "torch", "numpy", "ismrmrd", "pydantic"},
 }
 EXCEPTIONS = {
-    "kband_core/nufft.py": {"finufft"},  # trajectories only
+    "kband_core/nufft_engines.py": {"finufft", "cufinufft"},  # trajectories only
     "kband_core/patterns.py": {"sigpy"},  # Poisson-disc masks, in training only
     "kband_core/model_card.py": {"pydantic", "yaml"},
     "kband_core/plain_yaml.py": {"yaml"},

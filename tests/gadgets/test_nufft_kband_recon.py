@@ -53,6 +53,13 @@ def test_image_says_which_network_made_it():
     assert (meta["kband_model"], meta["kband_model_sha256"]) == ("tiny", load_card("tiny").sha256[:12])
 
 
+def test_a_network_that_knows_shots_makes_spirals(folder):
+    """As many interleaves as Nyquist asks for are R = 1, by their own count; as spokes they would be R = 3."""
+    save_tiny_model(folder, supervision="sectors", limits={**SPOKES, "sampling": ["shots"], "acceleration": [0.9, 1.1]})
+    meta = image_of(scanned(trajectory="spiral", n_shots=24)).meta[0, 0, 0]
+    assert (meta["kband_method"], meta["kband_fallback"]) == ("k-band tiny", "no")
+
+
 def test_stacks_of_stars_are_made_plane_by_plane():
     """Each partition is a problem like those that the network has seen."""
     protocol = Protocol(

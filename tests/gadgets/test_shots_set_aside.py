@@ -17,6 +17,10 @@ FLAWS = {
         lambda line: copy(line, np.full_like(line.traj, np.nan)),
         "128 of 128 coordinates of the trajectory are not finite numbers",
     ),
+    "one NaN in the trajectory": (
+        lambda line: copy(line, np.where(np.arange(128).reshape(64, 2) == 77, np.nan, line.traj)),
+        "1 of 128 coordinates of the trajectory are not finite numbers",
+    ),
     "other units": (
         lambda line: copy(line, line.traj * 64),
         "largest |k| is 32; cycles per pixel, 0.2 to 0.6, expected",
