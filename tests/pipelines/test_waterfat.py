@@ -62,7 +62,7 @@ def test_maps_are_those_of_what_was_scanned(name, scanned):
 
 def test_echoes_share_the_phase_of_their_coil_maps():
     """Each echo has calibration lines of its own: without `SharedPhase` their maps, known up to a phase, turn the
-    echoes and shift the field, by 7 Hz here."""
+    echoes and shift the field, by 6 Hz here."""
     header, lines, references = simulate_echoes(Protocol(**COARSE, acceleration=1, n_coils=16), Echoes(TIMES[:4]))
     text = installed_xml("waterfat")
     texts = text, text.replace("<gadget><classname>SharedPhase</classname></gadget>", "")
