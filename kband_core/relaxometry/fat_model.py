@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from kband_core.plural import counted
+
 MHZ_PER_TESLA = 42.577
 FAT_PPM = -3.729, -3.329, -3.039, -2.599, -2.379, -1.859, 0.681  # of seven groups of protons, from water
 FAT_SHARES = 0.0825, 0.6273, 0.0716, 0.0958, 0.0656, 0.0153, 0.0419
@@ -58,8 +60,8 @@ def check_echoes(echo_times_ms: Sequence[float], field_t: float | None) -> None:
         raise ValueError(f"the field strength is {said}, {FIELDS[0]:g} to {FIELDS[1]:g} T expected")
     if len(echo_times_ms) < FEWEST_ECHOES:
         raise ValueError(
-            f"{len(echo_times_ms)} echo times ({times or 'none'}), at least {FEWEST_ECHOES} needed for water, fat, R2* "
-            "and the field"
+            f"{counted(len(echo_times_ms), 'echo time')} ({times or 'none'}), at least {FEWEST_ECHOES} needed for "
+            "water, fat, R2* and the field"
         )
     in_order = sorted(echo_times_ms)
     if not all(math.isfinite(time) and time >= 0 for time in in_order):

@@ -6,6 +6,7 @@ import time
 from functools import cache
 
 from gadgets.gadget import Gadget
+from gadgets.images.water_fat import WaterFat
 from gadgets.items import TrainingPlane
 from gadgets.mrd import ismrmrd
 from gadgets.receiving.multiband_buffer import MultibandBuffer
@@ -15,6 +16,7 @@ from kband_core.plural import counted, plural
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
+from pipelines.simulation.simulated_echoes import Echoes, simulate_echoes
 from pipelines.simulation.simulated_multiband import Excitation, simulate_multiband
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
@@ -22,6 +24,7 @@ from pipelines.simulation.simulated_scan import simulate_scan
 TINY = Protocol(matrix=64, n_coils=4, n_slices=1, acceleration=4)  # R=1.9 with its ACS lines: models have seen it
 TINY_MULTIBAND = Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=1)
 TINY_RADIAL = Protocol(matrix=64, n_coils=4, n_slices=1, trajectory="radial", n_shots=34)
+THREE_ECHOES = Echoes((1.1, 2.0, 3.2))
 
 
 def dry_run(xml: str | bytes) -> tuple[str | None, str]:
@@ -48,9 +51,12 @@ def _tiny_scan(gadgets: set[type[Gadget]]) -> tuple[str, list[ismrmrd.Acquisitio
     """Header and lines of a scan that these gadgets are for."""
     if MultibandBuffer in gadgets:
         return _simulated(TINY_MULTIBAND, Excitation(2, 2))
-    return _simulated(TINY_RADIAL if TrajectoryBuffer in gadgets else TINY)
+    protocol = TINY_RADIAL if TrajectoryBuffer in gadgets else TINY
+    return _simulated(protocol, THREE_ECHOES if WaterFat in gadgets else None)
 
 
 @cache
-def _simulated(protocol: Protocol, excitation: Excitation | None = None) -> tuple[str, list[ismrmrd.Acquisition]]:
-    return (simulate_multiband(protocol, excitation) if excitation else simulate_scan(protocol))[:2]
+def _simulated(protocol: Protocol, special: Excitation | Echoes | None) -> tuple[str, list[ismrmrd.Acquisition]]:
+    if isinstance(special, Echoes):
+        return simulate_echoes(protocol, special)[:2]
+    return (simulate_multiband(protocol, special) if special else simulate_scan(protocol))[:2]

@@ -159,6 +159,17 @@ def test_maps_hold_their_unit_and_their_image(tmp_path):
     assert [each.ReferencedSOPInstanceUID for each in references] == [plane.SOPInstanceUID]
 
 
+def test_maps_say_their_unit(tmp_path):
+    """Percent, hertz: in DICOM's code, so that a workstation can measure."""
+    meta = {**MAP, "kband_quantity": "B0", "RescaleType": "Hz"}
+    pixels = np.full((1, 1, 10, 12), OFFSET - 150, np.uint16)
+    made = written(tmp_path / "out", [image(), image(pixels, meta=meta, image_series_index=71)])
+    parametric = max(made.values(), key=lambda each: each.SeriesNumber)
+    np.testing.assert_allclose(parametric.pixel_array, -1.5, atol=1e-5)
+    (unit,) = parametric.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence
+    assert (unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning) == ("Hz", "UCUM", "hertz")
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

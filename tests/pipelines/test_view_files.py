@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from pipelines.commands.view import view
 from pipelines.files.file_header import protocol_name
 from pipelines.files.mrd_file import ImageFile
+from pipelines.pictures.comparison import values_shown
 from pipelines.pictures.montage import Source, montage, side_by_side
 from pipelines.pictures.panel import AMBER
 from tests.pipelines.test_view import image, texts
@@ -74,6 +75,13 @@ def test_maps_have_a_bar_with_their_unit():
     t2.meta = {**t2.meta, "kband_quantity": "T2", "RescaleType": "ms"}
     assert "T2 (ms)" in [text.get_text() for text in montage(Source("t2", [t2])).axes[0].texts]
     assert not montage(Source("one", [flat(1, "SENSE")])).axes[0].child_axes
+
+
+def test_maps_with_a_sign_are_shown_below_zero():
+    """A field of -2 Hz is a value; of maps without a sign 0 is none, as in the upper half here."""
+    assert np.nanmin(values_shown(gfactor(-200))) == pytest.approx(-2)
+    assert np.isfinite(values_shown(gfactor(-200))).all()
+    assert np.isnan(values_shown(gfactor(200))).mean() == 0.5
 
 
 def test_protocol_and_position_are_told(tmp_path):
