@@ -23,7 +23,7 @@ ORDER = (
     {"pipelines.chain", "pipelines.simulation"},
     {"pipelines.protocol"},
     {"pipelines.files"},
-    {"pipelines.export"},
+    {"pipelines.export", "pipelines.jobs"},
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},
