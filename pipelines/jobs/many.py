@@ -20,7 +20,7 @@ RAW = {".h5", ".hdf5", ".mrd"}
 
 
 def files_of(given: Sequence[Path]) -> list[Path]:
-    """The raw files of folders, in the order of their names, beside the files that were named."""
+    """The raw files of folders, in the order of their names, beside the files that were named; each once."""
     found: list[Path] = []
     for path in given:
         if not path.is_dir():
@@ -30,7 +30,7 @@ def files_of(given: Sequence[Path]) -> list[Path]:
         if not inside:
             raise click.ClickException(f"{path}: no raw file (.h5, .mrd) in this folder")
         found += inside
-    return found
+    return list(dict.fromkeys(found))
 
 
 @contextmanager
@@ -71,6 +71,11 @@ class Tally:
         self.failures: dict[Path, str] = {}
         self._started, self._n_files, self._n_finished = time.perf_counter(), 0, 0
 
+    @property
+    def n_good(self) -> int:
+        """How many files nothing is wrong with, so far."""
+        return self._n_files - len(self.failures)
+
     def add(self, job: Job, outcome: Outcome) -> str | None:
         """Count a file, and tell its problem, or that it had been finished before; return the problem."""
         self._n_files += 1
@@ -88,8 +93,7 @@ class Tally:
         """Write how many files went well, where their results are, and a table of those that did not."""
         seconds = time.perf_counter() - self._started
         before = f", {self._n_finished} of them finished before" if self._n_finished else ""
-        n_good = self._n_files - len(self.failures)
-        click.echo(f"{n_good} of {counted(self._n_files, 'file')} good{before}, in {seconds:.1f} s: {place}")
+        click.echo(f"{self.n_good} of {counted(self._n_files, 'file')} good{before}, in {seconds:.1f} s: {place}")
         width = max((len(str(path)) for path in self.failures), default=0)
         for path, problem in self.failures.items():
             click.echo(f"  {path!s:<{width}}  {problem}", err=True)
