@@ -51,16 +51,16 @@ def replay_all(
     verbose: bool,
 ) -> int:  # fmt: skip
     """Replay raw files, as `kband replay` is told; return how many failed. Raises `ClickException`."""
-    as_due = _at_scanner_pace if pace == "scanner" else _at_once
+    as_due = at_scanner_pace if pace == "scanner" else at_once
     try:
         if address is None:
             chain = _overridden(read_chain(load_xml(pipeline)), parameters)
-            road, made_by = partial(_here, chain, as_due), repr(chain.nodes)
+            road, made_by = partial(here, chain, as_due), repr(chain.nodes)
         else:
             is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
             xml = load_xml(pipeline) if is_file else None
             target = Target(*address, pipeline, xml, dialect, parameters, deadline)
-            road, made_by = partial(_there, target, as_due), f"{pipeline} {xml} {sorted(parameters.items())}"
+            road, made_by = partial(there, target, as_due), f"{pipeline} {xml} {sorted(parameters.items())}"
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
     files, ending = files_of(inputs), Path(pipeline).stem + ending_of(form)
@@ -151,7 +151,7 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
         return f"{error}, so it is not compared with"
 
 
-def _here(
+def here(
     chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None, listener: Listener
 ) -> Iterator[Any]:
     """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
@@ -160,7 +160,7 @@ def _here(
     return run(Pipeline.from_chain(chain), scan, lines, verdict, hear=hear, account=account)
 
 
-def _there(
+def there(
     target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None, listener: Listener
 ) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says; `account` sees what goes out and comes back."""
@@ -172,11 +172,13 @@ def _there(
     return account.watched(1, client.run(raw.header_xml, account.watched(0, lines), verdict))
 
 
-def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
+def at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
+    """Lines as fast as they are taken."""
     return iter(raw)
 
 
-def _at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
+def at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
+    """Lines by their time stamps."""
     return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
 
 
