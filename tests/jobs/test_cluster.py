@@ -1,5 +1,6 @@
 """Two workers on this machine do what one process does, and a worker that dies costs time, not a file."""
 
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import click
@@ -13,7 +14,7 @@ from pipelines.jobs.job import Job
 from tests.command import kband
 from tests.jobs.works import broken, copied, copied_at_second_try
 
-pytest.importorskip("distributed")
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="distributed not installed")
 
 
 @pytest.fixture(scope="module")
