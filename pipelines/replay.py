@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,10 @@ from pipelines.files.finished_file import FileProblem, refuse_existing
 from pipelines.files.image_sink import ImageSink
 from pipelines.files.mrd_stream import UpToDamage, open_raw
 from pipelines.hosts.client import Client, Target
+from pipelines.jobs.job import Job, Outcome
+from pipelines.jobs.listener import Listener
+from pipelines.jobs.many import Tally, files_of, outcomes
+from pipelines.jobs.record import remembered
 from pipelines.pictures.comparison import compare, map_agreement, reference_of
 
 log = logging.getLogger(__name__)
@@ -38,47 +41,57 @@ log = logging.getLogger(__name__)
 LONG_WAIT = 1.0  # s for an image
 
 Pace = Callable[..., Iterator[Any]]
-Road = Callable[[UpToDamage, Verdict, Account | None], Iterator[Any]]
+Road = Callable[[UpToDamage, Verdict, Account | None, Listener], Iterator[Any]]
 SinkAt = Callable[[Path, str], ImageSink]
 
 
 def replay_all(
     inputs: tuple[Path, ...], pipeline: str, output: str, overwrite: bool, parameters: dict[str, str], pace: str,
-    address: tuple[str, int] | None, dialect: Any, deadline: float, form: str, verbose: bool,
+    address: tuple[str, int] | None, dialect: Any, deadline: float, form: str, cluster: str | None, resume: bool,
+    verbose: bool,
 ) -> int:  # fmt: skip
     """Replay raw files, as `kband replay` is told; return how many failed. Raises `ClickException`."""
-    as_due = _at_scanner_pace if pace == "scanner" else _at_once
+    as_due = at_scanner_pace if pace == "scanner" else at_once
     try:
         if address is None:
             chain = _overridden(read_chain(load_xml(pipeline)), parameters)
-            road, made_by = partial(_here, chain, as_due), repr(chain.nodes)
+            road, made_by = partial(here, chain, as_due), repr(chain.nodes)
         else:
             is_file = pipeline.endswith(".xml") and Path(pipeline).is_file()
             xml = load_xml(pipeline) if is_file else None
             target = Target(*address, pipeline, xml, dialect, parameters, deadline)
-            road, made_by = partial(_there, target, as_due), f"{pipeline} {xml} {sorted(parameters.items())}"
+            road, made_by = partial(there, target, as_due), f"{pipeline} {xml} {sorted(parameters.items())}"
     except PipelineError as problem:
         raise click.ClickException(str(problem)) from problem
-    sink_at, n_failed = partial(image_sink, form=form, made_by=made_by, overwrite=overwrite), 0
-    targets = _targets(inputs, Path(pipeline).stem + ending_of(form), output)
-    for path, target in zip(inputs, targets, strict=True):
-        try:
-            refuse_name(target, form)
-            refuse_existing(target, overwrite, inputs=inputs)
-            problem = _replay_one(path, road, target, sink_at, Account() if verbose else None)
-        except FileProblem as error:
-            problem = str(error).removeprefix(f"{path}: ")
-        if problem:
-            click.echo(f"Error: {path}: {problem}", err=True)
-            n_failed += 1
-    return n_failed
+    files, ending = files_of(inputs), Path(pipeline).stem + ending_of(form)
+    targets = _targets(files, ending, output, to_folder=any(path.is_dir() for path in inputs))
+    jobs = [_job(path, target, form, overwrite, files, resume) for path, target in zip(files, targets, strict=True)]
+    work = partial(replay_file, road, partial(image_sink, form=form, made_by=made_by, overwrite=True), verbose)
+    if resume:
+        work = remembered(work, f"{made_by} {form}")
+    tally = Tally()
+    with outcomes(work, jobs, cluster) as done:
+        for job, outcome in done:
+            tally.add(job, outcome)
+    if len(jobs) > 1:
+        tally.summary(targets[0].parent)
+    return len(tally.failures)
 
 
-def _targets(inputs: tuple[Path, ...], ending: str, named: str) -> list[Path]:
+def _job(path: Path, target: Path, form: str, overwrite: bool, inputs: Sequence[Path], resume: bool) -> Job:
+    try:
+        refuse_name(target, form)
+        refuse_existing(target, overwrite or resume, inputs=inputs)
+    except FileProblem as problem:
+        return Job(path, target, refused=str(problem))
+    return Job(path, target, may_replace=overwrite or not target.exists())
+
+
+def _targets(inputs: Sequence[Path], ending: str, named: str, *, to_folder: bool) -> list[Path]:
     """Name the output of each raw file: `named`, or one of its own, with that `ending`, in that folder, which is made.
     """
     output = Path(named)
-    to_folder = len(inputs) > 1 or named.endswith(os.sep) or output.is_dir()
+    to_folder = to_folder or len(inputs) > 1 or named.endswith(os.sep) or output.is_dir()
     targets: dict[Path, Path] = {}
     for path in inputs:
         target = output / f"{path.stem}_{ending}" if to_folder else output
@@ -93,18 +106,20 @@ def _targets(inputs: tuple[Path, ...], ending: str, named: str) -> list[Path]:
     return list(targets)
 
 
-def _replay_one(path: Path, road: Road, target: Path, sink_at: SinkAt, account: Account | None) -> str | None:
-    """Replay one file; return what is wrong, or None. Of a damaged one, the lines before the damage are replayed.
+def replay_file(road: Road, sink_at: SinkAt, verbose: bool, job: Job, listener: Listener) -> Outcome:
+    """Replay one file, and tell what is wrong, if anything is. Of a damaged one, the lines before are replayed.
 
     Raises `FileProblem`.
     """
+    path, account = job.path, Account() if verbose else None
     verdict, started = Verdict(), time.perf_counter()
     with open_raw(path) as raw:
         lines, problem = UpToDamage(raw), None
         reference, to_compare = raw.reference(), []
-        with sink_at(target, raw.header_xml) as sink:
+        with sink_at(job.target, raw.header_xml) as sink:
             try:
-                for image in _counted(road(lines, verdict, account)):
+                images = road(lines, verdict, account, listener)
+                for image in _counted(images) if listener.shows_progress else images:
                     sink.append(image)
                     to_compare += [image] if reference else []
             except (PipelineError, ScanError) as error:
@@ -118,15 +133,15 @@ def _replay_one(path: Path, road: Road, target: Path, sink_at: SinkAt, account: 
     if verdict.n_images:
         seconds = time.perf_counter() - started
         n_lines, n_images = counted(verdict.n_lines, "line"), counted(verdict.n_images, "image")
-        click.echo(f"{path}: {n_lines}, {n_images} in {seconds:.2f} s, "
-                   f"the last {1000 * verdict.latency:.0f} ms after the last line: {target}")  # fmt: skip
+        listener.result(f"{path}: {n_lines}, {n_images} in {seconds:.2f} s, "
+                        f"the last {1000 * verdict.latency:.0f} ms after the last line: {job.target}")  # fmt: skip
         for image in sorted(to_compare, key=lambda image: image.image_series_index):
             other = reference_of(image, reference)
             if other is not None and image.image_type == other.image_type:
-                click.echo(f"  {_agreement(image, other)} the reference in {path.name}")
+                listener.result(f"  {_agreement(image, other)} the reference in {path.name}")
     for line in account.text(verdict) if account else ():
-        click.echo(f"  {line}")
-    return problem.removeprefix(f"{path}: ") if problem else verdict.flaw
+        listener.result(f"  {line}")
+    return Outcome(problem or verdict.flaw)
 
 
 def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
@@ -137,41 +152,40 @@ def _agreement(image: ismrmrd.Image, reference: ismrmrd.Image) -> str:
         return f"{error}, so it is not compared with"
 
 
-def _here(
-    chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None
+def here(
+    chain: Chain, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None, listener: Listener
 ) -> Iterator[Any]:
     """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
-    lines = pump(as_due(raw), READ_AHEAD)
-    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: _show(f"{aside.level:<8}{aside.sentence}")
-    return run(Pipeline.from_chain(chain), scan, _progress(lines, raw), verdict, hear=hear, account=account)
+    lines = _progress(pump(as_due(raw), READ_AHEAD), raw, listener)
+    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: listener.aside(f"{aside.level:<8}{aside.sentence}")
+    return run(Pipeline.from_chain(chain), scan, lines, verdict, hear=hear, account=account)
 
 
-def _there(
-    target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None
+def there(
+    target: Target, as_due: Pace, raw: UpToDamage, verdict: Verdict, account: Account | None, listener: Listener
 ) -> Iterator[Any]:
     """Let a server reconstruct, and show what it says; `account` sees what goes out and comes back."""
-    client = Client(target, hear=_show)
+    client = Client(target, hear=listener.aside)
     lines = as_due(raw, sleep=client.closed.wait)
-    lines = _progress(lines, raw, delay=0)
+    lines = _progress(lines, raw, listener, delay=0)
     if account is None:
         return client.run(raw.header_xml, lines, verdict)
     return account.watched(1, client.run(raw.header_xml, account.watched(0, lines), verdict))
 
 
-def _show(text: str) -> None:
-    """Write a line on the screen, above the progress bar."""
-    tqdm.write(text, file=sys.stderr)
-
-
-def _at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
+def at_once(raw: UpToDamage, **_: Any) -> Iterator[Any]:
+    """Lines as fast as they are taken."""
     return iter(raw)
 
 
-def _at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
+def at_scanner_pace(raw: UpToDamage, **sleep: Any) -> Iterator[Any]:
+    """Lines by their time stamps."""
     return paced(raw, repetition_ms(Scan.from_xml(raw.header_xml)), **sleep)
 
 
-def _progress(lines: Iterator[Any], raw: UpToDamage, *, delay: float = 0.5) -> Iterator[Any]:
+def _progress(lines: Iterator[Any], raw: UpToDamage, listener: Listener, *, delay: float = 0.5) -> Iterator[Any]:
+    if not listener.shows_progress:
+        return lines
     return tqdm(lines, total=len(raw), desc=Path(raw.path).name, unit="line", delay=delay)
 
 

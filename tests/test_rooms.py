@@ -23,7 +23,7 @@ ORDER = (
     {"pipelines.chain", "pipelines.simulation"},
     {"pipelines.protocol"},
     {"pipelines.files"},
-    {"pipelines.export", "pipelines.design"},
+    {"pipelines.export", "pipelines.design", "pipelines.jobs"},
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},

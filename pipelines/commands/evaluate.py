@@ -1,19 +1,26 @@
-"""`kband evaluate`: how far a network and its peers are from the image of all lines, or shots."""
+"""`kband evaluate`: how far a network and its peers are from the image of all lines."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.commands.many_files import cluster_option, resume_option
 from pipelines.commands.names import model_names
 
 if TYPE_CHECKING:
+    from kband_core.training.undersampling import Undersampling
     from pipelines.evaluation.evaluation import Judged
+    from pipelines.evaluation.scored import Scored
+    from pipelines.jobs.job import Job, Outcome
+    from pipelines.jobs.listener import Listener
 
 SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE r>0.5", "authors_nmse": "authors_nmse",
          "authors_psnr": "authors_psnr", "authors_ssim": "authors_ssim"}  # fmt: skip
@@ -21,7 +28,7 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 
 @click.command()
 @click.argument("model", shell_complete=model_names)
-@click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5...")
+@click.argument("raws", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RAW.h5|FOLDER...")
 @click.option("--acceleration", type=click.FloatRange(1), default=4.0, show_default=True,
               help="All lines, or shots, over those kept; of equispaced lines, not counting calibration lines.")
 @click.option("--acs", type=click.IntRange(4), default=24, show_default=True,
@@ -33,9 +40,11 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
               help="Write the table as CSV.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png",
               help="Draw every image above its error, and the sampling.")
+@cluster_option
+@resume_option
 def evaluate(
     model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
-    picture: Path | None,
+    picture: Path | None, cluster: str | None, resume: bool,
 ) -> None:  # fmt: skip
     """Leave lines out of fully sampled raw files, or shots out of others, and compare MODEL with its peers.
 
@@ -49,15 +58,17 @@ def evaluate(
 
     Exits with 1 if a file cannot be evaluated; the others are all the same.
     """
-    import torch
-
-    from gadgets.errors import PipelineError, ScanError
     from kband_core.training.undersampling import Undersampling
-    from pipelines.evaluation.along_trajectories import evaluate_along, is_along_a_trajectory
-    from pipelines.evaluation.evaluation import evaluate as judge
-    from pipelines.evaluation.evaluation import image_of
+    from pipelines.evaluation.scored import Scored
     from pipelines.files.finished_file import FileProblem, refuse_other_format
+    from pipelines.jobs.fingerprint import digest_of
+    from pipelines.jobs.job import Job
+    from pipelines.jobs.many import Tally, files_of, in_order, outcomes
+    from pipelines.jobs.parts import parts_beside
+    from pipelines.jobs.record import remembered
 
+    if resume and (output is None or picture):
+        raise click.UsageError("--resume remembers figures beside OUT.csv, no images; give -o and leave --picture out")
     try:  # before minutes of work
         for path, suffix in ((output, ".csv"), (picture, ".png")):
             if path is not None:
@@ -65,37 +76,76 @@ def evaluate(
     except FileProblem as problem:
         raise click.ClickException(str(problem)) from problem
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
-    found: list[Judged] = []
-    n_failed = 0
-    for path in raws:
-        try:
-            along, rng = is_along_a_trajectory(path), torch.Generator().manual_seed(seed)
-            with _registered(model) as name:
-                if along:
-                    evaluation = evaluate_along(name, path, acceleration, rng=rng)
-                else:
-                    evaluation = judge(name, path, undersampling, rng=rng)
-        except (FileProblem, PipelineError, ScanError, ValueError) as problem:
-            click.echo(f"Error: {path}: {str(problem).removeprefix(f'{path}: ')}", err=True)
-            n_failed += 1
-            continue
-        of_file = sorted(evaluation.judged, key=image_of)  # methods keep their order
-        left_out = f"; {evaluation.n_empty} of nothing but noise left out" if evaluation.n_empty else ""
-        kept = f"R = {of_file[0].acceleration:.2f} with {acs} calibration lines, {sampling}"
-        click.echo(f"{path.name}: {of_file[0].sampling.told()[0] if along else kept}{left_out}")
-        if source := of_file[0].sampling.scan.encodings[0].source:
-            click.echo(f"  {source}")
-        _print(of_file)
-        found += of_file
+    files, tally = files_of(raws), Tally()
+    work = partial(evaluate_file, model, undersampling, seed, picture is not None)
+    if resume:
+        card = digest_of(Path(model)) if _is_card(model) else model  # those of the registry are remembered anyway
+        work = remembered(work, f"figures {card} {undersampling} {seed}")
+    found: list[Scored] = []
+    images: list[Judged] = []
+    nothing = nullcontext([Job(path, path) for path in files])  # but rows, which come back
+    beside = parts_beside(output, files, kept=lambda: tally.n_good < len(files)) if resume else nothing
     try:
+        with beside as jobs, outcomes(work, jobs, cluster) as done:
+            for job, outcome in in_order(done, jobs):
+                if tally.add(job, outcome):
+                    continue
+                of_file = [Scored(**row) for row in outcome.value["rows"]]
+                n_empty = outcome.value["n_empty"]
+                left_out = f"; {n_empty} of nothing but noise left out" if n_empty else ""
+                click.echo(f"{job.path.name}: {outcome.value['kept']}{left_out}")
+                if outcome.value["source"]:
+                    click.echo(f"  {outcome.value['source']}")
+                _print(of_file)
+                found += of_file
+                images += outcome.value.get("images", ())
         if output and found:
             _write(output, found)
-        if picture and found:
-            _draw(picture, found)
+        if picture and images:
+            _draw(picture, images)
     except FileProblem as problem:
         raise click.ClickException(str(problem)) from problem
-    if n_failed:
+    if len(files) > 1:
+        tally.summary(output or "above")
+    if tally.failures:
         raise SystemExit(1)
+
+
+def evaluate_file(
+    model: str, undersampling: Undersampling, seed: int, with_images: bool, job: Job, listener: Listener
+) -> Outcome:
+    """Judge every method on one file; the value holds rows of figures, and the images if they are to be drawn.
+
+    What reading and gadgets raise is its problem.
+    """
+    import torch
+
+    from gadgets.errors import PipelineError, ScanError
+    from pipelines.evaluation.along_trajectories import evaluate_along, is_along_a_trajectory
+    from pipelines.evaluation.evaluation import evaluate as judge
+    from pipelines.evaluation.evaluation import image_of
+    from pipelines.evaluation.scored import Scored
+    from pipelines.files.finished_file import FileProblem
+    from pipelines.jobs.job import Outcome
+
+    try:
+        along, rng = is_along_a_trajectory(job.path), torch.Generator().manual_seed(seed)
+        with _registered(model) as name:
+            if along:
+                evaluation = evaluate_along(name, job.path, undersampling.line_acceleration, rng=rng)
+            else:
+                evaluation = judge(name, job.path, undersampling, rng=rng)
+    except (FileProblem, PipelineError, ScanError, ValueError) as problem:
+        return Outcome(str(problem))
+    judged = sorted(evaluation.judged, key=image_of)  # methods keep their order
+    first, acs, sampling = judged[0], undersampling.acs_lines, undersampling.sampling
+    of_lines = f"R = {first.acceleration:.2f} with {acs} calibration lines, {sampling}"
+    value = {
+        "rows": [asdict(Scored.of(one)) for one in judged], "n_empty": evaluation.n_empty,
+        "kept": first.sampling.told()[0] if along else of_lines,
+        "source": first.sampling.scan.encodings[0].source,
+    }  # fmt: skip
+    return Outcome(value={**value, "images": judged} if with_images else value)
 
 
 @contextmanager
@@ -104,17 +154,20 @@ def _registered(model: str) -> Iterator[str]:
     from kband_core.model_folders import searched_first
 
     card = Path(model)
-    is_card = card.suffix == ".yaml" and card.is_file()
-    with searched_first(card.parent) if is_card else nullcontext():
-        yield card.stem if is_card else model
+    with searched_first(card.parent) if _is_card(model) else nullcontext():
+        yield card.stem if _is_card(model) else model
 
 
-def _name(one: Judged) -> str:
+def _is_card(model: str) -> bool:
+    return Path(model).suffix == ".yaml" and Path(model).is_file()
+
+
+def _name(one: Scored) -> str:
     counters = {"slice": one.slice, "contrast": one.contrast, "repetition": one.repetition, "partition": one.partition}
     return " ".join(f"{name} {number}" for name, number in counters.items() if number or name == "slice")
 
 
-def _print(found: Sequence[Judged]) -> None:
+def _print(found: Sequence[Scored]) -> None:
     rows = [("image", "method", *SHOWN.values())]
     rows += [(_name(one), one.method, *(f"{one.figures[key]:.4g}" for key in SHOWN)) for one in found]
     methods = dict.fromkeys(one.method for one in found)
@@ -127,7 +180,7 @@ def _print(found: Sequence[Judged]) -> None:
         click.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _write(path: Path, found: Sequence[Judged]) -> None:
+def _write(path: Path, found: Sequence[Scored]) -> None:
     from pipelines.files.finished_file import finished_file
 
     columns = ("file", "slice", "contrast", "repetition", "partition", "method", "acceleration")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pipelines.commands.many_files import cluster_option, resume_option
 from pipelines.commands.names import pipeline_names
 from pipelines.commands.parameters import parameters_of
 
@@ -21,7 +22,7 @@ def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5...")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN.h5|FOLDER...")
 @click.option("--pipeline", "-p", default="sense", shell_complete=pipeline_names,
               help="Name of an installed pipeline, or an XML file.")  # fmt: skip
 @click.option("--output", "-o", required=True,
@@ -37,6 +38,8 @@ def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")
+@cluster_option
+@resume_option
 @click.option("--verbose", "-v", is_flag=True,
               help="Tell R, calibration lines, coils, and the seconds of each gadget.")  # fmt: skip
 @click.pass_context
@@ -44,11 +47,13 @@ def replay(ctx: click.Context, verbose: bool, **options: Any) -> None:
     """Reconstruct MRD raw files through PIPELINE, as the scanner would, and write the images.
 
     Raw files are HDF5 files, the streams (.mrd) of a server's journal, or files of fastMRI, M4Raw or SKM-TEA as
-    published.
+    published; of a folder all that are in it.
 
     Exits with 1 if any scan failed, lacks lines or images, or got a fallback image; what could be made is written all
     the same.
     """
+    if options["address"] and options["cluster"]:
+        raise click.UsageError("--to sends scans to a server, --cluster computes on workers; give one of them")
     from pipelines.replay import replay_all  # torch is slow to import
 
     if replay_all(**options, verbose=verbose or bool(ctx.find_root().params.get("verbose"))):

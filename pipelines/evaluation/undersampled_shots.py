@@ -13,6 +13,7 @@ from gadgets import flags
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.shot_angles import shot_angles
+from pipelines.simulation.header_document import header_document
 
 xsd = ismrmrd.xsd
 
@@ -91,4 +92,4 @@ def leave_out_shots(
     limit = xsd.limitType(minimum=0, maximum=n_kept - 1, center=n_kept // 2)
     for encoding in header.encoding:
         encoding.encodingLimits.kspace_encoding_step_1 = limit
-    return UndersampledShots(Scan.from_xml(xsd.ToXML(header)), kept, coords)
+    return UndersampledShots(Scan.from_xml(header_document(header)), kept, coords)

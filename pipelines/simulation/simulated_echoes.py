@@ -16,6 +16,7 @@ from kband_core.phantom_belly import Field, belly_echo, belly_maps
 from kband_core.phantom_samples import coil_samples_at
 from kband_core.relaxometry.fat_model import MHZ_PER_TESLA, check_echoes
 from kband_core.whitening import whiten, whitening_matrix
+from pipelines.simulation.header_document import header_document
 from pipelines.simulation.simulated_header import header_xml
 from pipelines.simulation.simulated_protocol import Protocol, bit, plan_lines
 from pipelines.simulation.simulated_scan import (
@@ -139,4 +140,4 @@ def _header(protocol: Protocol, echoes: Echoes) -> str:
     header.measurementInformation.protocolName = "simulated_belly"
     limits = header.encoding[0].encodingLimits
     limits.contrast = xsd.limitType(minimum=0, maximum=len(echoes.times_ms) - 1, center=0)
-    return xsd.ToXML(header)
+    return header_document(header)
