@@ -17,7 +17,6 @@ from pipelines.chain.pump import pump
 from pipelines.chain.run import run
 from pipelines.chain.side_road import Hear, log_aside
 from pipelines.chain.verdict import Verdict
-from pipelines.chain.xml import read_chain
 from pipelines.hosts.events import Facts, Spent
 from pipelines.protocol.framing import Gone, Id, Message, WireError
 from pipelines.protocol.messages import (
@@ -52,7 +51,7 @@ def log_spent(spent: Spent) -> None:
 def reconstruct(
     wire: Wire, config: str | bytes, header: str | bytes, *, began: Callable[[Facts], object] = log_facts,
     hear: Hear = log_aside, spent: Callable[[Spent], object] = log_spent,
-    still_waiting: Callable[[], object] | None = None,
+    still_waiting: Callable[[], object] | None = None, counts_images: bool = True,
 ) -> str | None:  # fmt: skip
     """Run one scan over `wire`; configuration and header have been read. Return what went wrong, or None.
 
@@ -61,15 +60,15 @@ def reconstruct(
     Of several problems the first is said; a stream that cannot be read on is one. Texts are illegal from a module, so
     nothing that gadgets say aside is sent: `hear` gets it. `began` is called when header and chain have been read,
     `spent` when the last image has left, `still_waiting` now and then while the scan waits for its turn on a GPU.
-    Raises `Gone` if the parent is.
+    Unless it `counts_images`, incomplete ones are no problem if they are single: a server counts these itself. Raises
+    `Gone` if the parent is.
     """
     messages = pump(_until_close(wire), READ_AHEAD)
     problem = None
     try:
         try:
-            chain = read_chain(config)
-            scan, pipeline = Scan.from_xml(header), Pipeline.from_chain(chain)
-            incomplete = _Incomplete(by_images=chain.form == "bare")
+            scan, pipeline = Scan.from_xml(header), Pipeline.from_xml(config)
+            incomplete = _Incomplete(by_images=counts_images)
             began(Facts.of(scan, pipeline))
             items = _items(messages, wire, scan, pipeline.gadgets[0].accepts)
             verdict = Verdict()
@@ -114,7 +113,7 @@ def read_start(wire: Wire) -> tuple[str, str]:
 class _Incomplete:
     """Counts the images that lack lines: a parent hears of them in no other way than by an ERROR.
 
-    `by_images`: whether single images go to a parent, too; those of a client the server counts.
+    `by_images`: whether single images go there, too; those of its clients a server counts.
     """
 
     def __init__(self, *, by_images: bool) -> None:

@@ -180,8 +180,9 @@ class Session:
             problem = self._relay.run(self._scan_id, config, header, first)
         finally:
             self._pool.give_back(worker)
-        if problem is None and not is_parent and self._delivery.verdict.n_images == 0:
-            problem = self._delivery.verdict.flaw
+        verdict = self._delivery.verdict
+        if problem is None and (verdict.n_incomplete if is_parent else verdict.n_images == 0):
+            problem = verdict.flaw  # a parent hears of missing lines in no other way
         if problem is not None:
             self._fail("reconstruction", problem)
 

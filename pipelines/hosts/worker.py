@@ -71,7 +71,8 @@ def _serve(wire: Wire) -> None:
             wire.send(SIGN_OF_LIFE)
 
     try:
-        reconstruct(wire, *read_start(wire), began=tell, hear=tell, spent=tell, still_waiting=still_waiting)
+        reconstruct(wire, *read_start(wire), began=tell, hear=tell, spent=tell, still_waiting=still_waiting,
+                    counts_images=False)  # fmt: skip
         wire.send(CLOSE)
     except WireError as error:
         log.info("scan given up: %s", error)

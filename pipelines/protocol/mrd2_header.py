@@ -9,11 +9,11 @@ import typing
 from enum import Enum
 from typing import Any
 
-import ismrmrd.xsd
 import mrd
 import numpy as np
 from xsdata.models.datatype import XmlDate, XmlTime
 
+from gadgets.mrd import ismrmrd
 from pipelines.simulation.header_document import header_document
 
 ONLY_MRD_2 = (mrd.CalibrationMode.NOACCELERATION,)  # in MRD 1 nothing says so

@@ -8,15 +8,18 @@ from pipelines.commands import evaluate
 from pipelines.files.mrd_file import write_raw
 from pipelines.jobs.job import Job, Outcome
 from pipelines.jobs.many import in_order
+from pipelines.simulation.simulated_protocol import Protocol
+from pipelines.simulation.simulated_scan import simulate_scan
 from tests.command import kband
 
 
 @pytest.fixture
 def folder(tmp_path, scan):
-    """Two raw files, and one that is none."""
+    """Two raw files, of other noise, and one that is none."""
     (tmp_path / "raw").mkdir()
-    for name in ("one.h5", "two.h5"):
-        write_raw(tmp_path / "raw" / name, scan[0], scan[1])
+    write_raw(tmp_path / "raw" / "one.h5", scan[0], scan[1])
+    other = simulate_scan(Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=2, acs_lines=20, seed=1))
+    write_raw(tmp_path / "raw" / "two.h5", other[0], other[1])
     (tmp_path / "raw" / "bad.h5").write_bytes(b"not HDF5")
     (tmp_path / "raw" / "notes.txt").write_text("no raw file")
     return tmp_path / "raw"
@@ -76,7 +79,8 @@ def test_figures_are_remembered_until_all_are_there(folder, tmp_path, monkeypatc
             return Outcome("not an HDF5 file")
         names = dict.fromkeys(("slice", "contrast", "repetition", "partition"), 0)
         row = {"file": job.path.name, **names, "method": model, "acceleration": 3.0}
-        return Outcome(value={"rows": [{**row, "figures": dict.fromkeys(evaluate.SHOWN, 0.5)}], "n_empty": 0})
+        rows = [{**row, "figures": dict.fromkeys(evaluate.SHOWN, 0.5)}]
+        return Outcome(value={"rows": rows, "n_empty": 0, "kept": "R = 3.00", "source": None})
 
     monkeypatch.setattr(evaluate, "evaluate_file", judge)
     options = ("evaluate", "simulated_small", folder, "-o", tmp_path / "figures.csv", "--resume")

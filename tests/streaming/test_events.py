@@ -68,6 +68,16 @@ def test_the_beginning_says_who_and_what(served, events, dialect):
     assert began == Began(told[0].scan_id, address, dialect, pipeline, 2, Facts((32, 32, 1), 1, None, 32))
 
 
+@pytest.mark.parametrize(
+    ("dialect", "problem"), [("fire", None), ("parent", "1 of 1 image incomplete (SENSE; INCOMPLETE 31 of 32 lines)")]
+)
+def test_a_missing_line_is_an_error_to_a_parent_alone(served, events, dialect, problem):
+    """A client reads what the image says of itself; Gadgetron hears nothing but an ERROR."""
+    config, nul, _ = {**DIALECTS, "parent": (by_hand.text(2, inner_configuration("auto").encode()), False, "")}[dialect]
+    *told, _ = announced(served, events, config, by_hand.text(3, HEADER, nul), *LINES[:7], *LINES[8:])
+    assert (told[-1].verdict.n_incomplete, told[-1].problem) == (1, problem)
+
+
 def test_the_model_is_told():
     """Which network made the images of a day must stand in the log of that day."""
     assert Facts.of(Scan.from_xml(HEADER), Pipeline.from_xml(installed_xml("kband"))).model == "simulated_small"

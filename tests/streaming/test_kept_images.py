@@ -33,6 +33,7 @@ def show(keeps: KeptImages, images, scan_id="0123") -> None:
     keeps(Opened("next", NAMED, "sense", "peer"))
     wait_until(lambda: "next" in keeps._scans)
     keeps(Ended("next", "sense", None, Verdict()))
+    wait_until(lambda: "next" not in keeps._scans)
 
 
 @pytest.fixture

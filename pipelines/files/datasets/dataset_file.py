@@ -15,10 +15,11 @@ from pipelines.files.datasets.layouts import opened_scan
 
 def holds_kspace(path: Path | str) -> bool:
     """Whether it is an HDF5 file with a k-space array, in this process; an MRD file has none."""
-    if not h5py.is_hdf5(path):
-        return False
-    with h5py.File(path, "r") as file:
-        return "kspace" in file
+    try:
+        with h5py.File(path, "r") as file:
+            return "kspace" in file
+    except OSError:
+        return False  # `RawFile` says what is wrong with it
 
 
 class DatasetFile:
