@@ -11,9 +11,10 @@ from torch import Tensor
 from kband_core.calibration import espirit_maps
 from kband_core.coils import combine
 from kband_core.fourier import resize, to_image, to_kspace
+from kband_core.metrics import nrmse
 from kband_core.nufft import nufft
 from kband_core.sampling import Trajectory
-from kband_core.solvers import conjugate_gradient
+from kband_core.solvers import solve_normal
 from kband_core.training.simulation.procedural import central_lines, procedural_coil_image, ring_of_loops
 from kband_core.training.simulation.random_objects import FINER, random_object
 from kband_core.trajectory_operator import TrajectoryOperator
@@ -52,7 +53,7 @@ def samples_of(subject: Subject, coords: Tensor, noise: float, rng: torch.Genera
 def cg_sense(samples: Tensor, coords: Tensor, csm: Tensor, weight: Tensor | float) -> Tensor:
     """Solve (AᴴA + λ) x = Aᴴy by `ITERATIONS` steps, through which derivatives pass to coordinates and λ."""
     operator = TrajectoryOperator(Trajectory(coords), csm)
-    return conjugate_gradient(lambda x: operator.normal(x) + weight * x, operator.adjoint(samples), ITERATIONS)
+    return solve_normal(operator, operator.adjoint(samples), weight, ITERATIONS)
 
 
 def error_of(
@@ -60,7 +61,7 @@ def error_of(
 ) -> Tensor:
     """Return the NRMSE of a subject's image from what was measured at `led_to`, and taken for that at `coords`."""
     found = cg_sense(samples_of(subject, led_to, noise, rng), coords, subject.csm, weight)
-    return torch.linalg.vector_norm(found - subject.image) / torch.linalg.vector_norm(subject.image)
+    return nrmse(found.flatten(0, 1), subject.image.flatten(0, 1))  # of all sets together
 
 
 @torch.no_grad()
