@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from kband_core.trajectory_design.learning import LEVELS, Task
 from kband_core.trajectory_design.starts import radial_shots, spiral_shots
-from kband_core.trajectory_design.subjects import mean_error, random_subject
+from kband_core.trajectory_design.subjects import Subject, mean_error, random_subject
 
 JUDGING = 8  # objects that no design has seen
 OTHER_SEEDS = 1 << 40  # from a design's own seed to that of these objects
@@ -51,6 +52,7 @@ def judged(task: Task, starts: Mapping[str, Tensor], points: Tensor, seed: int) 
         yield Judged(f"{name}, gradients {LATE_US:g} us late", late_error)
 
 
-def _subjects(task: Task, seed: int) -> list:
+@lru_cache(maxsize=1)  # they choose a spiral, and judge it again
+def _subjects(task: Task, seed: int) -> list[Subject]:
     rng = torch.Generator().manual_seed(seed + OTHER_SEEDS)
     return [random_subject(task.matrix, task.n_coils, rng) for _ in range(JUDGING)]

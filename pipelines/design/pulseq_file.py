@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kband_core.trajectory_design.gradient_limits import PROTON
 from kband_core.trajectory_design.learning import LEVELS, Task
-from pipelines.files.finished_file import FileProblem
+from pipelines.files.finished_file import FileProblem, finished_file
 
 DEAD_TIME_S = 20e-6  # of the receiver, and after a pulse
 READY_S = 100e-6  # before a pulse
@@ -87,7 +87,13 @@ def write_pulseq(path: Path, task: Task, points: Tensor, echo: GradientEcho) -> 
         raise FileProblem(f"{path}: pypulseq finds {len(report)} wrong times, the first: {report[0]}")
     sequence.set_definition("FOV", [metre, metre, echo.slice_mm * 1e-3])
     sequence.set_definition("Name", "kband_design")
-    sequence.write(str(path))
+    with finished_file(path) as unfinished:
+        named = unfinished.with_name(f"{unfinished.name}.seq")  # pypulseq wants that ending
+        try:
+            sequence.write(str(named))
+            named.replace(unfinished)
+        finally:
+            named.unlink(missing_ok=True)
 
 
 def places_in_pulseq(path: Path, task: Task) -> Tensor:
@@ -116,9 +122,8 @@ def _readouts(pulseq: ModuleType, task: Task, points: Tensor) -> Iterator[list[A
               lobe(-halfway[shot, -1, axis], name, along[shot, -1, axis], 0.0)[1:]) for axis, name in AXES]
             for shot in range(len(points))]  # fmt: skip
     lead, trail = (max(lobes[part][0][-1] for shot in axes for lobes in shot) for part in (1, 2))
-    receiver = pulseq.make_adc(
-        task.readout.n_samples, dwell=task.readout.dwell_us * 1e-6, delay=lead, system=_system(pulseq, task)
-    )
+    system = _system(pulseq, task)
+    receiver = pulseq.make_adc(task.readout.n_samples, dwell=task.readout.dwell_us * 1e-6, delay=lead, system=system)
     knots = lead + np.arange(along.shape[1]) * raster.segment_us * 1e-6
     for shot in axes:
         played = []
@@ -129,7 +134,6 @@ def _readouts(pulseq: ModuleType, task: Task, points: Tensor) -> Iterator[list[A
                 times, strengths = np.append(0.0, times), np.append(0.0, strengths)
             if back[0][-1] < trail:
                 times, strengths = np.append(times, knots[-1] + trail), np.append(strengths, 0.0)
-            played.append(pulseq.make_extended_trapezoid(
-                name, times=times.round(8), amplitudes=strengths, system=_system(pulseq, task)
-            ))  # fmt: skip
+            gradient = pulseq.make_extended_trapezoid(name, times=times.round(8), amplitudes=strengths, system=system)
+            played.append(gradient)
         yield [*played, receiver]
