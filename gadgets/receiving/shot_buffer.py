@@ -18,9 +18,8 @@ from gadgets.mrd import ismrmrd
 from gadgets.receiving.delay_correction import SPOKES, DelayCorrection
 from gadgets.receiving.shot import Shot
 from gadgets.receiving.stack_of_shots import planes_of, whole_stacks
+from kband_core.central_kspace import central_kspace, covered_extent
 from kband_core.density import iterative_density, radial_density, spiral_density
-from kband_core.fourier import resize, to_kspace
-from kband_core.nufft import adjoint_nufft
 from kband_core.sampling import Trajectory
 
 EDGE = 0.5  # cycles per pixel
@@ -37,7 +36,7 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class ShotBuffers:
-    """Makes buffers of shots; `acs_lines` squared samples of the gridded coil images calibrate each."""
+    """Makes buffers of shots; at most `acs_lines` squared samples of the centre calibrate each."""
 
     acs_lines: int
     delays: DelayCorrection
@@ -72,10 +71,9 @@ class ShotBuffers:
 
     def _calibration(self, placed: _Placed, encoding: Encoding) -> Tensor:
         shape, kspace, sampling = encoding.image_grid, placed.kspace, placed.sampling
-        n_acs = [min(self.acs_lines, n) for n in shape]
+        covered = covered_extent(sampling.coords, shape, min(self.acs_lines, *shape))
         planes = kspace[None] if kspace.ndim == 3 else kspace.movedim(1, 0)
-        images = (adjoint_nufft(plane * sampling.density, sampling.coords, shape) for plane in planes)
-        return torch.stack([resize(to_kspace(image), n_acs) for image in images])[None]
+        return torch.stack([central_kspace(plane, sampling, shape, (covered, covered)) for plane in planes])[None]
 
     def _placed(self, shots: Sequence[Shot], encoding: Encoding) -> _Placed:
         y, x = encoding.image_grid

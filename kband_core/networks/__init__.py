@@ -16,10 +16,11 @@ from typing import Any
 
 from torch import nn
 
+from kband_core.networks.kiki import Kiki
 from kband_core.networks.modl import Modl
 from kband_core.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"modl": Modl, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {"kiki": Kiki, "modl": Modl, "unet": UNet}
 GROUP = "kband.networks"
 
 

@@ -1,4 +1,4 @@
-"""Data consistency: the image that agrees both with the denoiser and with what was measured."""
+"""Data consistency: the image that agrees with what was measured, and with a denoiser where there is noise."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def agree(
     a converged solution.
     """
     return _Agree.apply(adjoint, denoised, weight, operator, n_iterations)
+
+
+def replace_measured(image: Tensor, kspace: Tensor, operator: EncodingOperator) -> Tensor:
+    """Put measured samples in the place of those of an image `(b, set, y, x)`, coil by coil: x + Aᴴ(y − Ax).
+
+    As if there were no noise. Coils are combined afterwards, so that the samples of several are nearer to those
+    measured then, but not the same (Schlemper, IEEE TMI 37:491, 2018, for one coil).
+    """
+    return image + operator.adjoint(kspace - operator.forward(image))
 
 
 class _Agree(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""U-Net: the image-domain baseline, which knows nothing of what was measured beyond its zero-filled image."""
+"""U-Net: the image-domain baseline, which knows what was measured by its zero-filled image, or at its end as well."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from kband_core.device import in_bfloat16
 from kband_core.networks.blocks import to_channels, to_complex
+from kband_core.networks.consistency import replace_measured
 from kband_core.operators import EncodingOperator
 
 
@@ -15,14 +16,15 @@ class UNet(nn.Module):
     """U-Net on the zero-filled, coil-combined image, any size; `channels` at the top, doubled on each of `scales`.
 
     Ronneberger, Fischer and Brox, MICCAI 2015; instance norm and leaky ReLU as in the fastMRI baseline (Zbontar,
-    arXiv 1811.08839). `bf16`: the convolutions alone compute in bfloat16, if the device has instructions for it.
+    arXiv 1811.08839). `consistent`: measured samples take their place again in its image. `bf16`: the
+    convolutions alone compute in bfloat16, if the device has instructions for it.
     """
 
-    def __init__(self, channels: int = 32, scales: int = 4, bf16: bool = False) -> None:
+    def __init__(self, channels: int = 32, scales: int = 4, bf16: bool = False, consistent: bool = False) -> None:
         super().__init__()
         if not (1 <= channels <= 256 and 1 <= scales <= 8):
             raise ValueError(f"unet: {channels} channels on {scales} scales, 1 to 256 on 1 to 8 expected")
-        self.bf16 = bf16
+        self.bf16, self.consistent = bf16, consistent
         widths = [channels * 2**scale for scale in range(scales + 1)]
         self.down = nn.ModuleList(_twice(a, b) for a, b in zip([2, *widths[:-1]], widths, strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2, bias=False) for w in widths[:-1])
@@ -34,7 +36,8 @@ class UNet(nn.Module):
         image = operator.adjoint(kspace)
         with in_bfloat16(image.device, self.bf16):
             change = self._change(to_channels(image.flatten(0, 1)))
-        return image + to_complex(change).view_as(image)
+        image = image + to_complex(change).view_as(image)
+        return replace_measured(image, kspace, operator) if self.consistent else image
 
     def _change(self, channels: Tensor) -> Tensor:
         height, width = channels.shape[-2:]

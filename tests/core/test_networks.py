@@ -7,8 +7,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from kband_core.networks import build, consistency
 from kband_core.networks.blocks import Multiscale, ResNet, to_channels, to_complex
+from kband_core.networks.kiki import Kiki
 from kband_core.operators import GridOperator, encoding_operator
 from kband_core.sampling import Grid
+from kband_core.shots import Shots
 from tests.laws import nmse
 
 SMALL = {
@@ -23,6 +25,7 @@ SMALL = {
          "shared": False, "remembers": True},
     ),
     "unet": ("unet", {"channels": 4, "scales": 3}),
+    "kiki": ("kiki", {"layers": 3, "channels": 4}),
 }  # fmt: skip
 
 
@@ -34,6 +37,9 @@ def network(kind: str, **changes) -> nn.Module:
     for part in made.modules():
         if isinstance(part, Multiscale):
             nn.init.normal_(part.tail.weight, std=0.1)
+    if isinstance(made, Kiki):
+        for part in made.parts:
+            nn.init.normal_(part[-1].weight, std=0.1)
     return made
 
 
@@ -173,7 +179,7 @@ def test_reflected_borders_are_those_of_torch(rng):
 @pytest.mark.parametrize("start", ["sense", "adjoint"])
 def test_gradient_reaches_every_parameter(kind, start, rng):
     """A parameter without gradient is never trained; λ and its dependence on noise included."""
-    model = network(kind, **({} if kind == "unet" else {"start": start, "shared": False}))
+    model = network(kind, **({"start": start, "shared": False} if SMALL[kind][0] == "modl" else {}))
     model(*inputs(rng)).abs().square().sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert without == []
@@ -212,12 +218,12 @@ def test_nothing_is_invented_where_there_are_no_maps(rng):
     kspace, operator, noise = inputs(rng)
     csm = operator.csm.clone()
     csm[..., :4] = 0
-    for kind in ("resnet", "multiscale"):
+    for kind in ("resnet", "multiscale", "kiki"):
         assert network(kind)(kspace, with_maps(operator, csm), noise)[..., :4].abs().max() == 0
 
 
 @pytest.mark.parametrize(("name", "config", "sentence"), [
-    ("modle", {}, "no network 'modle'; networks are modl, unet"),
+    ("modle", {}, "no network 'modle'; networks are kiki, modl, unet"),
     ("modl", {"unrols": 3}, "network modl: no setting 'unrols'; settings are unrolls, denoiser"),
     ("modl", {"remembers": True}, "modl: remembers needs multiscale denoisers, one for each unroll"),
     ("modl", {"denoiser": "bm3d"}, "modl: no denoiser 'bm3d'; denoisers are resnet, multiscale"),
@@ -226,6 +232,9 @@ def test_nothing_is_invented_where_there_are_no_maps(rng):
     ("modl", {"unrolls": 10**9}, "modl: unrolls is 1000000000, 1 to 64 expected"),
     ("modl", {"weight": float("nan")}, "modl: weight is nan, 1e-09 to 100 expected"),
     ("unet", {"scales": 10**9}, "unet: 32 channels on 1000000000 scales, 1 to 256 on 1 to 8 expected"),
+    ("kiki", {"order": "kikx"}, "kiki: order is 'kikx', 1 to 16 letters k and i expected, such as kiki"),
+    ("kiki", {"layers": 1}, "kiki: 1 layers of 64 channels, 2 to 64 of 1 to 1024 expected"),
+    ("kiki", {"trained": "first"}, "kiki: trained is 'first', all or last expected"),
     ("modl", {"blocks": 1}, "resnet: 1 blocks, at least 2 needed"),
     ("modl", {"kernel": 4}, "resnet: kernel of 4 pixels, an odd number needed"),
 ])  # fmt: skip
@@ -233,3 +242,45 @@ def test_unknown_settings_are_named(name, config, sentence):
     """And what is known, in one sentence."""
     with pytest.raises(ValueError, match=sentence):
         build(name, **config)
+
+
+def test_published_kiki_net_has_the_published_size():
+    """25 layers of 64 features, four times: 3.4 million."""
+    assert sum(p.numel() for p in build("kiki").parameters()) == 4 * (1216 + 23 * 36_928 + 1154)
+
+
+@pytest.mark.parametrize("order", ["kiki", "kik", "kk", "iiii"])
+def test_untrained_kiki_net_replaces_what_was_measured(order, rng):
+    """Its convolutions change nothing: what remains is x ← x + Aᴴ(y − Ax), for each "i" and each "k" without one."""
+    kspace, operator, noise = inputs(rng)
+    expected = adjoint = operator.adjoint(kspace)
+    for _ in order.replace("ki", "i"):
+        expected = expected + adjoint - operator.normal(expected)
+    assert nmse(build("kiki", order=order, layers=2, channels=2)(kspace, operator, noise).detach(), expected) < 1e-10
+
+
+def test_kiki_net_of_one_coil_keeps_what_was_measured(rng):
+    """Whatever its convolutions say: the samples of the image at measured places are the measured ones."""
+    kspace, operator, noise = inputs(rng, n_coils=1)
+    operator = with_maps(operator, torch.ones_like(operator.csm))
+    kspace = operator.forward(torch.randn(2, 1, 12, 10, dtype=torch.complex64, generator=rng))
+    for order in ("kiki", "kik"):
+        image = network("kiki", order=order)(kspace, operator, noise).detach()
+        assert nmse(operator.forward(image), kspace) < 1e-10
+
+
+def test_last_stage_of_kiki_net_is_trained_alone(rng):
+    """Stages before it are as they were trained."""
+    model = network("kiki", order="kik", trained="last")
+    model(*inputs(rng)).abs().square().sum().backward()
+    assert {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None} == {"2"}
+
+
+def test_kiki_net_has_no_kspace_along_a_trajectory(rng):
+    """Its k-space network needs a grid; without one it takes any samples."""
+    shots = Shots(torch.rand(1, 4, 8, 2, generator=rng) - 0.5, torch.ones(1, 4, 8))
+    operator = encoding_operator(shots, torch.ones(1, 1, 1, 8, 8, dtype=torch.complex64))
+    kspace = torch.ones(1, 1, 4, 8, dtype=torch.complex64)
+    with pytest.raises(ValueError, match="kiki: order kiki needs samples on a grid, but they lie along a trajectory"):
+        network("kiki")(kspace, operator, torch.ones(1))
+    assert network("kiki", order="ii")(kspace, operator, torch.ones(1)).shape == (1, 1, 8, 8)
