@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.fourier import to_kspace
+from kband_core.fourier import resize, to_kspace
 from kband_core.sampling import Trajectory
 from kband_core.solvers import solve_normal
 from kband_core.trajectory_operator import TrajectoryOperator
 
 GAP = 0.62  # grid samples from any of the covered centre to the nearest one measured: half of a gap that Nyquist allows
+ROOM = 0.9  # of that, which a design aims at
 FEWEST = 10  # grid samples across, which coil maps need at the least
 WEIGHT = 1e-3  # Tikhonov, relative to the normal operator's diagonal
+BEYOND = 2  # samples that are found beyond each end, and dropped: there samples lie on one side only
 ITERATIONS = 15  # of conjugate gradients, weighted by density
 
 
@@ -29,33 +31,45 @@ def covered_extent(coords: Tensor, shape: Sequence[int], most: int) -> int:
     `coords` `(shot, sample, 2)` in cycles per pixel. Every grid sample within the circle has one that was measured
     less than `GAP` of the grid's distance away.
     """
-    places = (coords * coords.new_tensor(shape)).flatten(0, -2)
-    places = places[(places.abs() <= most / 2 + 1).all(-1)]
-    across = torch.arange(most + 1, device=coords.device, dtype=coords.dtype) - most // 2
-    grid = torch.cartesian_prod(across, across)
-    radius = torch.linalg.vector_norm(grid, dim=-1)
-    if len(places) == 0:
-        return min(FEWEST, most)
-    is_bare = torch.cdist(grid, places).amin(-1) > GAP
+    radius, nearest = _nearest(coords, shape, most)
+    is_bare = nearest > GAP
     covered = float(radius[is_bare].min()) if is_bare.any() else most / 2
     return min(max(2 * int(covered), FEWEST), most)
+
+
+def bareness(coords: Tensor, shape: Sequence[int], extent: int) -> Tensor:
+    """Return the mean square by which gaps exceed what covers a centre `extent` samples across, relative to that: 0 for
+    one that is covered, with some room. Derivatives pass to `coords`.
+    """
+    radius, nearest = _nearest(coords, shape, extent)
+    return torch.relu(nearest[radius <= extent / 2] / (ROOM * GAP) - 1).square().mean()
+
+
+def _nearest(coords: Tensor, shape: Sequence[int], most: int) -> tuple[Tensor, Tensor]:
+    """Of each sample of a grid `most` across, how far it is from the centre, and from the nearest measured sample."""
+    places = (coords * coords.new_tensor(shape)).flatten(0, -2)
+    places = places[(places.abs() <= most / 2 + 1).all(-1)]
+    along = torch.arange(most + 1, device=coords.device, dtype=coords.dtype) - most // 2
+    grid = torch.cartesian_prod(along, along)
+    nearest = torch.full_like(grid[:, 0], torch.inf) if len(places) == 0 else torch.cdist(grid, places).amin(-1)
+    return torch.linalg.vector_norm(grid, dim=-1), nearest
 
 
 def central_kspace(kspace: Tensor, sampling: Trajectory, shape: Sequence[int], extent: Sequence[int]) -> Tensor:
     """Return the central `extent` (ky, kx) of the k-space of every coil on the grid of `shape`, `(coil, ky, kx)`.
 
     `kspace` is `(coil, shot, sample)`. Each coil's image of so few pixels is the one that fits best to the samples
-    within that part of k-space, weighted by their density.
+    in that part of k-space and just beyond, weighted by their density.
     """
     check_axes(kspace=(kspace, "coil shot sample"))
-    coords = sampling.coords * sampling.coords.new_tensor([n / m for n, m in zip(shape, extent, strict=True)])
+    wide = [min(n + 2 * BEYOND, most) for n, most in zip(extent, shape, strict=True)]
+    coords = sampling.coords * sampling.coords.new_tensor([n / m for n, m in zip(shape, wide, strict=True)])
     within = (coords.abs() <= 0.5).all(-1)
     density = sampling.density[within]
     weight = (density / density.mean())[None]
-    operator = TrajectoryOperator(
-        Trajectory(coords[within][None]), torch.ones(1, 1, *extent, dtype=kspace.dtype, device=kspace.device), weight
-    )
+    maps = torch.ones(1, 1, *wide, dtype=kspace.dtype, device=kspace.device)
+    operator = TrajectoryOperator(Trajectory(coords[within][None]), maps, weight)
     samples = kspace[:, within][:, None, None] * weight.sqrt()
-    adjoint = operator.adjoint(samples)
-    diagonal = weight.sum() / (extent[0] * extent[1])
-    return to_kspace(solve_normal(operator, adjoint, WEIGHT * diagonal, ITERATIONS)[:, 0])
+    diagonal = weight.sum() / (wide[0] * wide[1])
+    image = solve_normal(operator, operator.adjoint(samples), WEIGHT * diagonal, ITERATIONS)
+    return resize(to_kspace(image[:, 0]), extent)

@@ -20,13 +20,15 @@ REACH = (0.2, 0.6)  # cycles per pixel of the largest |k| of a shot, along x or 
 
 @dataclass(frozen=True)
 class ShotPlaces:
-    """Tells the places of shots by the trajectory that they carry, or by `angle_step`, in degrees from one to the next.
+    """Tells the places of shots by the trajectory that they carry, or by `angle_step`, in degrees from one to the next,
+    or by what was `measured`, `(shot, sample, 2)` in cycles per metre, ky before kx, by encoding step 1.
 
-    `conjugate` turns the sign of carried trajectories.
+    `conjugate` turns the sign of carried and measured trajectories.
     """
 
     angle_step: float | None
     conjugate: bool
+    measured: Tensor | None = None
 
     def coords(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> Tensor:
         """Return float32 `(sample, 2)`, ky before kx, in cycles per pixel of the recon space; without the discards.
@@ -41,7 +43,7 @@ class ShotPlaces:
                 (encoding.recon_fov, encoding.recon_matrix),
             )
         )
-        traj = self._encoded(shot)[samples, :2] * (shown / encoded).astype(np.float32)
+        traj = self._encoded(encoding, shot)[samples, :2] * (shown / encoded).astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(traj[:, ::-1]))
 
     def density(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> Tensor | None:
@@ -63,13 +65,15 @@ class ShotPlaces:
         if not np.isfinite(shot.data.view(np.float32)).all():
             return f"{np.count_nonzero(~np.isfinite(shot.data))} of {shot.data.size} samples are not finite numbers"
         n_dimensions = shot.traj.shape[1]
-        if self.angle_step is None and n_dimensions == 0:
+        if self.measured is not None and (reason := self._not_measured(shot)):
+            return reason
+        if self.angle_step is None and self.measured is None and n_dimensions == 0:
             return f"{encoding.trajectory}: lines carry no trajectory; set angle_step"
         if n_dimensions not in (0, 2, 3):
             return f"the trajectory has {n_dimensions} dimensions, 2 or 3 expected"
         if len(shot.data[0, measured(shot)]) < 2:
             return f"{shot.discard_pre} + {shot.discard_post} of {shot.number_of_samples} samples are to be discarded"
-        traj = self._encoded(shot)[measured(shot)]
+        traj = self._encoded(encoding, shot)[measured(shot)]
         if n_broken := np.count_nonzero(~np.isfinite(traj)):
             return f"{n_broken} of {traj.size} coordinates of the trajectory are not finite numbers"
         if (n_written := _written(traj)) < len(traj) - 1:
@@ -81,8 +85,20 @@ class ShotPlaces:
             return f"largest |k| is {largest:.4g}; cycles per pixel, {REACH[0]} to {REACH[1]}, expected"
         return None
 
-    def _encoded(self, shot: ismrmrd.Acquisition) -> np.ndarray:
+    def _not_measured(self, shot: ismrmrd.Acquisition) -> str | None:
+        n_shots, n_samples, _ = self.measured.shape
+        if shot.idx.kspace_encode_step_1 >= n_shots:
+            return f"{n_shots} shots were measured, from encoding step 1 of 0 on"
+        if shot.number_of_samples != n_samples:
+            return f"{shot.number_of_samples} samples, but {n_samples} of each shot were measured"
+        return None
+
+    def _encoded(self, encoding: Encoding, shot: ismrmrd.Acquisition) -> np.ndarray:
         """Trajectory `(sample, 2 or 3)` in cycles per pixel of the encoded space, kx first."""
+        if self.measured is not None:
+            pixels = np.divide(encoding.encoded_fov[:2], encoding.encoded_matrix[:2]) * 1e-3  # metres
+            places = self.measured[shot.idx.kspace_encode_step_1].numpy()[:, ::-1] * pixels
+            return (-places if self.conjugate else places).astype(np.float32)
         if self.angle_step is None:
             return -shot.traj if self.conjugate else shot.traj
         angle = math.radians(self.angle_step * shot.idx.kspace_encode_step_1)

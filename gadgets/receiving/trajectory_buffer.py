@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -19,6 +19,7 @@ from gadgets.receiving.shot_room import ShotRoom
 from gadgets.receiving.shot_windows import Window, WindowRoom, require_numbered_shots
 from gadgets.scan import Scan, on_encoded_grid, require_trajectory
 from kband_core.device import choose_device
+from kband_core.measured_shots import measured_shots
 from kband_core.nufft_engines import require_finufft
 
 
@@ -41,6 +42,10 @@ class TrajectoryBuffer(Gadget):
     angle_step: Annotated[
         float, field(ge=-360, le=360, description="degrees from spoke to spoke; 0: lines carry their trajectory")
     ] = 0.0
+    measured: Annotated[
+        str, field(description="table of measured shots by its name, NAME.csv of a folder in KBAND_TRAJECTORIES, in "
+                   "place of the trajectory that lines carry; empty: none")
+    ] = ""  # fmt: skip
     conjugate: Annotated[bool, field(description="turn the sign of trajectories: the image turns by 180°")] = False
     delays: DelayProperty = "auto"
     spokes: Annotated[
@@ -69,8 +74,24 @@ class TrajectoryBuffer(Gadget):
             )
         if self.spokes:
             require_numbered_shots(scan, self.label(), self._window)
+        self._measured = self._look_up_measured()
         self._scan = on_encoded_grid(scan) if self.grid == "encoded" else scan
         self._device = choose_device(self.device)
+
+    def _leaving(self, buffer: ReconBuffer) -> ReconBuffer:
+        if self.measured:
+            buffer = replace(buffer, notes={**buffer.notes, "kband_trajectory": f"measured, {self.measured}"})
+        return buffer.to(self._device)
+
+    def _look_up_measured(self) -> torch.Tensor | None:
+        if not self.measured:
+            return None
+        if self.angle_step:
+            raise PipelineError(f"{self.label()}: angle_step and measured are both given; one of them expected")
+        try:
+            return measured_shots(self.measured)
+        except ValueError as error:
+            raise PipelineError(f"{self.label()}.measured: {error}") from error
 
     @property
     def computes_on(self) -> torch.device:
@@ -85,14 +106,14 @@ class TrajectoryBuffer(Gadget):
         """Emit each image once. Raises `ScanError` at the end if shots had no place or if images never began."""
         estimates = self.delays == "estimate" or (self.delays == "auto" and self.angle_step != 0)
         buffers = ShotBuffers(self.acs_lines, DelayCorrection(estimates=estimates))
-        places = ShotPlaces(self.angle_step or None, self.conjugate)
+        places = ShotPlaces(self.angle_step or None, self.conjugate, self._measured)
         room: ShotRoom | WindowRoom = ShotRoom(self.label(), self._scan, places, buffers)
         if self.spokes:
             room = WindowRoom(self.label(), self._scan, places, buffers, self._window)
         for line in room.admission.first_lines.through(acquisitions):
             for item in room.take(line):
-                yield item if isinstance(item, Aside) else item.to(self._device)
+                yield item if isinstance(item, Aside) else self._leaving(item)
         for buffer in room.close():
-            yield buffer.to(self._device)
+            yield self._leaving(buffer)
         if problems := room.problems():
             raise ScanError(f"{self.label()}: {'; '.join(problems)}")

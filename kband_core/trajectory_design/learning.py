@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kband_core.central_kspace import bareness
 from kband_core.trajectory_design.curves import curve, fitted, refined
 from kband_core.trajectory_design.feasible import EDGE, feasible
 from kband_core.trajectory_design.gradient_limits import GradientLimits, Raster
@@ -25,6 +26,7 @@ LEVELS = 3  # each of half the segments' time
 WITHIN = 0.95  # of the limits: what rounding and a scanner's own raster may take is left
 STEP = 0.01  # cycles per pixel, of Adam, for the coarsest curves; half for each finer level
 PENALTY = 10.0  # beside an NRMSE, of the mean square excess over the limits, relative
+CENTRE = 4  # the middle fourth of k-space, each way, should be covered: a scan finds its coil maps there
 WEIGHT_STEP, FIRST_WEIGHT = 0.03, 1e-3  # Adam's for ln λ, and λ
 SUBJECTS, USES = 8, 20  # objects at a time, of which one is drawn anew after so many steps
 
@@ -102,7 +104,8 @@ def learned(task: Task, start: Tensor, *, n_steps: int, rng: torch.Generator) ->
                 subjects[step // USES % SUBJECTS] = random_subject(task.matrix, task.n_coils, rng)
             places = task.places(points, level)
             error = error_of(subjects[step % SUBJECTS], places, task.noise, log_weight.exp(), rng, places)
-            loss = error + PENALTY * task.raster(level).excess(points, task.within())
+            excess = task.raster(level).excess(points, task.within())
+            loss = error + PENALTY * (excess + bareness(places, (task.matrix, task.matrix), task.matrix // CENTRE))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -128,12 +128,13 @@ def _readouts(pulseq: ModuleType, task: Task, points: Tensor) -> Iterator[list[A
     for shot in axes:
         played = []
         for (_, name), (middle, there, back) in zip(AXES, shot, strict=True):
-            times = np.concatenate((there[0] + lead - there[0][-1], knots[1:], knots[-1] + back[0][1:]))
+            times = np.concatenate((there[0] + lead - there[0][-1], knots[1:], knots[-1] + back[0][1:])).round(8)
+            end = (knots[-1] + trail).round(8)  # rounded, for what is equal but for rounding is one time
             strengths = np.concatenate((there[1], middle[1:], back[1][1:]))
             if times[0] > 0:
                 times, strengths = np.append(0.0, times), np.append(0.0, strengths)
-            if back[0][-1] < trail:
-                times, strengths = np.append(times, knots[-1] + trail), np.append(strengths, 0.0)
-            gradient = pulseq.make_extended_trapezoid(name, times=times.round(8), amplitudes=strengths, system=system)
+            if times[-1] < end:
+                times, strengths = np.append(times, end), np.append(strengths, 0.0)
+            gradient = pulseq.make_extended_trapezoid(name, times=times, amplitudes=strengths, system=system)
             played.append(gradient)
         yield [*played, receiver]

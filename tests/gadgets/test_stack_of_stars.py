@@ -16,14 +16,14 @@ STACK = {"trajectory": "stack", "slab": Slab(PARTITIONS), "snr": 1e4}
 
 
 def test_partitions_become_planes_at_the_same_places():
-    """[coil z shot sample]: one trajectory for all z, one calibration for each."""
+    """[coil z shot sample]: one trajectory for all z, one calibration for each, of what spokes cover of the centre."""
     scan, lines, places = scanned(**STACK)
     ((buffer,), error) = received(scan, lines)
     assert error is None
     inside = (places.abs() <= 0.5).all(-1).all(0)
     assert torch.equal(buffer.sampling.coords[0, 0, 0], places[:, inside])
     assert buffer.kspace.shape[3:] == (3, PARTITIONS, SHOTS, int(inside.sum()))
-    assert buffer.acs.shape == (1, PARTITIONS, 3, 24, 24)
+    assert buffer.acs.shape == (1, PARTITIONS, 3, 20, 20)
     assert str(buffer.counts[0, 0, 0]) == f"{SHOTS * PARTITIONS} of {SHOTS * PARTITIONS}"
 
 

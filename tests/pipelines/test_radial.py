@@ -72,6 +72,18 @@ def test_a_turned_sign_turns_the_image():
     assert error(upside_down, reference) < 0.15
 
 
+def test_few_interleaves_calibrate_where_they_cover_the_centre():
+    """Eight interleaves for 64²: maps of the whole centre, which they do not cover, would show their own aliasing.
+
+    Measured: 6.6 %; 22 % if all 24 central lines calibrate.
+    """
+    header, lines, (reference,) = simulate_scan(
+        Protocol(matrix=N, n_coils=8, n_slices=1, trajectory="spiral", n_shots=8, snr=40.0)
+    )
+    (image,) = images_of(header, lines, "spiral")
+    assert error(image, reference) < 0.1
+
+
 def test_what_reaches_out_of_the_field_of_view_is_kept_out_of_it():
     """The recon space holds a third of the head's area: made on the encoded grid and cropped, the rest folds nowhere.
 
@@ -85,7 +97,7 @@ def test_what_reaches_out_of_the_field_of_view_is_kept_out_of_it():
     (within,) = images_of(header, lines, "radial")
     (beyond,) = images_of(header, lines, "radial", TrajectoryBuffer__grid="encoded")
     assert beyond.data.shape == within.data.shape == (1, 1, 36, 36)
-    assert error(beyond, cropped) < 0.06 < 2 * error(beyond, cropped) < error(within, cropped)
+    assert error(beyond, cropped) < 0.06 < 0.3 < error(within, cropped)
 
 
 STACK = Protocol(matrix=32, n_coils=6, n_slices=1, trajectory="stack", n_shots=40, slab=Slab(6), snr=200.0)
