@@ -43,15 +43,22 @@ def main(matrix: int, n_shots: int, readout_ms: float, steps: int, seed: int) ->
         f"{matrix}², {n_shots} shots of {readout_ms:g} ms, {DWELL_US:g} us a sample, at most "
         f"{task.limits.gradient:g} mT/m and {task.limits.slew:g} T/m/s, noise {task.noise:g} of the brightness;\n"
         f"{steps} steps, seed {seed}.\n"
-        "NRMSE: random objects by CG-SENSE at its best λ; the head of ellipses by the pipeline `spiral`."
+        "NRMSE: random objects by CG-SENSE at its best λ, by maps of a full scan, and by maps found in the same\n"
+        "samples; the head of ellipses by the pipeline `spiral`."
     )
-    of_objects = {row.name: row.error for row in judged(task, starts, last.points, seed)}
+    of_objects = {row.name: row for row in judged(task, starts, last.points, seed)}
     places = {**starts, "design": task.places(last.points, LEVELS - 1)}
     rows = []
-    for name, error in of_objects.items():
-        head = f"{_in_the_chain(places[name], task):.3f}" if name in places else ""
-        rows.append((name, f"{error:.4f}", f"{error / of_objects['spiral']:.2f}", head))
-    print_table(("trajectory", "random objects", "of the spiral's", "head, in the chain"), rows)
+    spiral = of_objects["spiral"]
+    for name, row in of_objects.items():
+        chain = ("", "", "")
+        if name in places:
+            relative = row.with_own_maps / spiral.with_own_maps
+            chain = f"{row.with_own_maps:.3f}", f"{relative:.2f}", f"{_in_the_chain(places[name], task):.3f}"
+        rows.append((name, f"{row.error:.3f}", f"{row.error / spiral.error:.2f}", *chain))
+    print_table(
+        ("trajectory", "random objects", "of the spiral's", "own maps", "of the spiral's", "head, in the chain"), rows
+    )
     strongest, steepest = task.raster(LEVELS - 1).largest(last.points)
     print(f"The design takes at most {strongest:.1f} mT/m and {steepest:.1f} T/m/s.")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kband_core.trajectory_design.learning import LEVELS, Task
 from kband_core.trajectory_design.starts import radial_shots, spiral_shots
-from kband_core.trajectory_design.subjects import Subject, mean_error, random_subject
+from kband_core.trajectory_design.subjects import Subject, mean_error, mean_error_with_own_maps, random_subject
 
 JUDGING = 8  # objects that no design has seen
 OTHER_SEEDS = 1 << 40  # from a design's own seed to that of these objects
@@ -22,10 +22,13 @@ LATE_US = 1.0  # gradients that come late, of which nobody knows
 
 @dataclass(frozen=True)
 class Judged:
-    """A trajectory's mean NRMSE by CG-SENSE, at the λ that is best for it."""
+    """A trajectory's mean NRMSE by CG-SENSE, at the λ that is best for it: by maps of a full scan, and by those found
+    in the same samples, which is not told where gradients come late.
+    """
 
     name: str
     error: float
+    with_own_maps: float | None = None
 
 
 def spiral_start(task: Task, seed: int) -> Tensor:
@@ -45,7 +48,8 @@ def judged(task: Task, starts: Mapping[str, Tensor], points: Tensor, seed: int) 
     subjects = _subjects(task, seed)
     late = LATE_US / task.readout.dwell_us
     for name, places in {**starts, "design": task.places(points, LEVELS - 1)}.items():
-        yield Judged(name, mean_error(subjects, places, task.noise, seed))
+        own = mean_error_with_own_maps(subjects, places, task.noise, seed)
+        yield Judged(name, mean_error(subjects, places, task.noise, seed), own)
         behind = torch.cat((places[:, :1], places[:, :-1]), 1)
         led_to = places + late * (behind - places)
         late_error = mean_error(subjects, places, task.noise, seed, led_to=led_to)

@@ -84,9 +84,10 @@ def design_trajectory(
             draw_design(task, starts[start], step.points).savefig(unfinished, format="png", dpi=100)
     except (FileProblem, ValueError) as problem:
         raise click.ClickException(str(problem)) from problem
-    click.echo(f"{'trajectory':<32} NRMSE, mean of other objects")
+    click.echo(f"{'NRMSE, mean of other objects':<32} maps known  maps from the same shots")
     for row in judged(task, starts, step.points, seed):
-        click.echo(f"{row.name:<32} {row.error:.4f}")
+        own = "" if row.with_own_maps is None else f"{row.with_own_maps:.4f}"
+        click.echo(f"{row.name:<32} {row.error:<10.4f}  {own}".rstrip())
     strongest, steepest = task.raster(level).largest(step.points)
     click.echo(f"at most {strongest:.1f} mT/m of {gradient:g}, {steepest:.1f} T/m/s of {slew:g}")
     click.echo(f"{table}\n{picture}")
