@@ -6,6 +6,7 @@ from itertools import pairwise, product
 import pytest
 import torch
 
+from kband_core.relaxometry.echo_noise import noise_sd
 from kband_core.relaxometry.fat_model import fat_shift_hz, fat_turns, synthesise
 from kband_core.relaxometry.min_sum import min_sum
 from kband_core.relaxometry.misfit import misfit, products
@@ -129,3 +130,11 @@ def test_echoes_that_cannot_tell_are_refused(times, field_t, said):
     """Any map of them would be an invention."""
     with pytest.raises(ValueError, match=said):
         water_fat(torch.ones(len(times), 8, 8, dtype=torch.complex64), times, field_t)
+
+
+def test_noise_is_told_from_what_maps_have_left(rng):
+    """Two thirds of the image were cut to zero, which is no noise of zero."""
+    echoes = torch.randn(4, 48, 48, dtype=torch.complex64, generator=rng)  # SD 0.71 each of real and imaginary parts
+    echoes[:, :, :32] = 0
+    assert noise_sd(echoes) == pytest.approx(0.5**0.5, rel=0.05)
+    assert noise_sd(torch.zeros(3, 8, 8, dtype=torch.complex64)) > 0
