@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kband_core.plain_yaml import read_yaml
+from kband_core.uncertainty.reliability import Reliability
 
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
@@ -54,7 +55,10 @@ class Limits(_Part):
 
 
 class Card(_Part):
-    """What a model is, what it was trained on and how, where it may be used, and how well it did."""
+    """What a model is, what it was trained on and how, where it may be used, and how well it did.
+
+    `reliability`: by the name of a quantity, how far the scale of errors that the network says of it may be trusted.
+    """
 
     name: str
     network: Network
@@ -69,6 +73,7 @@ class Card(_Part):
     limits: Limits
     metrics: dict[str, float] = {}
     warning: str | None = None  # why nobody should want it
+    reliability: dict[str, Reliability] = {}
 
     @property
     def label(self) -> str:
@@ -137,5 +142,5 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card) -> bytes:
     """Return the card as it stands in a file."""
-    unsaid = {"warning"} if card.warning is None else set()  # earlier versions do not know it
+    unsaid = {name for name in ("warning", "reliability") if not getattr(card, name)}  # earlier versions know neither
     return yaml.safe_dump(card.model_dump(mode="json", exclude=unsaid), sort_keys=False, allow_unicode=True).encode()
