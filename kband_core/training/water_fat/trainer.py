@@ -1,0 +1,162 @@
+"""Train a network that maps water and fat by a recipe: simulate, step, validate, keep the best, calibrate its σ."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kband_core.model_card import EchoLimits, Limits
+from kband_core.models import save_model
+from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
+from kband_core.training.ema import MovingAverage
+from kband_core.training.folder import held_folder
+from kband_core.training.history import History
+from kband_core.training.state import State, learning_rate
+from kband_core.training.stopping import Told, listening
+from kband_core.training.trainer import Outcome, Tell
+from kband_core.training.water_fat import material
+from kband_core.training.water_fat.examples import Example, Slice, example_of
+from kband_core.training.water_fat.judgement import calibrate, validate
+from kband_core.training.water_fat.loss import water_fat_loss
+from kband_core.training.water_fat.recipe import WaterFatRecipe
+
+ROW_EVERY = 50  # steps
+FIELD_MARGIN = 0.1  # T, by which magnets of one name differ
+TURNS = 8  # ways to turn and mirror an image
+
+Draw = Callable[[WaterFatRecipe, str, int], list[Slice]]
+
+
+def train_water_fat(
+    recipe: WaterFatRecipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    checkpoint_minutes: float = 10.0,
+    minutes: float = math.inf,
+    tell: Tell = lambda step, n_steps, loss, figures: None,
+    draw: Draw = material.slices,
+) -> Outcome:
+    """Train on the CPU, and write weights, card, checkpoint and log to `folder` as `training.trainer.train` does.
+
+    The weights written are the moving average with the least loss on scans that were held out; still others calibrate
+    its σ. `draw` makes the slices of a recipe for a purpose. Raises `ValueError`.
+    """
+    with listening(until=time.perf_counter() + 60 * minutes) as told, held_folder(folder, writes=True):
+        return _Training(recipe, folder, draw, resume=resume).run(60 * checkpoint_minutes, told, tell)
+
+
+class _Training:
+    def __init__(self, recipe: WaterFatRecipe, folder: Path, draw: Draw, *, resume: bool) -> None:
+        self.recipe, self.folder = recipe, folder
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            network = recipe.build()
+        adam = torch.optim.Adam(network.parameters(), recipe.optimiser.learning_rate, fused=True)
+        self.state = State(network, MovingAverage(network, recipe.optimiser.ema), adam)
+        self.checkpoint = folder / f"{recipe.name}.checkpoint"
+        content = recipe.model_dump(mode="json", exclude={"description", "limits", "validation"})
+        self.identity = json.dumps(content, sort_keys=True)
+        if resume:
+            self._restore()
+        purposes = {"training": recipe.scans.n_scans, "validation": recipe.validation.scans,
+                    "calibration": recipe.validation.calibration}  # fmt: skip
+        self.slices = {purpose: draw(recipe, purpose, count) for purpose, count in purposes.items()}
+
+    def _restore(self) -> None:
+        content = load_checkpoint(self.checkpoint)
+        if content.get("identity") != self.identity:
+            raise ValueError(f"{self.checkpoint}: the checkpoint is of another recipe; start without resuming")
+        self.state.restore(content)
+
+    def run(self, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
+        state, recipe, n_steps = self.state, self.recipe, self.recipe.optimiser.steps
+        started, saved = time.perf_counter() - state.seconds, time.perf_counter()
+        figures: dict[str, float] = {}
+        with closing(History(self.folder, first_step=state.step)) as history:
+            while state.step < n_steps and not told.to_stop:
+                rate = learning_rate(recipe.optimiser, state.step, n_steps)
+                loss = self._step(self._batch(), rate)
+                state.seconds = time.perf_counter() - started
+                is_due = state.step % recipe.validation.every == 0 or state.step == n_steps
+                if is_due:
+                    figures = self._validate()
+                if is_due or state.step % ROW_EVERY == 0:
+                    row = {"step": state.step, "loss": state.mean_loss(), "learning_rate": rate,
+                           "skipped": 0, "seconds": state.seconds}  # fmt: skip
+                    history.append({**row, **({"validation_loss": figures["validation_loss"]} if is_due else {})})
+                tell(state.step, n_steps, loss, figures)
+                if time.perf_counter() - saved > checkpoint_seconds:
+                    self._save()
+                    saved = time.perf_counter()
+            self._save()
+        return Outcome(state.step, n_steps, 0, state.best.get("figures", {}), state.seconds)
+
+    def _batch(self) -> Example:
+        """Draw the slices of a step and how they are turned: a function of seed and step alone."""
+        rng = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.state.step)
+        slices, batch = self.slices["training"], self.recipe.optimiser.batch
+        chosen = torch.randint(len(slices), (batch,), generator=rng).tolist()
+        return example_of([slices[at] for at in chosen], torch.randint(TURNS, (batch,), generator=rng).tolist())
+
+    def _step(self, example: Example, rate: float) -> float:
+        """Descend by the gradient of a batch. Raises `ValueError` where it is not finite."""
+        state = self.state
+        loss = water_fat_loss(state.network(example.echoes, example.noise, example.r2star, example.b0), example)
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.recipe.optimiser.clip or math.inf)
+        if not math.isfinite(float(norm)):
+            raise ValueError(f"step {state.step}: the gradient is not finite; lower the learning rate")
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        state.optimiser.step()
+        state.average.update(state.network)
+        state.step, state.loss_sum, state.n_losses = state.step + 1, state.loss_sum + loss.item(), state.n_losses + 1
+        return loss.item()
+
+    def _validate(self) -> dict[str, float]:
+        state = self.state
+        figures = validate(state.average.network, self.slices["validation"])
+        if not state.best or figures["validation_loss"] < state.best["figures"]["validation_loss"]:
+            state.best = {"figures": figures, "step": state.step}
+            self._ship()
+        return figures
+
+    def _ship(self) -> None:
+        network, recipe = self.state.average.network, self.recipe
+        calibration = self.slices["calibration"]
+        metrics, tables = calibrate(network, calibration, recipe.validation.bins)
+        save_model(self.folder, {
+            "name": recipe.name,
+            "network": {"name": recipe.network.name, "config": recipe.network.settings},
+            "supervision": recipe.kind,
+            "trained_on": "simulated scans of random bodies of water and fat",
+            "recipe": recipe.text(), "seed": recipe.seed, "steps": self.state.step, "date": datetime.date.today(),
+            "limits": Limits(acceleration=recipe.scans.acceleration, matrix=recipe.limits.matrix, acs_lines=0,
+                             sampling=("lines", "spokes")),
+            "echoes": _seen(self.slices["training"]),
+            "metrics": metrics, "reliability": tables,
+        }, network)  # fmt: skip
+
+    def _save(self) -> None:
+        save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
+
+
+def _seen(slices: Sequence[Slice]) -> EchoLimits:
+    """Which echoes they have, from, to."""
+    spacings = [one.times_ms[1] - one.times_ms[0] for one in slices]
+    number, last, field = ([len(one.times_ms) for one in slices], [one.times_ms[-1] for one in slices],
+                           [one.field_t for one in slices])  # fmt: skip
+    return EchoLimits(
+        number=(min(number), max(number)), spacing_ms=(min(spacings), max(spacings)), last_ms=(min(last), max(last)),
+        field_t=(min(field) - FIELD_MARGIN, max(field) + FIELD_MARGIN),
+    )  # fmt: skip
