@@ -18,6 +18,7 @@ from kband_core.uncertainty.reliability import Reliability
 BRIGHT = 0.98  # of all pixels are darker than what is 1 to the network
 N_STEPS = 2  # of decay and field, from the smooth field, before the network
 OUT_OF_100 = 10.0  # percent of fat: where the network expects a larger error of PDFF, it is unsure
+SD = 2**0.5  # of Laplace's law, over its expected absolute error, which is what the network says
 QUANTITIES = "PDFF", "R2*", "B0"  # in the order of the network's σ
 
 
@@ -55,14 +56,16 @@ def water_fat_network(
     network: nn.Module,
     reliability: Mapping[str, Reliability],
 ) -> WaterFatMaps:
-    """Map water and fat as `relaxometry.water_fat` does, by a network; SDs are expected absolute errors, corrected by
-    `reliability` of each quantity.
+    """Map water and fat as `relaxometry.water_fat` does, by a network; SDs are those of Laplace's law with the
+    absolute error that the network expects, corrected by the `reliability` of each quantity.
 
     `unsure` is what the fit would be unsure of for lack of signal or of a clear field, and where the network expects an
     error of more than 10 % of fat. Raises `ValueError` for echoes that cannot tell water from fat.
     """
     start = start_of(signal, echo_times_ms, field_t)
     mapped = network(start.echoes, start.noise, start.r2star, start.b0)
+    if not all(bool(torch.isfinite(one).all()) for one in (mapped.pdff(), mapped.r2star, mapped.b0, mapped.sigma)):
+        raise ValueError("the network's maps are not finite")
     sigma = dict(zip(QUANTITIES, mapped.sigma[0], strict=True))
     sigma = {name: reliability[name].calibrated(one) if name in reliability else one for name, one in sigma.items()}
     noise, energy = float(start.noise / start.scale), signal.abs()
@@ -70,7 +73,7 @@ def water_fat_network(
     is_weak = energy.square().mean(0).sqrt() < LOW_SIGNAL * noise
     return WaterFatMaps(
         water=mapped.water[0] / start.scale, fat=mapped.fat[0] / start.scale, r2star=mapped.r2star[0],
-        b0=mapped.b0[0], pdff=mapped.pdff()[0], sd_pdff=sigma["PDFF"], sd_r2star=sigma["R2*"], sd_b0=sigma["B0"],
-        no_signal=no_signal,
+        b0=mapped.b0[0], pdff=mapped.pdff()[0], no_signal=no_signal,
+        sd_pdff=SD * sigma["PDFF"], sd_r2star=SD * sigma["R2*"], sd_b0=SD * sigma["B0"],
         unsure=no_signal | is_weak | (start.field.margin < SMALL_MARGIN) | (sigma["PDFF"] > OUT_OF_100),
     )  # fmt: skip

@@ -62,7 +62,7 @@ def train(
     try:
         chosen = read_any_recipe(recipe)
         if isinstance(chosen, WaterFatRecipe) and (planes, fold, folds, device) not in OF_SIMULATED_ECHOES:
-            raise ValueError(f"{chosen.name} is trained on simulated echoes, on the CPU: no --planes, folds or --device")
+            raise ValueError(f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds or --device")
         if planes is not None:
             chosen = chosen.changed("data", planes=str(planes), procedural=None)
         if steps is not None:

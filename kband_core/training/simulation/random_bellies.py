@@ -1,9 +1,10 @@
-"""Random bodies of water and fat: a rind of fat around tissues of all shares of it, iron, gas, and a field they bend."""
+"""Random bodies of water and fat: a rind of fat around tissues of all shares of it, iron, gas, and the field."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from kband_core.relaxometry.fat_model import fat_shift_hz
 from kband_core.training.simulation.dead_leaves import dead_leaves
 from kband_core.training.simulation.random_fields import between, blurred, rough_field, smooth_field
-from kband_core.training.simulation.random_objects import outline
+from kband_core.training.simulation.random_objects import irregular_ellipse
 
 N_LEAVES, N_TISSUES = 120, 9
 BLUR = 0.7  # pixels of the borders between tissues
@@ -33,7 +34,7 @@ def random_belly(shape: tuple[int, int], field_t: float, most_b0: float, rng: to
     Tissues are dead leaves, each with protons, a share of fat and an R2*, all a little uneven within it; two thirds of
     them are lean, as bodies are. R2* grows with the field strength.
     """
-    distance = outline(shape, rng)
+    distance = irregular_ellipse(shape, rng)
     tissue = (dead_leaves(shape, rng, N_LEAVES) / 1.2 * N_TISSUES).long().clamp(0, N_TISSUES - 1)
     tissue = torch.where(distance > 1 - between(0.05, 0.3, rng), N_TISSUES, tissue)
     kinds = [_tissue(field_t, rng) for _ in range(N_TISSUES)] + [(0.9, 0.93, between(20, 50, rng))]
@@ -51,7 +52,7 @@ def random_belly(shape: tuple[int, int], field_t: float, most_b0: float, rng: to
 def most_known_b0(echo_times_ms: list[float], field_t: float) -> float:
     """Return the largest field, Hz, that echoes are told apart by: half a turn between neighbours, at most 0.9 shifts.
     """
-    closest = min(later - earlier for earlier, later in zip(echo_times_ms, echo_times_ms[1:], strict=False))
+    closest = min(later - earlier for earlier, later in pairwise(echo_times_ms))
     return min(0.9 * fat_shift_hz(field_t), 400.0 / closest)
 
 

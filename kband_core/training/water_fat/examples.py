@@ -1,4 +1,4 @@
-"""Examples of echoes with their maps: simulated scans, drawn once, and turned and mirrored anew whenever they are met."""
+"""Examples of echoes with their maps: simulated scans, drawn once, turned and mirrored anew whenever they are met."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kband_core.training.simulation.procedural_echoes import EchoScan
 
 @dataclass(frozen=True)
 class Example:
-    """Slices with a first R2* and field, and their true maps `(b, y, x)`; brightness, echoes and noise as in `Start`."""
+    """Slices with a first R2* and field, and their true maps `(b, y, x)`; brightness and noise as in `Start`."""
 
     echoes: Echoes
     noise: Tensor

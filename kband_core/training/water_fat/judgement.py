@@ -29,7 +29,8 @@ def calibrate(
 ) -> tuple[dict[str, float], dict[str, Reliability]]:
     """Return mean absolute errors of the network and of the fit by least squares, and what corrects each σ."""
     _, errors, sigmas = _judged(network, slices)
-    tables = {name: reliability(said, came, n_bins) for name, said, came in zip(QUANTITIES, sigmas, errors, strict=True)}
+    of_each = zip(QUANTITIES, sigmas, errors, strict=True)
+    tables = {name: reliability(said, came, n_bins) for name, said, came in of_each}
     return {**_means("", errors), **_means("fit_", _errors_of_fit(slices))}, tables
 
 

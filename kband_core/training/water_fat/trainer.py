@@ -64,6 +64,7 @@ class _Training:
         self.state = State(network, MovingAverage(network, recipe.optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
         content = recipe.model_dump(mode="json", exclude={"description", "limits", "validation"})
+        del content["optimiser"]["steps"]  # a training that ended too early may go on
         self.identity = json.dumps(content, sort_keys=True)
         if resume:
             self._restore()
