@@ -57,7 +57,7 @@ class UPNet(nn.Module):
     network returns what the echoes give.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (24, 32, 48)) -> None:
+    def __init__(self, channels: tuple[int, int, int] = (16, 32, 48)) -> None:
         super().__init__()
         if len(channels) != 3 or not all(1 <= width <= 256 for width in channels):
             raise ValueError(f"upnet: channels {', '.join(map(str, channels))}, three of 1 to 256 expected")

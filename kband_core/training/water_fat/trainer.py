@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import math
@@ -27,6 +28,7 @@ from kband_core.training.water_fat.examples import Example, Slice, example_of
 from kband_core.training.water_fat.judgement import calibrate, validate
 from kband_core.training.water_fat.loss import water_fat_loss
 from kband_core.training.water_fat.recipe import WaterFatRecipe
+from kband_core.uncertainty.reliability import Reliability
 
 ROW_EVERY = 50  # steps
 FIELD_MARGIN = 0.1  # T, by which magnets of one name differ
@@ -68,15 +70,16 @@ class _Training:
         self.identity = json.dumps(content, sort_keys=True)
         if resume:
             self._restore()
-        purposes = {"training": recipe.scans.n_scans, "validation": recipe.validation.scans,
-                    "calibration": recipe.validation.calibration}  # fmt: skip
-        self.slices = {purpose: draw(recipe, purpose, count) for purpose, count in purposes.items()}
+        self._draw, self._best = draw, self.state.average.network
+        self._slices = draw(recipe, "training", recipe.scans.n_scans)
+        self._held_out = draw(recipe, "validation", recipe.validation.scans)
 
     def _restore(self) -> None:
         content = load_checkpoint(self.checkpoint)
         if content.get("identity") != self.identity:
             raise ValueError(f"{self.checkpoint}: the checkpoint is of another recipe; start without resuming")
         self.state.restore(content)
+        self.state.best = {}  # the weights of then are not kept
 
     def run(self, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
         state, recipe, n_steps = self.state, self.recipe, self.recipe.optimiser.steps
@@ -99,14 +102,18 @@ class _Training:
                     self._save()
                     saved = time.perf_counter()
             self._save()
+        if state.best:
+            validation = recipe.validation
+            slices = self._draw(recipe, "calibration", validation.calibration)
+            self._ship(*calibrate(self._best, slices, validation.bins))
         return Outcome(state.step, n_steps, 0, state.best.get("figures", {}), state.seconds)
 
     def _batch(self) -> Example:
         """Draw the slices of a step and how they are turned: a function of seed and step alone."""
         rng = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.state.step)
-        slices, batch = self.slices["training"], self.recipe.optimiser.batch
-        chosen = torch.randint(len(slices), (batch,), generator=rng).tolist()
-        return example_of([slices[at] for at in chosen], torch.randint(TURNS, (batch,), generator=rng).tolist())
+        batch = self.recipe.optimiser.batch
+        chosen = torch.randint(len(self._slices), (batch,), generator=rng).tolist()
+        return example_of([self._slices[at] for at in chosen], torch.randint(TURNS, (batch,), generator=rng).tolist())
 
     def _step(self, example: Example, rate: float) -> float:
         """Descend by the gradient of a batch. Raises `ValueError` where it is not finite."""
@@ -126,27 +133,28 @@ class _Training:
 
     def _validate(self) -> dict[str, float]:
         state = self.state
-        figures = validate(state.average.network, self.slices["validation"])
+        figures = validate(state.average.network, self._held_out)
         if not state.best or figures["validation_loss"] < state.best["figures"]["validation_loss"]:
             state.best = {"figures": figures, "step": state.step}
-            self._ship()
+            self._best = copy.deepcopy(state.average.network)
+            self._ship(figures, {})
         return figures
 
-    def _ship(self) -> None:
-        network, recipe = self.state.average.network, self.recipe
-        calibration = self.slices["calibration"]
-        metrics, tables = calibrate(network, calibration, recipe.validation.bins)
+    def _ship(self, metrics: dict[str, float], tables: dict[str, Reliability]) -> None:
+        """Write the best network, until the training ends without what corrects its σ."""
+        recipe = self.recipe
         save_model(self.folder, {
             "name": recipe.name,
             "network": {"name": recipe.network.name, "config": recipe.network.settings},
             "supervision": recipe.kind,
             "trained_on": "simulated scans of random bodies of water and fat",
-            "recipe": recipe.text(), "seed": recipe.seed, "steps": self.state.step, "date": datetime.date.today(),
+            "recipe": recipe.text(), "seed": recipe.seed, "steps": self.state.best["step"],
+            "date": datetime.date.today(),
             "limits": Limits(acceleration=recipe.scans.acceleration, matrix=recipe.limits.matrix, acs_lines=0,
                              sampling=("lines", "spokes")),
-            "echoes": _seen(self.slices["training"]),
+            "echoes": _seen(self._slices),
             "metrics": metrics, "reliability": tables,
-        }, network)  # fmt: skip
+        }, self._best)  # fmt: skip
 
     def _save(self) -> None:
         save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
