@@ -24,6 +24,9 @@ OVERSAMPLING = 2  # of the readout of spokes
 ACS_LINES = 16
 REGULARISATION, ITERATIONS = {"lines": 0.01, "spokes": 0.001}, {"lines": 12, "spokes": 15}
 GOLDEN = 111.24611797498107  # degrees from one spoke to the next
+FIELDS = 1.5, 3.0  # T
+FIRST_MS, SPACING_MS = (0.9, 1.8), (0.7, 2.4)  # of echoes at 1.5 T, from, to
+EARLIER, CLOSER = 0.3, 0.6  # powers by which they shrink as the field grows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ def echo_scan(
     `noise` is the SD of a coil's samples over the brightness of the body, drawn log-uniformly. `sampling` is `lines`,
     equispaced ones with calibration lines in the centre, or `spokes` at golden angles; None draws one of them.
     """
-    field_t = (1.5, 3.0)[int(torch.randint(2, (), generator=rng))]
+    field_t = FIELDS[int(torch.randint(len(FIELDS), (), generator=rng))]
     times = _echo_times(int(torch.randint(n_echoes[0], n_echoes[1] + 1, (), generator=rng)), field_t, rng)
     fine = FINER * shape[0], FINER * shape[1]
     belly = random_belly(fine, field_t, most_known_b0(times, field_t), rng)
@@ -74,11 +77,24 @@ def echo_scan(
                     truth=_truth(belly, shape))  # fmt: skip
 
 
+def drawn_echoes(n_echoes: tuple[int, int]) -> dict[str, tuple[float, float]]:
+    """Return, from, to, what may be drawn: `spacing_ms` between echoes, `last_ms` and `field_t`, by their number."""
+    closest, farthest = SPACING_MS[0] * (FIELDS[0] / FIELDS[1]) ** CLOSER, SPACING_MS[1]
+    earliest, latest = FIRST_MS[0] * (FIELDS[0] / FIELDS[1]) ** EARLIER, FIRST_MS[1]
+    last = earliest + (n_echoes[0] - 1) * closest, latest + (n_echoes[1] - 1) * farthest
+    return {"spacing_ms": (closest, farthest), "last_ms": last, "field_t": FIELDS}
+
+
+def most_acceleration(n_lines: int, factor: float) -> float:
+    """Return all lines over those acquired where every `factor`-th is, calibration lines among them."""
+    return equispaced_lines(n_lines, round(factor), acs_lines=ACS_LINES).acceleration()
+
+
 def _echo_times(n_echoes: int, field_t: float, rng: torch.Generator) -> list[float]:
     """Times in ms, at equal distances, that tell water from fat."""
     while True:
-        first = between(0.9, 1.8, rng) * (1.5 / field_t) ** 0.3
-        spacing = between(0.7, 2.4, rng) * (1.5 / field_t) ** 0.6
+        first = between(*FIRST_MS, rng) * (FIELDS[0] / field_t) ** EARLIER
+        spacing = between(*SPACING_MS, rng) * (FIELDS[0] / field_t) ** CLOSER
         times = [round(first + n * spacing, 3) for n in range(n_echoes)]
         try:
             check_echoes(times, field_t)

@@ -7,7 +7,7 @@ import datetime
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
 from kband_core.training.folder import held_folder
 from kband_core.training.history import History
+from kband_core.training.simulation.procedural_echoes import drawn_echoes, most_acceleration
 from kband_core.training.state import State, learning_rate
 from kband_core.training.stopping import Told, listening
 from kband_core.training.trainer import Outcome, Tell
@@ -32,6 +33,7 @@ from kband_core.uncertainty.reliability import Reliability
 
 ROW_EVERY = 50  # steps
 FIELD_MARGIN = 0.1  # T, by which magnets of one name differ
+MARGIN = 0.1  # of the acceleration, as in `training.limits`
 TURNS = 8  # ways to turn and mirror an image
 
 Draw = Callable[[WaterFatRecipe, str, int], list[Slice]]
@@ -150,9 +152,8 @@ class _Training:
             "trained_on": "simulated scans of random bodies of water and fat",
             "recipe": recipe.text(), "seed": recipe.seed, "steps": self.state.best["step"],
             "date": datetime.date.today(),
-            "limits": Limits(acceleration=recipe.scans.acceleration, matrix=recipe.limits.matrix, acs_lines=0,
-                             sampling=("lines", "spokes")),
-            "echoes": _seen(self._slices),
+            "limits": _limits(recipe),
+            "echoes": _seen(recipe.scans.echoes),
             "metrics": metrics, "reliability": tables,
         }, self._best)  # fmt: skip
 
@@ -160,12 +161,14 @@ class _Training:
         save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
 
 
-def _seen(slices: Sequence[Slice]) -> EchoLimits:
-    """Which echoes they have, from, to."""
-    spacings = [one.times_ms[1] - one.times_ms[0] for one in slices]
-    number, last, field = ([len(one.times_ms) for one in slices], [one.times_ms[-1] for one in slices],
-                           [one.field_t for one in slices])  # fmt: skip
-    return EchoLimits(
-        number=(min(number), max(number)), spacing_ms=(min(spacings), max(spacings)), last_ms=(min(last), max(last)),
-        field_t=(min(field) - FIELD_MARGIN, max(field) + FIELD_MARGIN),
-    )  # fmt: skip
+def _limits(recipe: WaterFatRecipe) -> Limits:
+    most = most_acceleration(recipe.scans.matrix, recipe.scans.acceleration[1])
+    return Limits(acceleration=(1.0, round((1 + MARGIN) * most, 2)), matrix=recipe.limits.matrix, acs_lines=0,
+                  sampling=("lines", "spokes"))  # fmt: skip
+
+
+def _seen(n_echoes: tuple[int, int]) -> EchoLimits:
+    """Which echoes its scans may have, from, to."""
+    drawn = {name: tuple(round(end, 2) for end in ends) for name, ends in drawn_echoes(n_echoes).items()}
+    weakest, strongest = drawn.pop("field_t")
+    return EchoLimits(number=n_echoes, **drawn, field_t=(weakest - FIELD_MARGIN, strongest + FIELD_MARGIN))
