@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from measure import data_option, print_conditions, print_table
 from torch import Tensor
 from waterfat import SWAPPED, read, scan_of
 
+from gadgets.images.echoes import Echoes
+from gadgets.images.learned_maps import LearnedMaps
+from gadgets.images.water_fat import WaterFat
+from gadgets.scan import Scan
 from kband_core.models import load_card, load_model
 from kband_core.plain_yaml import read_yaml
 from kband_core.relaxometry.fat_model import synthesise
@@ -25,14 +26,14 @@ from kband_core.training.recipe import checked
 from kband_core.training.simulation.procedural_echoes import EchoScan, echo_scan
 from kband_core.training.water_fat.material import FIRST
 from kband_core.training.water_fat.recipe import WaterFatRecipe
-from pipelines.api import reconstruct
-from pipelines.files.mrd_file import write_raw
+from pipelines.chain.pipeline import Pipeline, installed_xml
+from pipelines.chain.run import run
+from pipelines.chain.verdict import Verdict
 
 SHINES = 0.075  # of the brightest pixel, from which on maps are judged
 WORST = 0.3  # share of pixels left out as those that a method is least sure of
 GAUSS, LAPLACE = (2 / torch.pi) ** 0.5, 0.5**0.5  # expected absolute error over SD: of the fit, of the network
-REAL = [("09", 8, 1), ("09", 8, 2), ("09", 8, 3), ("09", 8, 4), ("09", 4, 3), ("02", 4, 2), ("02", 4, 3), ("07", 3, 2),
-        ("13", 3, 2)]  # fmt: skip
+REAL = [("09", 8, 2), ("09", 8, 3), ("09", 8, 4), ("09", 4, 3), ("02", 4, 3), ("07", 3, 2), ("13", 3, 2)]
 SHOWN = {("09", 8, 3): "real, 8 echoes, R=3", ("09", 8, 4): "real, 8 echoes, R=4"}
 QUANTITIES = ("pdff", "r2star", "b0")
 Method = Callable[[Tensor, tuple[float, ...], float], WaterFatMaps]
@@ -103,30 +104,30 @@ def print_reliability(network: Method, scans: list[EchoScan], n_bins: int = 6) -
     print_table(["said: came", *(f"{n + 1} of {n_bins}" for n in range(n_bins))], rows)
 
 
-def through_the_chain(case: tuple[str, int, int], data: Path, model: str) -> dict[str, Tensor]:
-    """Maps of real echoes as simulated coils see them, every R-th line, by quantity."""
+def through_the_chain(case: tuple[str, int, int], data: Path) -> Echoes:
+    """Real echoes as simulated coils see them, every R-th line, as they stand before `WaterFat` in its chain."""
     name, n_echoes, acceleration = case
     echoes, times, field_t = read(data, name)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "echoes.h5"
-        write_raw(path, *scan_of(echoes[:n_echoes], times[:n_echoes], field_t, acceleration))
-        made = reconstruct(path, "waterfat", model=model).maps
-    return {quantity: torch.from_numpy(np.squeeze(values)) for quantity, values in made.items()}
+    header, lines = scan_of(echoes[:n_echoes], times[:n_echoes], field_t, acceleration)
+    chain = Pipeline.from_xml(installed_xml("waterfat")).gadgets
+    before = next(at for at, gadget in enumerate(chain) if isinstance(gadget, WaterFat))
+    made = run(Pipeline(chain[:before]), Scan.from_xml(header), iter(lines), Verdict())
+    return next(item for item in made if isinstance(item, Echoes))
 
 
-def real_row(found: dict[str, Tensor], truth: WaterFatMaps, period: float, share: float) -> list[str]:
+def real_row(found: WaterFatMaps, truth: WaterFatMaps, period: float, share: float) -> list[str]:
     """Mean differences from the fit of all echoes where that is sure; swaps, and those without a flag."""
-    known, unsure = ~truth.unsure, found["unsure"] > 0.5
-    b0 = torch.remainder(found["B0"] - truth.b0 + period / 2, period) - period / 2
-    apart = torch.stack((found["PDFF"] - truth.pdff, found["R2*"] - truth.r2star, b0)).abs()
-    swapped = (apart[0] > SWAPPED) & (found["PDFF"] > 0)
-    said = share * found["SD of PDFF"][known]
+    known = ~truth.unsure
+    b0 = torch.remainder(found.b0 - truth.b0 + period / 2, period) - period / 2
+    apart = torch.stack((found.pdff - truth.pdff, found.r2star - truth.r2star, b0)).abs()
+    swapped = (apart[0] > SWAPPED) & ~found.no_signal
+    said = share * found.sd_pdff[known]
     kept = said <= said.quantile(1 - WORST)
     means = [f"{float(one[known].mean()):.2f}" for one in apart]
-    shares = [swapped & known, swapped & known & ~unsure, unsure & known]
+    shares = [swapped & known, swapped & known & ~found.unsure, found.unsure & known]
     means += [f"{100 * float(one.sum() / known.sum()):.2f}" for one in shares]
-    return [*means, f"{float(apart[0][known][kept].mean()):.2f}", f"{spearman(said, apart[0][known]):.2f}"]
+    row = [*means, f"{float(apart[0][known][kept].mean()):.2f}", f"{float(said.mean() / apart[0][known].mean()):.2f}"]
+    return [*row, f"{spearman(said, apart[0][known]):.2f}"]
 
 
 def draw(rows: list[tuple[str, Tensor, Tensor, Tensor, Tensor, Tensor]], path: Path) -> None:
@@ -189,28 +190,34 @@ def main(data: Path, model: str, scans: int, real: bool, picture: Path | None) -
                  "R2*", "B0", "ρ PDFF", "R2*", "B0", "ms"], rows)  # fmt: skip
     print_reliability(by_network, everything)
     if real:
-        shown = print_real(data, model, shown)
+        shown = print_real(data, LearnedMaps(card), shown)
     if picture:
         draw(shown, picture)
 
 
-def print_real(data: Path, model: str, shown: list) -> list:
-    """Take real echoes through the chain, and hold both maps against the fit of all of them."""
+def print_real(data: Path, learned: LearnedMaps, shown: list) -> list:
+    """Take real echoes through the chain, and hold both maps against the fit of all of them, fully sampled."""
     rows, truths = [], {}
     for case in REAL:
         name, n_echoes, acceleration = case
         echoes, times, field_t = read(data, name)
         truth = truths.setdefault(name, water_fat(echoes, times, field_t))
-        fit, network = (through_the_chain(case, data, one) for one in ("", model))
+        made, moments, period = through_the_chain(case, data), times[:n_echoes], 1e3 / (times[1] - times[0])
+        began = time.perf_counter()
+        fit = water_fat(made.data[:, 0], moments, field_t)
+        between = time.perf_counter()
+        network = learned.maps(made.data[:, 0], moments, field_t)
+        seconds = between - began, time.perf_counter() - between
+        is_known = learned.unseen(moments, field_t, tuple(echoes.shape[-2:]), made.meta) is None
         of = [name, f"{n_echoes} of {len(times)}", f"{acceleration}"]
-        period = 1e3 / (times[1] - times[0])
-        rows += [[*of, "fit", *real_row(fit, truth, period, GAUSS)],
-                 [*of, "UP-Net", *real_row(network, truth, period, LAPLACE)]]  # fmt: skip
+        rows += [[*of, "fit", *real_row(fit, truth, period, GAUSS), f"{seconds[0]:.1f}", ""],
+                 [*of, "UP-Net", *real_row(network, truth, period, LAPLACE), f"{seconds[1]:.1f}",
+                  "yes" if is_known else "no"]]  # fmt: skip
         if case in SHOWN:
-            expected = LAPLACE * network["SD of PDFF"]
-            shown.append(compared(SHOWN[case], truth.pdff, fit["PDFF"], network["PDFF"], expected, ~truth.unsure))
+            expected = LAPLACE * network.sd_pdff
+            shown.append(compared(SHOWN[case], truth.pdff, fit.pdff, network.pdff, expected, ~truth.unsure))
     print_table(["data", "echoes", "R", "maps by", "PDFF %", "R2* /s", "B0 Hz", "swaps %", "no flag %", "unsure %",
-                 "70 %", "ρ PDFF"], rows)  # fmt: skip
+                 "70 %", "σ/|e|", "ρ PDFF", "s", "in card"], rows)  # fmt: skip
     return shown
 
 

@@ -22,8 +22,11 @@ from kband_core.uncertainty.laplace import positive
 R2STAR_UNIT, B0_UNIT = 100.0, 50.0  # 1/s, Hz: what is 1 inside
 SIGMA_UNITS = 5.0, 20.0, 10.0  # %, 1/s, Hz of a σ that is 1 inside
 SMALLEST = 0.01  # σ in these units
-N_TOLD, N_MAPS, N_SIGMAS = 14, 6, 3
+N_TOLD, N_MAPS, N_SIGMAS = 20, 6, 3
 SMOOTH = 9  # pixels over which phase and field are taken to be even
+NEAR = 3  # pixels, whose mean a pixel is held against
+LEAST_SD = 0.005, 0.005, 0.005, 0.005, 0.02, 0.005  # of the six maps, in their units inside
+LARGEST_SD = 0.5, 0.5, 0.5, 0.5, 2.0, 1.0
 MULTIPLE = 4  # of the sides that the network computes on
 
 
@@ -76,14 +79,14 @@ class UPNet(nn.Module):
         height, width = b0.shape[-2:]
         found = project(echoes, r2star, b0)
         frame = _Frame.of(found, b0)
-        told = frame.told(found, r2star, b0, noise)
+        told, sd = frame.told(found, r2star, b0, noise)
         missing = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        told = pad(told, missing, mode="replicate")
-        mended = told[:, :N_MAPS] + self.mend(self.mend_encoder(told))
+        told, sd = (pad(one, missing, mode="replicate") for one in (told, sd))
+        mended = told[:, :N_MAPS] + sd * self.mend(self.mend_encoder(told))
         _, _, r2star, b0 = frame.maps(mended[..., :height, :width])
-        again = frame.told(project(echoes, r2star, b0), r2star, b0, noise)
+        again, _ = frame.told(project(echoes, r2star, b0), r2star, b0, noise)
         features = self.encoder(torch.cat((pad(again, missing, mode="replicate"), told[:, N_MAPS:], mended), 1))
-        best = (mended + self.maps(features))[..., :height, :width]
+        best = (mended + sd * self.maps(features))[..., :height, :width]
         sigma = positive(self.uncertainty(features)[..., :height, :width], SMALLEST)
         return Mapped(*frame.maps(best), sigma * sigma.new_tensor(SIGMA_UNITS)[:, None, None])
 
@@ -103,18 +106,30 @@ class _Frame:
         even = _smooth((weight * b0)[:, None])[:, 0] / _smooth(weight[:, None])[:, 0]
         return cls(torch.polar(torch.ones_like(b0), around.angle()), even)
 
-    def told(self, found: Projection, r2star: Tensor, b0: Tensor, noise: Tensor) -> Tensor:
-        """What the network sees `(b, channel, y, x)`: six maps first."""
+    def told(self, found: Projection, r2star: Tensor, b0: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees `(b, channel, y, x)`, six maps first, and how far noise moves these `(b, 6, y, x)`.
+
+        The network corrects maps by so many of these SDs: what lies that far off its neighbours is noise to it,
+        whatever the echo times.
+        """
         noise = noise[:, None, None]
         water, fat = ((one * self.phase.conj()) for one in (found.water, found.fat))
         spread = [_level(one) for one in (found.sd_r2star * noise / R2STAR_UNIT, found.sd_amplitude * noise,
                                           found.left / noise, noise.expand_as(b0))]  # fmt: skip
-        return torch.stack([
+        maps = torch.stack([
             *(part.clamp(-4, 4) for part in (water.real, water.imag, fat.real, fat.imag)),
             (r2star / R2STAR_UNIT).clamp(max=5), ((b0 - self.b0) / B0_UNIT).clamp(-8, 8),
+        ], 1)  # fmt: skip
+        of_amplitude, of_decay = found.sd_amplitude * noise, found.sd_r2star * noise
+        sd = torch.stack([*[of_amplitude] * 4, of_decay / R2STAR_UNIT, of_decay / (2 * math.pi * B0_UNIT)], 1)
+        least, largest = (sd.new_tensor(ends)[:, None, None] for ends in (LEAST_SD, LARGEST_SD))
+        sd = sd.clamp(least, largest)
+        beside = (maps - avg_pool2d(maps, NEAR, 1, NEAR // 2, count_include_pad=False)) / sd
+        rest = torch.stack([
             (found.step_r2star / R2STAR_UNIT).clamp(-3, 3), (found.step_b0 / B0_UNIT).clamp(-3, 3),
             share_of_fat(found.water, found.fat), *spread, _level((found.water + found.fat).abs() / noise),
         ], 1)  # fmt: skip
+        return torch.cat((maps, rest, beside.clamp(-5, 5)), 1), sd
 
     def maps(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Water, fat, R2* and the field of the six maps that the network sees or makes."""
