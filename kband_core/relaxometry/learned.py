@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from kband_core.relaxometry.echo_noise import noise_sd
 from kband_core.relaxometry.fat_model import check_echoes
 from kband_core.relaxometry.field_map import FieldMap, field_map
-from kband_core.relaxometry.projection import Echoes, stepped
-from kband_core.relaxometry.water_fat import LOW_SIGNAL, SMALL_MARGIN, WaterFatMaps
+from kband_core.relaxometry.projection import Echoes, project, stepped
+from kband_core.relaxometry.water_fat import LOW_SIGNAL, SMALL_MARGIN, WaterFatMaps, noise_variance
 from kband_core.uncertainty.reliability import Reliability
 
 BRIGHT = 0.98  # of all pixels are darker than what is 1 to the network
@@ -59,8 +59,8 @@ def water_fat_network(
     """Map water and fat as `relaxometry.water_fat` does, by a network; SDs are those of Laplace's law with the
     absolute error that the network expects, corrected by the `reliability` of each quantity.
 
-    `unsure` is what the fit would be unsure of for lack of signal or of a clear field, and where the network expects an
-    error of more than 10 % of fat. Raises `ValueError` for echoes that cannot tell water from fat.
+    `unsure` is what the fit would be unsure of, by the same bounds, and where the network expects an error of more than
+    10 % of fat. Raises `ValueError` for echoes that cannot tell water from fat.
     """
     start = start_of(signal, echo_times_ms, field_t)
     mapped = network(start.echoes, start.noise, start.r2star, start.b0)
@@ -68,9 +68,11 @@ def water_fat_network(
         raise ValueError("the network's maps are not finite")
     sigma = dict(zip(QUANTITIES, mapped.sigma[0], strict=True))
     sigma = {name: reliability[name].calibrated(one) if name in reliability else one for name, one in sigma.items()}
-    noise, energy = float(start.noise / start.scale), signal.abs()
-    no_signal = energy.amax(0) < LOW_SIGNAL * noise
-    is_weak = energy.square().mean(0).sqrt() < LOW_SIGNAL * noise
+    shown, noise = start.echoes.signal[0].abs(), float(start.noise)
+    left = project(start.echoes, mapped.r2star, mapped.b0).left[0]
+    variance = noise_variance(left.square() * len(signal), noise, len(signal))
+    no_signal = shown.amax(0) < LOW_SIGNAL * noise
+    is_weak = shown.square().mean(0).sqrt() < LOW_SIGNAL * variance.sqrt()
     return WaterFatMaps(
         water=mapped.water[0] / start.scale, fat=mapped.fat[0] / start.scale, r2star=mapped.r2star[0],
         b0=mapped.b0[0], pdff=mapped.pdff()[0], no_signal=no_signal,
