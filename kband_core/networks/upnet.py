@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
-from kband_core.relaxometry.projection import LARGEST_R2STAR, Echoes, Projection, project
+from kband_core.relaxometry.projection import LARGEST_R2STAR, Projection, SliceEchoes, project
 from kband_core.uncertainty.laplace import positive
 
 R2STAR_UNIT, B0_UNIT = 100.0, 50.0  # 1/s, Hz: what is 1 inside
@@ -74,7 +74,7 @@ class UPNet(nn.Module):
             nn.init.zeros_(decoder.tail.weight)
             nn.init.zeros_(decoder.tail.bias)
 
-    def forward(self, echoes: Echoes, noise: Tensor, r2star: Tensor, b0: Tensor) -> Mapped:
+    def forward(self, echoes: SliceEchoes, noise: Tensor, r2star: Tensor, b0: Tensor) -> Mapped:
         """Return maps and σ; `noise` `(b,)` is the SD of real and imaginary parts, `r2star` and `b0` `(b, y, x)`."""
         height, width = b0.shape[-2:]
         found = project(echoes, r2star, b0)

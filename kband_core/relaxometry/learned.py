@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kband_core.relaxometry.echo_noise import noise_sd
 from kband_core.relaxometry.fat_model import check_echoes
 from kband_core.relaxometry.field_map import FieldMap, field_map
-from kband_core.relaxometry.projection import Echoes, project, stepped
+from kband_core.relaxometry.projection import SliceEchoes, project, stepped
 from kband_core.relaxometry.water_fat import LOW_SIGNAL, SMALL_MARGIN, WaterFatMaps, noise_variance
 from kband_core.uncertainty.reliability import Reliability
 
@@ -28,7 +28,7 @@ class Start:
     field `(1, y, x)`; `scale` `(1,)` is how many times brighter they are than they came.
     """
 
-    echoes: Echoes
+    echoes: SliceEchoes
     noise: Tensor
     r2star: Tensor
     b0: Tensor
@@ -43,7 +43,7 @@ def start_of(signal: Tensor, echo_times_ms: Sequence[float], field_t: float) -> 
     field = field_map(signal, torch.tensor(list(echo_times_ms), dtype=torch.float64), field_t, noise)
     bright = signal.abs().amax(0).flatten()
     scale = 1 / bright.kthvalue(max(round(BRIGHT * len(bright)), 1)).values.clamp(min=1e-30)[None]
-    echoes = Echoes.of([(signal, echo_times_ms, field_t)]).times(scale)
+    echoes = SliceEchoes.of([(signal, echo_times_ms, field_t)]).times(scale)
     r2star, b0 = stepped(echoes, field.decay[None], field.b0[None], N_STEPS)
     return Start(echoes, noise * scale, r2star, b0, scale, field)
 

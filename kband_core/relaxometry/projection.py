@@ -21,7 +21,7 @@ FAINT = 1e-6  # of the energy of a signal of 1: what divides no more than it
 
 
 @dataclass(frozen=True)
-class Echoes:
+class SliceEchoes:
     """Echoes `signal` `(b, echo, y, x)` at `seconds` `(b, echo)`, where fat has turned by `turns`, complex `(b, echo)`.
 
     `counts` `(b, echo)` is 0 where a slice has fewer echoes than others; `shift` `(b,)` that of fat, in Hz.
@@ -34,7 +34,7 @@ class Echoes:
     shift: Tensor
 
     @classmethod
-    def of(cls, slices: Sequence[tuple[Tensor, Sequence[float], float]]) -> Echoes:
+    def of(cls, slices: Sequence[tuple[Tensor, Sequence[float], float]]) -> SliceEchoes:
         """Put slices together, each with its echoes `(echo, y, x)`, their times in ms, and the field strength in T."""
         most = max(len(times) for _, times, _ in slices)
         rows = []
@@ -50,9 +50,9 @@ class Echoes:
             ))  # fmt: skip
         return cls(*(torch.stack(part) for part in zip(*rows, strict=True)))
 
-    def times(self, scale: Tensor) -> Echoes:
+    def times(self, scale: Tensor) -> SliceEchoes:
         """Return the same echoes, each slice times its `scale` `(b,)`."""
-        return Echoes(self.signal * scale[:, None, None, None], self.seconds, self.turns, self.counts, self.shift)
+        return SliceEchoes(self.signal * scale[:, None, None, None], self.seconds, self.turns, self.counts, self.shift)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Projection:
     left: Tensor
 
 
-def project(echoes: Echoes, r2star: Tensor, b0: Tensor) -> Projection:
+def project(echoes: SliceEchoes, r2star: Tensor, b0: Tensor) -> Projection:
     """Find the water and fat that explain most of `echoes` at `r2star` and `b0` `(b, y, x)`, and the step from there.
 
     A small step of decay and field turns the signal M by (−δR2* + 2πi·δB0)·t·M. Of that counts what is left beside
@@ -108,7 +108,7 @@ def project(echoes: Echoes, r2star: Tensor, b0: Tensor) -> Projection:
                       rest)  # fmt: skip
 
 
-def stepped(echoes: Echoes, r2star: Tensor, b0: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
+def stepped(echoes: SliceEchoes, r2star: Tensor, b0: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
     """Follow the echoes by `n_steps` steps, none longer than a quarter of the shift of fat; R2* stays in its bounds."""
     reach = FARTHEST * echoes.shift[:, None, None]
     for _ in range(n_steps):
@@ -118,7 +118,7 @@ def stepped(echoes: Echoes, r2star: Tensor, b0: Tensor, n_steps: int) -> tuple[T
     return r2star, b0
 
 
-def synthesised(echoes: Echoes, water: Tensor, fat: Tensor, r2star: Tensor, b0: Tensor) -> Tensor:
+def synthesised(echoes: SliceEchoes, water: Tensor, fat: Tensor, r2star: Tensor, b0: Tensor) -> Tensor:
     """Return the echoes `(b, echo, y, x)` that maps `(b, y, x)` would make at the times of `echoes`."""
     fade = torch.exp(torch.complex(-r2star, 2 * math.pi * b0)[:, None] * echoes.seconds[..., None, None])
     return echoes.counts[..., None, None] * fade * (water[:, None] + fat[:, None] * echoes.turns[..., None, None])

@@ -8,7 +8,7 @@ import torch
 
 from kband_core.networks import build
 from kband_core.relaxometry.learned import start_of, water_fat_network
-from kband_core.relaxometry.projection import Echoes, project, stepped, synthesised
+from kband_core.relaxometry.projection import SliceEchoes, project, stepped, synthesised
 from kband_core.relaxometry.water_fat import water_fat
 from kband_core.uncertainty.reliability import Reliability
 from tests.core.test_relaxometry import EVEN, ODD, THREE, body, echoes_of
@@ -27,7 +27,7 @@ def clean(times, field_t=3.0, n=12):
     """Echoes of a body without noise, and its maps `(1, y, x)`."""
     truth = body(n, field_t, 0.2)
     maps = [truth[name][None] / (100 if name in ("water", "fat") else 1) for name in NAMES]
-    empty = Echoes.of([(torch.zeros(len(times), n, n, dtype=torch.complex64), times, field_t)])
+    empty = SliceEchoes.of([(torch.zeros(len(times), n, n, dtype=torch.complex64), times, field_t)])
     return replace(empty, signal=synthesised(empty, *maps)), maps, truth["inside"]
 
 
@@ -49,7 +49,7 @@ def test_slices_of_different_echoes_are_put_together():
     """Those with fewer are as they are alone."""
     three, (_, _, r2star, b0), _ = clean(THREE)
     six, _, _ = clean(EVEN)
-    both = Echoes.of([(three.signal[0], THREE, 3.0), (six.signal[0], EVEN, 3.0)])
+    both = SliceEchoes.of([(three.signal[0], THREE, 3.0), (six.signal[0], EVEN, 3.0)])
     together = project(both, *(torch.cat((one + 5, one)) for one in (r2star, b0)))
     alone = project(three, r2star + 5, b0 + 5)
     for name in ("water", "fat", "step_b0", "sd_r2star", "sd_amplitude", "left"):

@@ -60,6 +60,19 @@ def test_maps_are_those_of_what_was_scanned(name, scanned):
     assert (np.abs(errors_of(made["PDFF"][0], references)) > 50).mean() < 0.01
 
 
+def test_maps_by_the_network_that_ships(scanned):
+    """Spokes, through the chain: who made the maps is said, and they are as near as those of the fit."""
+    pytest.importorskip("finufft")
+    header, lines, references = scanned["waterfat_radial"]
+    text = installed_xml("waterfat_radial")
+    fit, made = (maps_of(text, header, lines, WaterFat__model=model) for model in ("", "simulated_waterfat"))
+    assert made["PDFF"][0].meta["kband_maps"].startswith("simulated_waterfat ")
+    assert made["PDFF"][0].meta["kband_fallback"] == "no"
+    for quantity, tolerance in (("PDFF", 1.1), ("R2*", 1.1), ("B0", 1.1)):
+        ours, theirs = (np.abs(errors_of(maps[quantity][0], references)).mean() for maps in (made, fit))
+        assert ours < tolerance * theirs
+
+
 def test_echoes_share_the_phase_of_their_coil_maps():
     """Each echo has calibration lines of its own: without `SharedPhase` their maps, known up to a phase, turn the
     echoes and shift the field, by 6 Hz here."""

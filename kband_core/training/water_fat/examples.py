@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kband_core.relaxometry.learned import start_of
-from kband_core.relaxometry.projection import Echoes
+from kband_core.relaxometry.projection import SliceEchoes
 from kband_core.training.simulation.procedural_echoes import EchoScan
 
 
@@ -17,7 +17,7 @@ from kband_core.training.simulation.procedural_echoes import EchoScan
 class Example:
     """Slices with a first R2* and field, and their true maps `(b, y, x)`; brightness and noise as in `Start`."""
 
-    echoes: Echoes
+    echoes: SliceEchoes
     noise: Tensor
     r2star: Tensor
     b0: Tensor
@@ -48,7 +48,7 @@ def slice_of(scan: EchoScan) -> Slice:
 def example_of(slices: Sequence[Slice], turns: Sequence[int] | None = None) -> Example:
     """Put slices together, each turned and mirrored by its number of `turns`, 0 to 7."""
     turned = [_turned(one, turn) for one, turn in zip(slices, turns or [0] * len(slices), strict=True)]
-    echoes = Echoes.of([(one.signal, one.times_ms, one.field_t) for one in turned])
+    echoes = SliceEchoes.of([(one.signal, one.times_ms, one.field_t) for one in turned])
     r2star, b0, *truth = (torch.stack(maps) for maps in zip(*(one.maps for one in turned), strict=True))
     return Example(echoes, torch.stack([one.noise for one in turned]), r2star, b0, tuple(truth))
 

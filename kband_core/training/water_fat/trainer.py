@@ -7,7 +7,6 @@ import datetime
 import json
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import nn
 
 from kband_core.model_card import EchoLimits, Limits
 from kband_core.models import save_model
+from kband_core.plural import counted
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
 from kband_core.training.folder import held_folder
@@ -25,7 +25,7 @@ from kband_core.training.state import State, learning_rate
 from kband_core.training.stopping import Told, listening
 from kband_core.training.trainer import Outcome, Tell
 from kband_core.training.water_fat import material
-from kband_core.training.water_fat.examples import Example, Slice, example_of
+from kband_core.training.water_fat.examples import Example, example_of
 from kband_core.training.water_fat.judgement import calibrate, validate
 from kband_core.training.water_fat.loss import water_fat_loss
 from kband_core.training.water_fat.recipe import WaterFatRecipe
@@ -36,8 +36,6 @@ FIELD_MARGIN = 0.1  # T, by which magnets of one name differ
 MARGIN = 0.1  # of the acceleration, as in `training.limits`
 TURNS = 8  # ways to turn and mirror an image
 
-Draw = Callable[[WaterFatRecipe, str, int], list[Slice]]
-
 
 def train_water_fat(
     recipe: WaterFatRecipe,
@@ -47,19 +45,21 @@ def train_water_fat(
     checkpoint_minutes: float = 10.0,
     minutes: float = math.inf,
     tell: Tell = lambda step, n_steps, loss, figures: None,
-    draw: Draw = material.slices,
 ) -> Outcome:
     """Train on the CPU, and write weights, card, checkpoint and log to `folder` as `training.trainer.train` does.
 
     The weights written are the moving average with the least loss on scans that were held out; still others calibrate
-    its σ. `draw` makes the slices of a recipe for a purpose. Raises `ValueError`.
+    its σ. Raises `ValueError`.
     """
-    with listening(until=time.perf_counter() + 60 * minutes) as told, held_folder(folder, writes=True):
-        return _Training(recipe, folder, draw, resume=resume).run(60 * checkpoint_minutes, told, tell)
+    end = time.perf_counter() + 60 * minutes
+    with held_folder(folder, writes=True):
+        training = _Training(recipe, folder, resume=resume)
+        with listening(until=end) as told:
+            return training.run(60 * checkpoint_minutes, told, tell)
 
 
 class _Training:
-    def __init__(self, recipe: WaterFatRecipe, folder: Path, draw: Draw, *, resume: bool) -> None:
+    def __init__(self, recipe: WaterFatRecipe, folder: Path, *, resume: bool) -> None:
         self.recipe, self.folder = recipe, folder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -72,15 +72,21 @@ class _Training:
         self.identity = json.dumps(content, sort_keys=True)
         if resume:
             self._restore()
-        self._draw, self._best = draw, self.state.average.network
-        self._slices = draw(recipe, "training", recipe.scans.n_scans)
-        self._held_out = draw(recipe, "validation", recipe.validation.scans)
+        self._best = self.state.average.network
+        self._slices = material.slices(recipe, "training", recipe.scans.n_scans)
+        self._held_out = material.slices(recipe, "validation", recipe.validation.scans)
 
     def _restore(self) -> None:
         content = load_checkpoint(self.checkpoint)
         if content.get("identity") != self.identity:
             raise ValueError(f"{self.checkpoint}: the checkpoint is of another recipe; start without resuming")
-        self.state.restore(content)
+        try:
+            self.state.restore(content)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{self.checkpoint}: the checkpoint is damaged; start without resuming") from error
+        if self.state.step > self.recipe.optimiser.steps:
+            done = counted(self.state.step, "step is", "steps are")
+            raise ValueError(f"{self.checkpoint}: {done} done, but {self.recipe.optimiser.steps} wanted")
         self.state.best = {}  # the weights of then are not kept
 
     def run(self, checkpoint_seconds: float, told: Told, tell: Tell) -> Outcome:
@@ -88,27 +94,35 @@ class _Training:
         started, saved = time.perf_counter() - state.seconds, time.perf_counter()
         figures: dict[str, float] = {}
         with closing(History(self.folder, first_step=state.step)) as history:
-            while state.step < n_steps and not told.to_stop:
-                rate = learning_rate(recipe.optimiser, state.step, n_steps)
-                loss = self._step(self._batch(), rate)
-                state.seconds = time.perf_counter() - started
-                is_due = state.step % recipe.validation.every == 0 or state.step == n_steps
-                if is_due:
-                    figures = self._validate()
-                if is_due or state.step % ROW_EVERY == 0:
-                    row = {"step": state.step, "loss": state.mean_loss(), "learning_rate": rate,
-                           "skipped": 0, "seconds": state.seconds}  # fmt: skip
-                    history.append({**row, **({"validation_loss": figures["validation_loss"]} if is_due else {})})
-                tell(state.step, n_steps, loss, figures)
-                if time.perf_counter() - saved > checkpoint_seconds:
-                    self._save()
-                    saved = time.perf_counter()
-            self._save()
+            try:
+                while state.step < n_steps and not told.to_stop:
+                    figures = self._one_step(history, figures, tell)
+                    state.seconds = time.perf_counter() - started
+                    if time.perf_counter() - saved > checkpoint_seconds:
+                        self._save()
+                        saved = time.perf_counter()
+            finally:
+                self._save()
         if state.best:
             validation = recipe.validation
-            slices = self._draw(recipe, "calibration", validation.calibration)
+            slices = material.slices(recipe, "calibration", validation.calibration)
             self._ship(*calibrate(self._best, slices, validation.bins))
         return Outcome(state.step, n_steps, 0, state.best.get("figures", {}), state.seconds)
+
+    def _one_step(self, history: History, figures: dict[str, float], tell: Tell) -> dict[str, float]:
+        """Step, validate if it is time, and tell; return the latest figures."""
+        state, recipe = self.state, self.recipe
+        rate = learning_rate(recipe.optimiser, state.step, recipe.optimiser.steps)
+        loss = self._step(self._batch(), rate)
+        is_due = state.step % recipe.validation.every == 0 or state.step == recipe.optimiser.steps
+        if is_due:
+            figures = self._validate()
+        if is_due or state.step % ROW_EVERY == 0:
+            row = {"step": state.step, "loss": state.mean_loss(), "learning_rate": rate, "skipped": 0,
+                   "seconds": state.seconds}  # fmt: skip
+            history.append({**row, **({"validation_loss": figures["validation_loss"]} if is_due else {})})
+        tell(state.step, recipe.optimiser.steps, loss, figures)
+        return figures
 
     def _batch(self) -> Example:
         """Draw the slices of a step and how they are turned: a function of seed and step alone."""
