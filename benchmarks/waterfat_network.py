@@ -49,8 +49,10 @@ def simulated(recipe: WaterFatRecipe, sampling: str, acceleration: tuple[float, 
     return made
 
 
-def row_of(method: Method, scans: list[EchoScan], share: float) -> tuple[list[str], WaterFatMaps]:
-    """Errors of one method on simulated scans, and its maps of the last one. `share`: of an SD, the absolute error."""
+def row_of(method: Method, scans: list[EchoScan], share: float) -> tuple[list[str], WaterFatMaps, Tensor]:
+    """Errors of one method on simulated scans, its maps of the last one, and what it expected and what came, `(2, map,
+    pixel)`. `share`: of an SD, the absolute error.
+    """
     errors, said, unsure, nrmse, seconds = [], [], [], [], []
     for one in scans:
         began = time.perf_counter()
@@ -76,7 +78,7 @@ def row_of(method: Method, scans: list[EchoScan], share: float) -> tuple[list[st
     row += [f"{sum(nrmse) / len(nrmse):.4f}", f"{float(errors[0][kept].mean()):.2f}"]
     row += [f"{float(one.mean() / came.mean()):.2f}" for one, came in zip(said, errors, strict=True)]
     row += [f"{spearman(one, came):.2f}" for one, came in zip(said, errors, strict=True)]
-    return [*row, f"{1e3 * sum(seconds) / len(seconds):.0f}"], found
+    return [*row, f"{1e3 * sum(seconds) / len(seconds):.0f}"], found, torch.stack((said, errors))
 
 
 def spearman(first: Tensor, second: Tensor) -> float:
@@ -85,23 +87,14 @@ def spearman(first: Tensor, second: Tensor) -> float:
     return float(torch.corrcoef(ranks)[0, 1])
 
 
-def print_reliability(network: Method, scans: list[EchoScan], n_bins: int = 6) -> None:
-    """Print what was said and what came, in bins of what was said that hold equally many pixels."""
+def print_reliability(judged: Tensor, n_bins: int = 6) -> None:
+    """Print what was expected and what came, `(2, map, pixel)`, in bins of the former that hold equally many pixels."""
     rows = []
-    found = [(one, network(one.echoes, one.times_ms, one.field_t)) for one in scans]
-    for name, unit in zip(QUANTITIES, ("PDFF %", "R2* /s", "B0 Hz"), strict=True):
-        said, came = [], []
-        for one, maps in found:
-            truth, total = one.truth, one.truth.water.abs() + one.truth.fat.abs()
-            right = {"pdff": 100 * truth.fat.abs() / total.clamp(min=1e-9), "r2star": truth.r2star, "b0": truth.b0}
-            inside = total > SHINES * total.quantile(0.98)
-            said.append(LAPLACE * getattr(maps, f"sd_{name}")[inside])
-            came.append((getattr(maps, name) - right[name])[inside].abs())
-        said, came = torch.cat(said), torch.cat(came)
+    for unit, (said, came) in zip(("PDFF %", "R2* /s", "B0 Hz"), judged.transpose(0, 1), strict=True):
         order = said.argsort()
         pairs = zip(said[order].tensor_split(n_bins), came[order].tensor_split(n_bins), strict=True)
         rows.append([unit, *(f"{float(one.mean()):.2f}: {float(other.mean()):.2f}" for one, other in pairs)])
-    print_table(["said: came", *(f"{n + 1} of {n_bins}" for n in range(n_bins))], rows)
+    print_table(["expected: came", *(f"{n + 1} of {n_bins}" for n in range(n_bins))], rows)
 
 
 def through_the_chain(case: tuple[str, int, int], data: Path) -> Echoes:
@@ -178,9 +171,9 @@ def main(data: Path, model: str, scans: int, real: bool, picture: Path | None) -
     everything = []
     for name, (sampling, acceleration) in kinds.items():
         judged = simulated(recipe, sampling, acceleration, scans)
-        everything += judged
-        of_fit, fit = row_of(water_fat, judged, GAUSS)
-        of_network, mapped = row_of(by_network, judged, LAPLACE)
+        of_fit, fit, _ = row_of(water_fat, judged, GAUSS)
+        of_network, mapped, came = row_of(by_network, judged, LAPLACE)
+        everything.append(came)
         rows += [[name, "fit", *of_fit], [name, "UP-Net", *of_network]]
         total = judged[-1].truth.water.abs() + judged[-1].truth.fat.abs()
         pdff = 100 * judged[-1].truth.fat.abs() / total.clamp(min=1e-9)
@@ -188,7 +181,7 @@ def main(data: Path, model: str, scans: int, real: bool, picture: Path | None) -
         shown.append(compared(name, pdff, fit.pdff, mapped.pdff, LAPLACE * mapped.sd_pdff, inside))
     print_table(["scans", "maps by", "PDFF %", "R2* /s", "B0 Hz", "swaps %", "no flag %", "NRMSE", "70 %", "σ/|e| PDFF",
                  "R2*", "B0", "ρ PDFF", "R2*", "B0", "ms"], rows)  # fmt: skip
-    print_reliability(by_network, everything)
+    print_reliability(torch.cat(everything, -1))
     if real:
         shown = print_real(data, LearnedMaps(card), shown)
     if picture:
