@@ -43,4 +43,4 @@ def list_all(scans: Path | None, images: Path | None) -> None:
     for kind, found in described.items():
         click.echo(f"{kind}:")
         for name, text in found:
-            click.echo(f"  {name:<18}{textwrap.shorten(text, 100, placeholder=' …')}".rstrip())
+            click.echo(f"  {name:<20}{textwrap.shorten(text, 100, placeholder=' …')}".rstrip())
