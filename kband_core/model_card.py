@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +12,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kband_core.plain_yaml import read_yaml
+from kband_core.uncertainty.reliability import Reliability
 
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
-TITLES = {"kiki": "KIKI-net", "modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
+TITLES = {"kiki": "KIKI-net", "modl": "MoDL", "unet": "U-Net", "upnet": "UP-Net"}  # as their papers write them
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
     "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
+    "water_fat": "supervised",
 }  # fmt: skip
 
 
@@ -53,8 +57,35 @@ class Limits(_Part):
     unmapped: float | None = None
 
 
+class EchoLimits(_Part):
+    """Which echoes a model that maps them has seen, from, to: `number`, milliseconds between neighbours and to the last
+    one, and the field strength in T.
+    """
+
+    number: tuple[int, int]
+    spacing_ms: tuple[float, float]
+    last_ms: tuple[float, float]
+    field_t: tuple[float, float]
+
+    def mismatch(self, name: str, echo_times_ms: Sequence[float], field_t: float) -> list[str]:
+        """List in what the echoes of a scan lie outside what the model of that name has seen."""
+        times = sorted(echo_times_ms)
+        apart = [later - earlier for earlier, later in pairwise(times)]
+        found = [
+            (f"{len(times)} echoes", len(times), len(times), self.number),
+            (f"echoes {min(apart):.4g} to {max(apart):.4g} ms apart", min(apart), max(apart), self.spacing_ms),
+            (f"a last echo at {times[-1]:.4g} ms", times[-1], times[-1], self.last_ms),
+            (f"{field_t:.4g} T", field_t, field_t, self.field_t),
+        ]
+        return [f"{said}, {name} has seen {seen[0]:.4g} to {seen[1]:.4g}"
+                for said, least, most, seen in found if not seen[0] <= least <= most <= seen[1]]  # fmt: skip
+
+
 class Card(_Part):
-    """What a model is, what it was trained on and how, where it may be used, and how well it did."""
+    """What a model is, what it was trained on and how, where it may be used, and how well it did.
+
+    `reliability`: by the name of a quantity, how far the scale of errors that the network says of it may be trusted.
+    """
 
     name: str
     network: Network
@@ -69,6 +100,8 @@ class Card(_Part):
     limits: Limits
     metrics: dict[str, float] = {}
     warning: str | None = None  # why nobody should want it
+    reliability: dict[str, Reliability] = {}
+    echoes: EchoLimits | None = None  # of a model that maps them
 
     @property
     def label(self) -> str:
@@ -137,5 +170,5 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card) -> bytes:
     """Return the card as it stands in a file."""
-    unsaid = {"warning"} if card.warning is None else set()  # earlier versions do not know it
+    unsaid = {name for name in ("warning", "reliability", "echoes") if not getattr(card, name)}  # of later versions
     return yaml.safe_dump(card.model_dump(mode="json", exclude=unsaid), sort_keys=False, allow_unicode=True).encode()

@@ -60,4 +60,4 @@ def _turned(buffer: ReconBuffer, maps: Tensor, target: Tensor) -> ReconBuffer:
     angle[:, :, :n_sets] = (target[:, :, :n_sets].conj() * maps[:, :, :n_sets]).sum(3).angle()
     turn = torch.polar(torch.ones_like(angle), -angle).unsqueeze(3)
     all_maps = None if buffer.all_maps is None else buffer.all_maps * turn
-    return replace(buffer, csm=buffer.csm * turn, all_maps=all_maps)
+    return replace(buffer, csm=buffer.csm * turn, all_maps=all_maps, ahead=None)  # which was told of maps of before

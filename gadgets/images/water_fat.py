@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -15,6 +15,7 @@ from gadgets.errors import PipelineError, ScanError
 from gadgets.gadget import Gadget, field
 from gadgets.images.echo_meta import together
 from gadgets.images.echoes import Echoes
+from gadgets.images.learned_maps import LearnedMaps, say_who
 from gadgets.images.quantitative import (
     B0,
     FAT,
@@ -28,6 +29,7 @@ from gadgets.images.quantitative import (
     quantity_array,
 )
 from gadgets.items import Aside, ImageArray
+from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.plural import counted
 from kband_core.relaxometry.fat_model import MHZ_PER_TESLA, check_echoes
@@ -47,7 +49,8 @@ MAPS = {PDFF: "pdff", R2STAR: "r2star", B0: "b0", SD_PDFF: "sd_pdff", SD_R2STAR:
 class WaterFat(Gadget):
     """Map water, fat, their share (PDFF), R2* and the field, each with its SD, behind all images, which wait for none.
 
-    Variable projection of seven fat peaks in a field that is smooth; echo times and field strength are the header's.
+    Variable projection of seven fat peaks in a field that is smooth; echo times and field strength are the header's. A
+    `model` mends what that gives; echoes unlike those it has seen are left to the fit, marked as a fallback.
     `unsure` is 1 where there is too little signal, where all but water and fat are 0, or where one may be the other.
     """
 
@@ -55,6 +58,7 @@ class WaterFat(Gadget):
     emits: ClassVar[tuple[type, ...]] = (ImageArray,)
 
     conjugate: Annotated[bool, field(description="turn the sign of phases, of scanners where fat runs ahead")] = False
+    model: Annotated[str, field(description="name of a network that makes the maps; empty: the fit alone")] = ""
 
     def open(self, scan: Scan) -> None:
         """Read echo times and field strength. Raises `PipelineError` for what cannot tell water from fat."""
@@ -68,6 +72,7 @@ class WaterFat(Gadget):
             check_echoes(self._times, self._field)
         except ValueError as error:
             raise PipelineError(f"WaterFat: {error}") from error
+        self._learned = LearnedMaps.named("WaterFat", self.model) if self.model else None
 
     def process(self, items: Iterable[ImageArray | Echoes]) -> Iterator[ImageArray | Aside]:
         """Pass images on; maps follow when many wait, or at the end. Raises `ScanError` if any could not be made."""
@@ -100,8 +105,10 @@ class WaterFat(Gadget):
         if not all(echo.imag.any() for echo in echoes.data):
             raise ValueError("an echo has no phase: it is a root sum of squares")
         data = echoes.data.conj() if self.conjugate else echoes.data
-        planes = [water_fat(plane, self._times, self._field) for plane in data.unbind(1)]
+        planes, fallback = self._mapped(data, echoes.meta)
         image = _image(echoes, self._times, self._field)
+        if self._learned is not None:
+            say_who(image, self._learned, fallback)
         misfits = max(turning(plane, self._times, self._field) for plane in data.unbind(1))
         if misfits > OTHER_WAY:
             said = f"SWAPPED? phases the other way round explain the echoes {misfits:.2f} times better (conjugate)"
@@ -115,6 +122,19 @@ class WaterFat(Gadget):
         for quantity, name in MAPS.items():
             values = _stacked(planes, name).float()
             yield quantity_array(image, quantity, _placed(values if quantity is UNSURE else values * told))
+
+    def _mapped(self, data: Tensor, metas: Sequence[ismrmrd.Meta]) -> tuple[list[WaterFatMaps], str | None]:
+        """Map planes `(echo, z, y, x)`; say why not as was asked for, if so."""
+        reason = None
+        if self._learned is not None:
+            reason = self._learned.unseen(self._times, self._field, tuple(data.shape[-2:]), metas)
+            try:
+                if reason is None:
+                    return [self._learned.maps(plane, self._times, self._field) for plane in data.unbind(1)], None
+            except (ValueError, RuntimeError) as error:
+                reason = str(error)
+            log.warning("WaterFat: %s; the maps are those of the fit and marked", reason)
+        return [water_fat(plane, self._times, self._field) for plane in data.unbind(1)], reason
 
 
 def _field_strength(scan: Scan) -> float | None:

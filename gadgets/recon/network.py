@@ -37,6 +37,8 @@ def look_up_model(who: str, name: str) -> Card:
         load_model(card)
     except ValueError as error:
         raise PipelineError(f"{who}.model: {error}") from error
+    if card.echoes is not None:
+        raise PipelineError(f"{who}.model: {name} maps water and fat; a model that makes images expected")
     return card
 
 

@@ -1,7 +1,7 @@
 """Trained networks, one paper per file, built by name; and those of other packages, found by their entry points.
 
 Each takes k-space `(b, coil, ky, kx)`, the encoding operator that it was measured by, and `noise` `(b,)`, scaled by
-`kband_core.scaling`, and returns images `(b, set, y, x)`.
+`kband_core.scaling`, and returns images `(b, set, y, x)`; but for `upnet`, which maps the echoes of images.
 
 A package offers networks in the entry point group `kband.networks`. They are code that a site has installed: whoever
 sends a scan names a model, the model's card in a folder of the site names the network, and neither can bring code.
@@ -19,8 +19,9 @@ from torch import nn
 from kband_core.networks.kiki import Kiki
 from kband_core.networks.modl import Modl
 from kband_core.networks.unet import UNet
+from kband_core.networks.upnet import UPNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"kiki": Kiki, "modl": Modl, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {"kiki": Kiki, "modl": Modl, "unet": UNet, "upnet": UPNet}
 GROUP = "kband.networks"
 
 

@@ -61,9 +61,7 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
         for part, b0, decay, limit in zip(echoes.flatten(1).split(PIXELS_AT_ONCE, 1), *firsts, strict=True)
     ]
     left = torch.cat([fit.left for fit in fits]).view(shape)
-    variance = torch.full(shape, noise**2, dtype=torch.float64)
-    if (freedom := 2 * len(times) - UNKNOWNS) > 0:
-        variance = torch.maximum(variance, _window_mean(left) / freedom)
+    variance = noise_variance(left, noise, len(times))
     of_pixels = [_told(fit, one) for fit, one in zip(fits, variance.flatten().split(PIXELS_AT_ONCE), strict=True)]
     maps = {name: torch.cat([part[name] for part in of_pixels]).view(shape) for name in of_pixels[0]}
     is_weak = echoes.abs().square().mean(0).sqrt() < LOW_SIGNAL * variance.sqrt()
@@ -71,8 +69,15 @@ def water_fat(echoes: Tensor, echo_times_ms: Sequence[float], field_t: float | N
     return WaterFatMaps(**maps, no_signal=no_signal, unsure=unsure)
 
 
-def _window_mean(image: Tensor) -> Tensor:
-    return avg_pool2d(image[None], WINDOW, 1, WINDOW // 2, count_include_pad=False)[0]
+def noise_variance(left: Tensor, noise: float, n_echoes: int) -> Tensor:
+    """Return the variance of real and imaginary parts `(y, x)`: that of the noise, or of what a fit has `left` of the
+    energy of a pixel and those around it, whichever is more.
+    """
+    variance = torch.full_like(left, noise**2)
+    if (freedom := 2 * n_echoes - UNKNOWNS) <= 0:
+        return variance
+    around = avg_pool2d(left[None], WINDOW, 1, WINDOW // 2, count_include_pad=False)[0]
+    return torch.maximum(variance, around / freedom)
 
 
 def _told(fit: Fit, variance: Tensor) -> dict[str, Tensor]:

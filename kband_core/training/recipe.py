@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import torch
 import yaml
@@ -23,13 +23,16 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Coils = Annotated[int, Field(ge=1, le=256)]
 Number = Annotated[int, Field(ge=1, le=65536)]
 Factor = Annotated[float, Field(ge=1)]
+Checked = TypeVar("Checked", bound="Section")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe, without room for typing errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class NetworkRecipe(_Section):
+class NetworkRecipe(Section):
     """A network of `kband_core.networks` by name, and its settings, which the network checks."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -55,7 +58,7 @@ class NetworkRecipe(_Section):
             raise ValueError(f"network {self.name}: a setting is of the wrong kind ({error})") from error
 
 
-class SupervisionRecipe(_Section):
+class SupervisionRecipe(Section):
     """A supervision of `kband_core.training.supervision` by name, and its options, which the supervision checks."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -80,7 +83,7 @@ class SupervisionRecipe(_Section):
         return full_extent(self.build())
 
 
-class ProceduralRecipe(_Section):
+class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
     `objects`: `cartoon`, flat tissues with sharp borders, or `textured`, with detail at every scale. A finite number
@@ -96,7 +99,7 @@ class ProceduralRecipe(_Section):
     uses: Whole = 1
 
 
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """Planes of a file, of which the `held_out` fraction of the subjects validates, or procedural ones."""
 
     planes: Path | None = None
@@ -110,7 +113,7 @@ class DataRecipe(_Section):
         return self
 
 
-class OptimiserRecipe(_Section):
+class OptimiserRecipe(Section):
     """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -129,14 +132,14 @@ class OptimiserRecipe(_Section):
         return self
 
 
-class ValidationRecipe(_Section):
+class ValidationRecipe(Section):
     """Validate after `every` so many steps on `planes` planes."""
 
     every: Whole = 1000
     planes: Number = 16
 
 
-class LimitsRecipe(_Section):
+class LimitsRecipe(Section):
     """Where the model may be used, as far as that differs from what it was trained on."""
 
     acceleration: tuple[Factor, Factor] | None = None
@@ -144,7 +147,7 @@ class LimitsRecipe(_Section):
     acs_lines: Side | None = None
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training, whole. The same recipe on the same machine gives the same weights.
 
     `pretrained` names the model of the registry whose weights it begins with; without, they are random.
@@ -180,6 +183,11 @@ class Recipe(_Section):
 
 def read_recipe(recipe: Path | str) -> Recipe:
     """Read a YAML file, or the shipped recipe of that name. Raises `ValueError`, one sentence."""
+    return parse_recipe(*recipe_content(recipe))
+
+
+def recipe_content(recipe: Path | str) -> tuple[Any, str]:
+    """Return what stands in a YAML file, or in the shipped recipe of that name, and its name. Raises `ValueError`."""
     path = Path(recipe)
     if not path.is_file():
         shipped = shipped_recipes()
@@ -187,29 +195,33 @@ def read_recipe(recipe: Path | str) -> Recipe:
             raise ValueError(f"recipe: no file and no shipped recipe '{recipe}'; shipped are {', '.join(shipped)}")
         path = shipped[str(recipe)]
     try:
-        content = read_yaml(path.read_bytes())
+        return read_yaml(path.read_bytes()), path.name
     except ValueError as error:
         raise ValueError(f"recipe {path.name}: {error}") from error
-    return parse_recipe(content, path.name)
 
 
 def parse_recipe(content: Any, name: str) -> Recipe:
     """Check the content of a recipe. Raises `ValueError`: one sentence with the key that is wrong."""
+    return checked(Recipe, content, name)
+
+
+def checked(kind: type[Checked], content: Any, name: str) -> Checked:
+    """Check the content of a recipe of a kind. Raises `ValueError` as `parse_recipe` does."""
     if not isinstance(content, dict):
-        raise ValueError(f"recipe {name}: {type(content).__name__} found, keys expected: {_known(())}")
+        raise ValueError(f"recipe {name}: {type(content).__name__} found, keys expected: {_known(kind, ())}")
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        flaws = list(dict.fromkeys(_flaw(entry) for entry in error.errors()))
+        flaws = list(dict.fromkeys(_flaw(kind, entry) for entry in error.errors()))
         more = f"; and {len(flaws) - MOST_SHOWN} more" if len(flaws) > MOST_SHOWN else ""
         raise ValueError(f"recipe {name}: {'; '.join(flaws[:MOST_SHOWN])}{more}") from error
 
 
-def _flaw(entry: Any) -> str:
+def _flaw(kind: type[Section], entry: Any) -> str:
     where = tuple(part for part in entry["loc"] if isinstance(part, str) and part.isidentifier())
     key = ".".join(where)
     if entry["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; known are {_known(where[:-1])}"
+        return f"unknown key '{key}'; known are {_known(kind, where[:-1])}"
     if entry["type"] == "missing":
         return f"'{key}' is missing"
     message = entry["msg"].removeprefix("Value error, ")
@@ -217,9 +229,8 @@ def _flaw(entry: Any) -> str:
     return f"{key}: {message}" if key else message
 
 
-def _known(where: tuple[str, ...]) -> str:
-    sections = {"network": NetworkRecipe, "supervision": SupervisionRecipe, "data": DataRecipe,
-                "procedural": ProceduralRecipe, "optimiser": OptimiserRecipe, "validation": ValidationRecipe,
-                "limits": LimitsRecipe}  # fmt: skip
-    model = sections[where[-1]] if where else Recipe
-    return ", ".join(model.model_fields)
+def _known(kind: type[BaseModel], where: tuple[str, ...]) -> str:
+    for key in where:
+        annotation = kind.model_fields[key].annotation
+        kind = next(one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields"))
+    return ", ".join(kind.model_fields)

@@ -28,12 +28,12 @@ def list_all(scans: Path | None, images: Path | None) -> None:
         return
     from kband_core.model_folders import available_models
     from kband_core.models import load_card
-    from kband_core.training.recipe import read_recipe
+    from kband_core.training.recipe_kinds import read_any_recipe
     from kband_core.training.shipped_recipes import shipped_recipes
     from pipelines.chain.installed import installed_pipelines
 
     described = {"pipelines": [(name, "") for name in installed_pipelines()],
-                 "recipes": [(name, read_recipe(name).description) for name in shipped_recipes()],
+                 "recipes": [(name, read_any_recipe(name).description) for name in shipped_recipes()],
                  "models": []}  # fmt: skip
     for name, path in available_models().items():
         try:
@@ -43,4 +43,4 @@ def list_all(scans: Path | None, images: Path | None) -> None:
     for kind, found in described.items():
         click.echo(f"{kind}:")
         for name, text in found:
-            click.echo(f"  {name:<18}{textwrap.shorten(text, 100, placeholder=' …')}".rstrip())
+            click.echo(f"  {name:<20}{textwrap.shorten(text, 100, placeholder=' …')}".rstrip())

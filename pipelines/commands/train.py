@@ -16,6 +16,8 @@ from tqdm import tqdm
 from kband_core.plural import counted
 from pipelines.commands.names import recipe_names
 
+OF_SIMULATED_ECHOES = [(None, None, None, device) for device in ("auto", "cpu")]
+
 
 @click.command()
 @click.argument("recipe", shell_complete=recipe_names)
@@ -51,12 +53,16 @@ def train(
     FIRST_MACHINE:29500 kband train RECIPE. The recipe's batch is that of all processes together.
     """
     from kband_core.training.peers import PEERS, no_better_than_sense
-    from kband_core.training.recipe import read_recipe
-    from kband_core.training.trainer import train as run
+    from kband_core.training.recipe_kinds import read_any_recipe
+    from kband_core.training.trainer import train as train_images
+    from kband_core.training.water_fat.recipe import WaterFatRecipe
+    from kband_core.training.water_fat.trainer import train_water_fat
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     try:
-        chosen = read_recipe(recipe)
+        chosen = read_any_recipe(recipe)
+        if isinstance(chosen, WaterFatRecipe) and (planes, fold, folds, device) not in OF_SIMULATED_ECHOES:
+            raise ValueError(f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds or --device")
         if planes is not None:
             chosen = chosen.changed("data", planes=str(planes), procedural=None)
         if steps is not None:
@@ -69,10 +75,12 @@ def train(
             raise ValueError(f"{folder}: a checkpoint of {chosen.name} exists; --resume or --overwrite it")
         hidden = {} if is_first else {"disable": True}  # said only here: --quiet is told by the environment
         with tqdm(unit="step", delay=0.5, file=sys.stderr, **hidden) as bar, _quiet_threads():
-            outcome = run(
-                chosen, folder, device=device, resume=resume, fold=None if fold is None else (fold, folds),
-                n_workers=n_workers, checkpoint_minutes=checkpoint_minutes, minutes=minutes, tell=_Telling(bar),
-            )  # fmt: skip
+            timing = {"checkpoint_minutes": checkpoint_minutes, "minutes": minutes, "tell": _Telling(bar)}
+            if isinstance(chosen, WaterFatRecipe):
+                outcome = train_water_fat(chosen, folder, resume=resume, **timing)
+            else:
+                of_planes = {"device": device, "fold": None if fold is None else (fold, folds), "n_workers": n_workers}
+                outcome = train_images(chosen, folder, resume=resume, **of_planes, **timing)
     except ValueError as problem:
         raise click.ClickException(str(problem)) from problem
     if not is_first:

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from kband_core.training.recipe import parse_recipe, read_recipe
+from kband_core.training.recipe import Recipe, parse_recipe, read_recipe
+from kband_core.training.recipe_kinds import read_any_recipe
 from kband_core.training.schedule import one_cycle, staircase
 from kband_core.training.shipped_recipes import shipped_recipes
 from tests.training.tiny import TINY
@@ -16,11 +17,11 @@ NAMES = list(shipped_recipes())
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_recipe_can_be_followed(name):
     """A recipe that cannot be built would only say so after hours of preparing data."""
-    recipe = read_recipe(name)
+    recipe = read_any_recipe(name)
     assert recipe.name == name
     assert recipe.description
     assert recipe.network.build()
-    assert recipe.supervision.build()
+    assert not isinstance(recipe, Recipe) or recipe.supervision.build()
 
 
 def test_a_recipe_can_be_written_and_read():

@@ -20,7 +20,7 @@ def random_object(shape: tuple[int, int], rng: torch.Generator, *, objects: Obje
     """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object."""
     fine = FINER * shape[0], FINER * shape[1]
     kind = float(torch.rand((), generator=rng))
-    outline = _outline(fine, rng)
+    outline = irregular_ellipse(fine, rng)
     if kind < (0.3 if objects == "cartoon" else 0.12):
         leaves = dead_leaves(fine, rng)
         return (leaves if objects == "cartoon" else _softened(leaves, rng)) * (outline < 1)
@@ -33,7 +33,7 @@ def _softened(image: Tensor, rng: torch.Generator) -> Tensor:
     return blurred(image, width) if width > 0 else image
 
 
-def _outline(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
+def irregular_ellipse(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     """Distance from the centre of an irregular ellipse, 1 at its border."""
     y, x = (torch.linspace(-1, 1, n) for n in shape)
     y, x = y[:, None] - between(-0.1, 0.1, rng), x - between(-0.1, 0.1, rng)
