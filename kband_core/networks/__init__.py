@@ -1,7 +1,7 @@
 """Trained networks, one paper per file, built by name; and those of other packages, found by their entry points.
 
 Each takes k-space `(b, coil, ky, kx)`, the encoding operator that it was measured by, and `noise` `(b,)`, scaled by
-`kband_core.scaling`, and returns images `(b, set, y, x)`.
+`kband_core.scaling`, and returns images `(b, set, y, x)`; but for `line_evaluator`, which makes no image.
 
 A package offers networks in the entry point group `kband.networks`. They are code that a site has installed: whoever
 sends a scan names a model, the model's card in a folder of the site names the network, and neither can bring code.
@@ -16,10 +16,11 @@ from typing import Any
 
 from torch import nn
 
+from kband_core.networks.line_evaluator import LineEvaluator
 from kband_core.networks.modl import Modl
 from kband_core.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"modl": Modl, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {"modl": Modl, "unet": UNet, "line_evaluator": LineEvaluator}
 GROUP = "kband.networks"
 
 
