@@ -14,6 +14,7 @@ from kband_core.active.quick_image import COILS, READOUT, quick_maps
 from kband_core.coils import compress, compression_matrix
 from kband_core.fourier import resize, to_image
 from kband_core.networks.line_evaluator import N_MARGINS, LineEvaluator
+from kband_core.threads import single_thread
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class LineChooser:
         now = self._progress
         asked = torch.zeros_like(now.acquired)
         asked[0, list(coming)] = True
-        with torch.inference_mode():
+        with torch.inference_mode(), single_thread():
             errors = 10 ** self._evaluator(now.features(now.predicted(), asked))[0]
         open_rows = (~(now.acquired | asked))[0].nonzero().flatten()
         best = open_rows[errors[open_rows].argsort(descending=True, stable=True)[:most]]

@@ -43,7 +43,12 @@ class Dialect:
         return None if self.is_parent else text_message(Id.TEXT, f"{level:<8}{sentence}", nul=self.nul)
 
     def aside(self, aside: Aside) -> list[Message]:
-        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform."""
+        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform.
+
+        Decisions are the host's.
+        """
+        if aside.kind == "decision":
+            return []
         text = self.remark(aside.level, aside.sentence)
         waveform = None if aside.waveform is None or not self.nul else encode_waveform(aside.waveform)
         return [] if text is None else [text] if waveform is None else [text, waveform]
