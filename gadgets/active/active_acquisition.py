@@ -41,7 +41,7 @@ class ActiveAcquisition(Gadget):
     emits: ClassVar[tuple[type, ...]] = (ismrmrd.Acquisition,)
 
     model: Annotated[str, field(description="name of a trained line evaluator")] = "simulated_lines"
-    acs_lines: Annotated[int, field(ge=4, le=64, description="central lines that each image begins with")] = 8
+    acs_lines: Annotated[int, field(ge=8, le=64, description="central lines that each image begins with")] = 12
     lines: Annotated[int, field(ge=0, le=65535, description="lines of an image at most; 0: all of the header's")] = 0
     target: Annotated[
         float, field(ge=0, le=1, description="stop an image whose NMSE, of 9 in 10 alike, is below; 0: do not")

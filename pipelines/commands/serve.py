@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pipelines.commands.replay import address_of
 from pipelines.commands.send import archive_of
 
 LOOK_SECONDS = 0.5
@@ -38,6 +39,8 @@ STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 @click.option("--wait", type=click.FloatRange(0.1), default=300.0, help="Longest wait for a free worker, s.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="End a worker that makes nothing, s.")
 @click.option("--monitor-port", type=click.IntRange(0, 65535), default=9003, help="HTTP: /metrics /ready /health.")
+@click.option("--decisions", callback=address_of, metavar="HOST:PORT",
+              help="Send decisions of active acquisition there, as JSON in a UDP datagram each.")  # fmt: skip
 @click.option("--page", type=click.IntRange(0, 65535), help="HTTP port of a page that shows scans and images.")
 @click.option("--page-address", default="127.0.0.1", help="Where the page is; beyond this machine with a token only.")
 @click.option("--page-token", envvar="KBAND_PAGE_TOKEN", help="Who knows it may see the page, and replay kept scans.")
@@ -46,6 +49,7 @@ def serve(**options: Any) -> None:
 
     Ends on SIGTERM or Ctrl-C when the running scans have finished, at once on the second.
     """
+    from pipelines.hosts.decisions import Decisions
     from pipelines.hosts.journal import Journals
     from pipelines.hosts.logs import configure_logs
     from pipelines.hosts.server import Server, Settings
@@ -62,13 +66,14 @@ def serve(**options: Any) -> None:
     subscribers = [Journals(archive.begin, lambda: archive.problem)] if archive else []
     subscribers += [images] if images else []
     try:
+        subscribers += [Decisions(*options["decisions"])] if options["decisions"] else []
         page = _page(options)
         server = Server(settings, *subscribers, *([page.feed] if page else []))
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
         if page:
             page.start(server.state, (options["address"], server.port), options["save"] if archive else None)
     except OSError as error:
-        raise click.ClickException(f"cannot listen: {error}") from error
+        raise click.ClickException(f"cannot listen, or send: {error}") from error
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

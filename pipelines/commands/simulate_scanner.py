@@ -20,7 +20,7 @@ from pipelines.commands.replay import address_of
               help="Name of an installed pipeline, or an XML file; one that has ActiveAcquisition.")  # fmt: skip
 @click.option("--to", "address", callback=address_of, metavar="HOST:PORT",
               help="Send the scan to this MRD server, which must know FIRE; else it is reconstructed here.")  # fmt: skip
-@click.option("--acs-lines", type=click.IntRange(4, 64), default=8, help="Central lines that each image begins with.")
+@click.option("--acs-lines", type=click.IntRange(8, 64), default=12, help="Central lines that each image begins with.")
 @click.option("--lines", type=click.IntRange(0), default=0, help="Lines of an image at most; 0: all.")
 @click.option("--target", type=click.FloatRange(0, 1), default=0.01,
               help="Stop at this NMSE, which 9 of 10 images like it are below; 0: never.")  # fmt: skip

@@ -189,6 +189,8 @@ class Session:
     def _begin(self, facts: Facts) -> None:
         self._most_lines = facts.n_lines and TIMES_ANNOUNCED * facts.n_lines + SPARE_LINES
         dialect = self._voice.dialect.name
+        if facts.feedback and (problem := self._voice.dialect.no_feedback):
+            self._fail("request", problem)
         self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, facts))
 
     def _read_peer(self) -> None:
