@@ -32,7 +32,9 @@ COMMANDS = {
 }
 
 QUIET = "kband.quiet"
-FILES = {"list": "list_all", "design-trajectory": "design_trajectory", "simulate-scanner": "simulate_scanner"}  # where Python cannot call it as we do
+FILES = {  # where Python cannot call it as we do
+    "list": "list_all", "design-trajectory": "design_trajectory", "simulate-scanner": "simulate_scanner",
+}  # fmt: skip
 
 
 class _Lazy(click.Group):

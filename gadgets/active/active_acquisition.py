@@ -132,7 +132,7 @@ class ActiveAcquisition(Gadget):
         chooser = LineChooser(self._evaluator, encoding.encoded_matrix[1], self.acs_lines)
         image = ChosenImage(encoding, chooser, terms)
         if unlike := self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2):
-            image.notes["kband_active_outside"] = unlike[0].partition(" × ")[0] + f" lines; {self.model} has seen others"
+            image.notes["kband_active_outside"] = unlike[0]
         return image
 
     def _end(self, key: ImageKey | None, image: ChosenImage | None) -> Iterator[Aside]:

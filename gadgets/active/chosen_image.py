@@ -98,7 +98,8 @@ class ChosenImage:
         if not self.is_stopped and self._told is not None:
             self.notes["kband_active"] = f"not stopped, at {self._so_far(self._told)}"
         if self.is_stopped and not self.follows:
-            self.notes["kband_active"] = f"not chosen: the scanner followed {self.n_followed} of {self._n_told} decisions"
+            followed = f"{self.n_followed} of {self._n_told} decisions"
+            self.notes["kband_active"] = f"not chosen: the scanner followed {followed}"
             self.notes.pop("ImageComments", None)
         flaws = [(self.n_missed, "were not followed"), (self.n_late, "came too late"),
                  (self.n_surplus, "lines came after the stop, and are left out")]  # fmt: skip

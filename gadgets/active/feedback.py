@@ -63,5 +63,6 @@ class Feedback:
 
     def facts(self) -> dict[str, object]:
         """The same for those who read no MRD, as JSON can hold it."""
-        lines = [{"ky": step, "kz": self.kz, "score": score} for step, score in zip(self.steps, self.scores, strict=True)]
+        both = zip(self.steps, self.scores, strict=True)
+        lines = [{"ky": step, "kz": self.kz, "score": score} for step, score in both]
         return {"after": self.after, "applies_to": self.applies_to, "stop": self.stop, "lines": lines}

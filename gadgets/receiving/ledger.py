@@ -75,9 +75,8 @@ class Ledger:
     def count(self, gaps: np.ndarray | None = None) -> LineCount:
         """Count the lines received against those that the header lets expect.
 
-        Of lines that are chosen as the image grows, the last one is marked; without a mark it lacks some, up to as many
-        as it might have. `gaps`: bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the
-        image's too.
+        `gaps`: bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the
+        image's too. Of lines that are chosen as the image grows, the last one is marked: without a mark it lacks some.
         """
         if self._encoding.chosen:
             received = int(self._counts.sum())

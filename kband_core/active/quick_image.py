@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.coils import sample_energy
-from kband_core.fourier import resize, to_image, uncentred
+from kband_core.fourier import resize, to_image
 
 READOUT = 32  # central samples along kx: detail along x says little of which line is missing
 COILS = 4  # virtual coils

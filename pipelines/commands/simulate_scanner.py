@@ -19,7 +19,7 @@ from pipelines.commands.replay import address_of
 @click.option("--pipeline", "-p", default="active", shell_complete=pipeline_names,
               help="Name of an installed pipeline, or an XML file; one that has ActiveAcquisition.")  # fmt: skip
 @click.option("--to", "address", callback=address_of, metavar="HOST:PORT",
-              help="Send the scan to this MRD server, which must know FIRE; else it is reconstructed here.")  # fmt: skip
+              help="Send the scan to this MRD server, which knows FIRE; else it is reconstructed here.")  # fmt: skip
 @click.option("--acs-lines", type=click.IntRange(8, 64), default=12, help="Central lines that each image begins with.")
 @click.option("--lines", type=click.IntRange(0), default=0, help="Lines of an image at most; 0: all.")
 @click.option("--target", type=click.FloatRange(0, 1), default=0.01,
@@ -55,7 +55,8 @@ def simulate_scanner(
         owned = owned if slice_ is None else owned.only_slice(slice_)
         with writing(output):
             output.mkdir(parents=True, exist_ok=True)
-        asked = Asked(pipeline, {f"ActiveAcquisition.{name}": str(value) for name, value in properties.items()}, address)
+        parameters = {f"ActiveAcquisition.{name}": str(value) for name, value in properties.items()}
+        asked = Asked(pipeline, parameters, address)
         scanner, problem = run_active(owned, asked, Terms(acs_lines, lookahead, deadline / 1000), images)
         points = error_curve(scanner)
         write_table(table, points)

@@ -16,6 +16,8 @@ from pipelines.protocol.framing import Message
 
 log = logging.getLogger(__name__)
 
+TIMES_ANNOUNCED, SPARE_LINES = 10, 100_000  # of lines: navigators and noise come on top of those of the header's images
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -28,6 +30,11 @@ class Facts:
     model: str | None
     n_lines: int | None
     feedback: bool = False
+
+    @property
+    def most_lines(self) -> int | None:
+        """How many lines may come before somebody is fooling us; None where nothing is announced."""
+        return self.n_lines and TIMES_ANNOUNCED * self.n_lines + SPARE_LINES
 
     @classmethod
     def of(cls, scan: Scan, pipeline: Pipeline) -> Facts:

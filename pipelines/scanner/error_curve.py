@@ -74,7 +74,8 @@ def draw_curve(path: Path, points: Sequence[Point], n_lines: int) -> None:
         left.plot([point.lines for point in own], [point.nrmse for point in own], marker=".", label=name)
         for why, colour in (("asked", "tab:blue"), ("own order", "tab:orange"), ("calibration", "0.6")):
             some = [point for point in own if point.why == why]
-            right.scatter([p.row for p in some], [p.lines for p in some], s=9, color=colour, label=why if some else None)
+            rows, lines = [point.row for point in some], [point.lines for point in some]
+            right.scatter(rows, lines, s=9, color=colour, label=why if some else None)
     left.set(xlabel="lines", ylabel="NRMSE of the quick image", yscale="log")
     left.grid(visible=True, which="both", alpha=0.3)
     left.legend()

@@ -42,7 +42,7 @@ class OwnedScan:
         require_cartesian(scan, path.name)
         encoding = scan.encodings[0]
         if encoding.total_acceleration > 1 or len(scan.encodings) > 1 or encoding.encoded_matrix[2] > 1:
-            raise PipelineError(f"{path.name}: a scan of single slices in one encoding at R=1 expected: it owns all lines")
+            raise PipelineError(f"{path.name}: single slices in one encoding at R=1 expected: it must own all lines")
         images: dict[ImageKey, dict[int, ismrmrd.Acquisition]] = {}
         for line in lines:
             if is_never_image(line):
