@@ -37,6 +37,8 @@ def look_up_model(who: str, name: str) -> Card:
         load_model(card)
     except ValueError as error:
         raise PipelineError(f"{who}.model: {error}") from error
+    if card.network.name == "line_evaluator":
+        raise PipelineError(f"{who}.model: '{name}' chooses lines (ActiveAcquisition), it makes no images")
     return card
 
 

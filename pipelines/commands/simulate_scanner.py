@@ -56,6 +56,7 @@ def simulate_scanner(
         with writing(output):
             output.mkdir(parents=True, exist_ok=True)
         parameters = {f"ActiveAcquisition.{name}": str(value) for name, value in properties.items()}
+        parameters["AcquisitionBuffer.acs_lines"] = str(acs_lines)
         asked = Asked(pipeline, parameters, address)
         scanner, problem = run_active(owned, asked, Terms(acs_lines, lookahead, deadline / 1000), images)
         points = error_curve(scanner)
