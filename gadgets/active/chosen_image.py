@@ -26,8 +26,9 @@ class Terms:
 class ChosenImage:
     """The lines of one image, in the order of their coming. `notes` of it, by meta key, stay true as it grows.
 
-    A scanner follows if at least as many lines came as they were asked for as did not. One that does not is not
-    stopped: it sends what it has planned, and all of it makes the image.
+    A scanner follows if at least as many lines came as they were asked for as did not; so that this is known, no image
+    stops before a first line was asked for. One that does not follow is not stopped: it sends what it has planned, and
+    all of it makes the image.
     """
 
     def __init__(self, encoding: Encoding, chooser: LineChooser, terms: Terms) -> None:
@@ -35,6 +36,7 @@ class ChosenImage:
         self._asked: dict[int, int] = {}  # number of a line in the image → row
         self._told: Decision | None = None
         self._stop_at: int | None = None  # lines of the image, when it has been stopped
+        self._is_cut = False  # it has these lines and no more, for the scanner follows
         self._shape: tuple[int, ...] | None = None
         self.n_lines = self.n_followed = self.n_missed = self.n_late = self.n_surplus = 0
         self.longest_ms = 0.0
@@ -43,7 +45,7 @@ class ChosenImage:
     @property
     def follows(self) -> bool:
         """Whether the scanner measures what it is asked for."""
-        return self.n_followed >= self.n_missed
+        return self.n_followed > 0 and self.n_followed >= self.n_missed
 
     @property
     def is_stopped(self) -> bool:
@@ -53,7 +55,7 @@ class ChosenImage:
     @property
     def is_over(self) -> bool:
         """Whether all lines are in that the image was to have when it was stopped."""
-        return self._stop_at is not None and self.follows and self.n_lines >= self._stop_at
+        return self._is_cut and self.n_lines >= self._stop_at
 
     def lacking(self) -> list[int]:
         """Encoding steps of the central lines that have not come."""
@@ -85,9 +87,9 @@ class ChosenImage:
     def settle(self, decision: Decision) -> tuple[int, ...]:
         """Ask for the best of a decision's rows, or stop; return the steps that are asked for."""
         n_then = self.n_lines + self._terms.lookahead - 1
-        is_good = decision.nmse_limit < self._terms.target
+        is_good = decision.nmse_limit < self._terms.target and self._n_told > 0
         if is_good or n_then >= self._terms.most or not decision.rows:
-            self._stop_at = n_then
+            self._stop_at, self._is_cut = n_then, self.follows
             self._say_stopped(decision, n_then, good_enough=is_good)
             return ()
         self._asked[n_then] = decision.rows[0]
@@ -97,10 +99,6 @@ class ChosenImage:
         """Say what went wrong between scanner and us, or None if nothing did; notes of an image without a stop."""
         if not self.is_stopped and self._told is not None:
             self.notes["kband_active"] = f"not stopped, at {self._so_far(self._told)}"
-        if self.is_stopped and not self.follows:
-            followed = f"{self.n_followed} of {self._n_told} decisions"
-            self.notes["kband_active"] = f"not chosen: the scanner followed {followed}"
-            self.notes.pop("ImageComments", None)
         flaws = [(self.n_missed, "were not followed"), (self.n_late, "came too late"),
                  (self.n_surplus, "lines came after the stop, and are left out")]  # fmt: skip
         told = ", ".join(f"{n} {what}" for n, what in flaws if n)
@@ -111,6 +109,10 @@ class ChosenImage:
         return self.n_followed + self.n_missed
 
     def _say_stopped(self, decision: Decision, n_lines: int, *, good_enough: bool) -> None:
+        if not self._is_cut:
+            followed = f"{self.n_followed} of {self._n_told} decisions"
+            self.notes["kband_active"] = f"not chosen: the scanner followed {followed}"
+            return
         of_all = f"{n_lines} of {self._chooser.n_lines} lines"
         why = f"target {self._terms.target:.2g}" if good_enough else f"at most {self._terms.most} lines were wanted"
         self.notes["kband_active"] = f"stopped at {self._so_far(decision, n_lines)}: {why}"

@@ -27,10 +27,9 @@ from pipelines.commands.replay import address_of
 @click.option("--lookahead", type=click.IntRange(1, 16), default=1, help="Decisions are for so many lines ahead.")
 @click.option("--deadline", type=click.FloatRange(0.1, 10000), default=100.0,
               help="Longest wait for a decision, ms; then the scanner goes on in its own order.")  # fmt: skip
-@click.option("--slice", "slice_", type=click.IntRange(0), help="Measure this slice alone.")
 def simulate_scanner(
-    scan: Path, output: Path, overwrite: bool, pipeline: str, address: tuple[str, int] | None, slice_: int | None,
-    acs_lines: int, lines: int, target: float, lookahead: int, deadline: float,
+    scan: Path, output: Path, overwrite: bool, pipeline: str, address: tuple[str, int] | None, acs_lines: int,
+    lines: int, target: float, lookahead: int, deadline: float,
 ) -> None:  # fmt: skip
     """Measure SCAN, a fully sampled raw file, as a scanner that is told which line comes next.
 
@@ -52,7 +51,6 @@ def simulate_scanner(
         for path in (images, table, picture):
             refuse_existing(path, overwrite, inputs=[scan])
         owned = OwnedScan.read(scan)
-        owned = owned if slice_ is None else owned.only_slice(slice_)
         with writing(output):
             output.mkdir(parents=True, exist_ok=True)
         parameters = {f"ActiveAcquisition.{name}": str(value) for name, value in properties.items()}

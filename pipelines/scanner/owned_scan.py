@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gadgets.active.feedback import ROWS, WAVEFORM_ID
@@ -59,13 +59,6 @@ class OwnedScan:
             raise PipelineError(f"{path.name}: no line of an image")
         noise = [line for line in lines if is_noise(line)]
         return cls(_with_feedback(scan), encoding, noise, dict(sorted(images.items())))
-
-    def only_slice(self, number: int) -> OwnedScan:
-        """Return the same scan of one slice. Raises `PipelineError` if there is none of that number."""
-        images = {key: rows for key, rows in self.images.items() if key.slice == number}
-        if not images:
-            raise PipelineError(f"no slice {number}; slices are {sorted({key.slice for key in self.images})}")
-        return replace(self, images=images)
 
 
 def renumbered(line: ismrmrd.Acquisition, scan_counter: int) -> ismrmrd.Acquisition:
