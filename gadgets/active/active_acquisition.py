@@ -78,8 +78,10 @@ class ActiveAcquisition(Gadget):
         return replace(scan, encodings=tuple(replace(each, chosen=self._most(each)) for each in scan.encodings))
 
     def process(self, lines: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition | Aside]:
-        """Emit all lines but those that come after a stop. Raises `ScanError` if an image's central lines lack."""
-        image, key, over = None, None, set()
+        """Emit all lines but those that come after a stop. Raises `ScanError` if images are interleaved, and behind the
+        last line if central lines of an image are missing.
+        """
+        image, key, uncalibrated = None, None, {}
         for line in lines:
             if role_of(line) in (Role.FOREIGN, Role.HELD_OUT) or not self._scan.has_encoding(line.encoding_space_ref):
                 yield line
@@ -87,13 +89,19 @@ class ActiveAcquisition(Gadget):
             if ImageKey.of(line) != key:
                 yield from self._end(key, image)
                 key = ImageKey.of(line)
-                if key in over:
+                if key in uncalibrated:
                     raise ScanError(f"ActiveAcquisition: {key} goes on after another image; one after another expected")
-                over.add(key)
                 image = self._begin(self._scan.encoding(line.encoding_space_ref))
                 line = NotedLine.of(line, image.notes)
             yield from self._passed(image, line)
+            uncalibrated[key] = image.lacking()
         yield from self._end(key, image)
+        for key, lacking in uncalibrated.items():
+            if lacking:
+                raise ScanError(
+                    f"ActiveAcquisition: {key}: calibration is missing, {len(lacking)} of the {self.acs_lines} central "
+                    f"lines did not come (first step {lacking[0]}), so no line was chosen"
+                )
 
     def _passed(self, image: ChosenImage, line: ismrmrd.Acquisition) -> Iterator[ismrmrd.Acquisition | Aside]:
         if image.is_over:
@@ -136,15 +144,8 @@ class ActiveAcquisition(Gadget):
         return image
 
     def _end(self, key: ImageKey | None, image: ChosenImage | None) -> Iterator[Aside]:
-        if image is None:
-            return
-        if told := image.sum_up():
+        if image is not None and (told := image.sum_up()):
             yield Aside("warning", f"ActiveAcquisition: {key}: {told}")
-        if lacking := image.lacking():
-            raise ScanError(
-                f"ActiveAcquisition: {key}: calibration is missing, {len(lacking)} of the {self.acs_lines} central "
-                f"lines did not come (first step {lacking[0]}), so no line was chosen"
-            )
 
     def _most(self, encoding: Encoding) -> int:
         return min(self.lines or len(encoding.step1), len(encoding.step1))

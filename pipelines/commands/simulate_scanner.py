@@ -20,6 +20,7 @@ from pipelines.commands.replay import address_of
               help="Name of an installed pipeline, or an XML file; one that has ActiveAcquisition.")  # fmt: skip
 @click.option("--to", "address", callback=address_of, metavar="HOST:PORT",
               help="Send the scan to this MRD server, which knows FIRE; else it is reconstructed here.")  # fmt: skip
+@click.option("--model", default="simulated_lines", help="The trained line evaluator.")
 @click.option("--acs-lines", type=click.IntRange(8, 64), default=12, help="Central lines that each image begins with.")
 @click.option("--lines", type=click.IntRange(0), default=0, help="Lines of an image at most; 0: all.")
 @click.option("--target", type=click.FloatRange(0, 1), default=0.01,
@@ -28,8 +29,8 @@ from pipelines.commands.replay import address_of
 @click.option("--deadline", type=click.FloatRange(0.1, 10000), default=100.0,
               help="Longest wait for a decision, ms; then the scanner goes on in its own order.")  # fmt: skip
 def simulate_scanner(
-    scan: Path, output: Path, overwrite: bool, pipeline: str, address: tuple[str, int] | None, acs_lines: int,
-    lines: int, target: float, lookahead: int, deadline: float,
+    scan: Path, output: Path, overwrite: bool, pipeline: str, address: tuple[str, int] | None, model: str,
+    acs_lines: int, lines: int, target: float, lookahead: int, deadline: float,
 ) -> None:  # fmt: skip
     """Measure SCAN, a fully sampled raw file, as a scanner that is told which line comes next.
 
@@ -45,7 +46,8 @@ def simulate_scanner(
     from pipelines.scanner.scanner import Terms
 
     images, table, picture = (output / name for name in ("images.h5", "curve.csv", "curve.png"))
-    properties: dict[str, Any] = {"acs_lines": acs_lines, "lines": lines, "target": target, "lookahead": lookahead}
+    properties: dict[str, Any] = {"model": model, "acs_lines": acs_lines, "lines": lines, "target": target,
+                                  "lookahead": lookahead}  # fmt: skip
     problem = None
     try:
         for path in (images, table, picture):

@@ -84,7 +84,7 @@ def test_nothing_is_chosen_before_the_centre_is_in(scans, evaluator):
     """Without coil maps there is no image to be wrong."""
     chooser = LineChooser(evaluator, 48, 8)
     chooser.add(20, scans[0, :, 20])
-    with pytest.raises(ValueError, match="^central lines are missing: 7 of 8$"):
+    with pytest.raises(ValueError, match=r"^central lines are missing: 7 of 8$"):
         chooser.decide()
 
 

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from pipelines.files.mrd_file import write_raw
 from pipelines.hosts.decisions import Decisions
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
@@ -19,7 +20,8 @@ PROTOCOL = Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=1)
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
     path = tmp_path_factory.mktemp("active") / "scan.h5"
-    assert kband("simulate", "-o", path, "--matrix", 64, "--coils", 4, "--slices", 2, "--acceleration", 1).exit_code == 0
+    header, lines, _ = simulate_scan(PROTOCOL)
+    write_raw(path, header, lines)
     return path
 
 
