@@ -49,7 +49,6 @@ def serve(**options: Any) -> None:
 
     Ends on SIGTERM or Ctrl-C when the running scans have finished, at once on the second.
     """
-    from pipelines.hosts.decisions import Decisions
     from pipelines.hosts.journal import Journals
     from pipelines.hosts.logs import configure_logs
     from pipelines.hosts.server import Server, Settings
@@ -65,15 +64,15 @@ def serve(**options: Any) -> None:
     images = _kept_images(options)
     subscribers = [Journals(archive.begin, lambda: archive.problem)] if archive else []
     subscribers += [images] if images else []
+    subscribers += [_decisions(*options["decisions"])] if options["decisions"] else []
     try:
-        subscribers += [Decisions(*options["decisions"])] if options["decisions"] else []
         page = _page(options)
         server = Server(settings, *subscribers, *([page.feed] if page else []))
         monitor = server.monitor.serve(options["address"], options["monitor_port"])
         if page:
             page.start(server.state, (options["address"], server.port), options["save"] if archive else None)
     except OSError as error:
-        raise click.ClickException(f"cannot listen, or send: {error}") from error
+        raise click.ClickException(f"cannot listen: {error}") from error
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -97,6 +96,16 @@ def serve(**options: Any) -> None:
         page.close()
     if not finished:
         raise click.ClickException("not all scans finished in time")
+
+
+def _decisions(host: str, port: int) -> Any:
+    """Find the host that hears decisions."""
+    from pipelines.hosts.decisions import Decisions
+
+    try:
+        return Decisions(host, port)
+    except OSError as error:
+        raise click.ClickException(f"--decisions: no way to {host}:{port} ({error.strerror})") from error
 
 
 def _page(options: dict[str, Any]) -> Any:
