@@ -59,7 +59,7 @@ def main(data: Path, n_scans: int, n_learn: int, acs_lines: int, model: str, see
         curves[name] = {policy: curve(kspace, acs_lines, scores) for policy, scores in chosen.items()}
         curves[name]["evaluator, 3 lines ahead"] = curve(kspace, acs_lines, _told(evaluator), ahead=3)
     _print_areas(curves)
-    _print_stops({name: kspace for name, kspace in sets.items() if name.startswith("simulated")}, evaluator, acs_lines)
+    _print_stops(sets, evaluator, acs_lines)
     _print_latency(evaluator, acs_lines)
     _draw(output, curves, acs_lines)
     click.echo(output)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+import torch
+
 from gadgets.active.chosen_image import ChosenImage, Terms
 from gadgets.active.feedback import Feedback
 from gadgets.encoding import Encoding
@@ -19,6 +21,7 @@ from gadgets.receiving.noted_line import NotedLine
 from gadgets.receiving.role import Role, role_of
 from gadgets.scan import Scan, require_cartesian
 from kband_core.active.line_chooser import LineChooser
+from kband_core.active.orders import central
 from kband_core.models import load_card, load_model
 from kband_core.networks.line_evaluator import LineEvaluator
 
@@ -83,7 +86,7 @@ class ActiveAcquisition(Gadget):
         """
         image, key, uncalibrated = None, None, {}
         for line in lines:
-            if role_of(line) in (Role.FOREIGN, Role.HELD_OUT) or not self._scan.has_encoding(line.encoding_space_ref):
+            if role_of(line) not in (Role.IMAGE, Role.BOTH) or not self._scan.has_encoding(line.encoding_space_ref):
                 yield line
                 continue
             if ImageKey.of(line) != key:
@@ -137,7 +140,8 @@ class ActiveAcquisition(Gadget):
 
     def _begin(self, encoding: Encoding) -> ChosenImage:
         terms = Terms(self._most(encoding), self.target, self.lookahead, self.ranks)
-        chooser = LineChooser(self._evaluator, encoding.encoded_matrix[1], self.acs_lines)
+        measurable = torch.from_numpy(encoding.inside.any(0))
+        chooser = LineChooser(self._evaluator, encoding.encoded_matrix[1], self.acs_lines, measurable)
         image = ChosenImage(encoding, chooser, terms)
         if unlike := self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2):
             image.notes["kband_active_outside"] = unlike[0]
@@ -162,6 +166,7 @@ class ActiveAcquisition(Gadget):
             return f"has {encoding.n_averages} averages; lines are chosen once"
         if self.lines and not self.acs_lines < self.lines:
             return f"begins with {self.acs_lines} lines, so lines={self.lines} leaves none to choose"
-        if n_steps <= self.acs_lines:
-            return f"has {n_steps} lines, more than the {self.acs_lines} calibration lines expected"
+        n_rows = encoding.encoded_matrix[1]
+        if not self.acs_lines < n_steps <= n_rows or not encoding.inside.any(0)[central(n_rows, self.acs_lines)].all():
+            return f"has {n_steps} lines, more than the {self.acs_lines} central ones that calibrate expected"
         return None

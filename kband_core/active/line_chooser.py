@@ -34,11 +34,14 @@ class LineChooser:
     """Takes the lines of one image and says which should follow. Lines have their oversampling removed.
 
     All is computed on the central samples of each line and on few virtual coils, which the central `acs_lines` tell:
-    before these are in, nothing can be said.
+    before these are in, nothing can be said. `measurable`, bool `(ky,)`: rows that may be chosen, else all.
     """
 
-    def __init__(self, evaluator: LineEvaluator, n_lines: int, acs_lines: int) -> None:
+    def __init__(
+        self, evaluator: LineEvaluator, n_lines: int, acs_lines: int, measurable: Tensor | None = None
+    ) -> None:
         self._evaluator, self._acs = evaluator, central(n_lines, acs_lines)
+        self._measurable = torch.ones(n_lines, dtype=torch.bool) if measurable is None else measurable
         self._lines: dict[int, Tensor] = {}
         self._matrix: Tensor | None = None
         self._progress: Progress | None = None
@@ -75,7 +78,7 @@ class LineChooser:
         asked[0, list(coming)] = True
         with torch.inference_mode(), single_thread():
             errors = 10 ** self._evaluator(now.features(now.predicted(), asked))[0]
-        open_rows = (~(now.acquired | asked))[0].nonzero().flatten()
+        open_rows = (self._measurable & ~(now.acquired | asked)[0]).nonzero().flatten()
         best = open_rows[errors[open_rows].argsort(descending=True, stable=True)[:most]]
         nmse, n_here = float(errors.sum()), int(now.acquired.sum())
         margin = float(self._evaluator.margin[min(n_here * N_MARGINS // self.n_lines, N_MARGINS - 1)])

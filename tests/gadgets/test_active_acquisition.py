@@ -131,6 +131,16 @@ def test_decisions_are_for_the_readout_that_is_lookahead_later():
     assert ahead[0].steps[0] != ahead[1].steps[0] != ahead[2].steps[0]
 
 
+def test_only_lines_within_the_headers_limits_are_asked_for():
+    """Of partial Fourier 28 of 32 rows exist: an encoding step that the scanner has not is no decision."""
+    scan, lines = scanned(replace(PLAIN, partial_fourier=0.875))
+    gadget = ActiveAcquisition(acs_lines=8, ranks=64)
+    gadget.open(scan)
+    told = feedback_of(gadget.process(iter(lines)))
+    assert {step for each in told for step in each.steps} <= set(range(28))
+    assert len(told) > 3
+
+
 def test_a_decision_behind_its_deadline_is_not_sent():
     """The scanner has gone on; and it is told at the end how many came too late."""
     items = measured([*ACS, 0, 1], ActiveAcquisition(acs_lines=8, deadline=1e-6))
