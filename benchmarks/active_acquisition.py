@@ -37,16 +37,20 @@ Scores = Callable[[Progress, Tensor, Tensor, Tensor], Tensor]  # state, predicte
 @click.option("--learn", "n_learn", default=40, show_default=True, help="Other scans, which teach the fixed order.")
 @click.option("--acs-lines", default=8, show_default=True, help="Central lines that all orders begin with.")
 @click.option("--model", default="simulated_lines", show_default=True, help="The line evaluator.")
+@click.option("--only", default="", help="Only sets whose name holds this, such as brain.")
 @click.option("--seed", default=77, show_default=True, help="Of the scans; training has others.")
 @click.option("-o", "--output", default="active_acquisition.png", type=click.Path(path_type=Path), help="The picture.")
-def main(data: Path, n_scans: int, n_learn: int, acs_lines: int, model: str, seed: int, output: Path) -> None:
+def main(
+    data: Path, n_scans: int, n_learn: int, acs_lines: int, model: str, only: str, seed: int, output: Path
+) -> None:
     """Print three tables, and draw the curves."""
     evaluator = load_model(model)
     torch.set_num_threads(1)
     print_conditions(f"{n_scans} simulated scans of each size and real brains; {model}, {acs_lines} central lines, "
                      f"then to half of all; NRMSE of the quick image ({READOUT} samples, {COILS} coils)")  # fmt: skip
-    sets = {f"simulated, {n} lines": _simulated(n, n_scans, seed) for n in (64, 96, 128)}
-    sets |= {name: kspace for name, n in BRAINS.items() if (kspace := _brain(data / f"{name}.h5", n)) is not None}
+    sets = {name: _simulated(n, n_scans, seed) for n in (64, 96, 128) if only in (name := f"simulated, {n} lines")}
+    brains = {name: n_slices for name, n_slices in BRAINS.items() if only in name}
+    sets |= {name: kspace for name, n in brains.items() if (kspace := _brain(data / f"{name}.h5", n)) is not None}
     curves: dict[str, dict[str, Tensor]] = {}
     for name, kspace in sets.items():
         n_lines = kspace.shape[-2]
@@ -163,7 +167,7 @@ def _print_areas(curves: dict[str, dict[str, Tensor]]) -> None:
     """Area under the error curve of each order, less that of the learned fixed one, with its 95 % interval."""
     simulated = [name for name in curves if name.startswith("simulated")]
     rows = []
-    for policy in curves[simulated[0]]:
+    for policy in next(iter(curves.values())):
         cells = [policy]
         for of_policy in curves.values():
             areas = of_policy[policy].mean(-1)

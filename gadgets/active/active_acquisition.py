@@ -22,6 +22,7 @@ from gadgets.receiving.role import Role, role_of
 from gadgets.scan import Scan, require_cartesian
 from kband_core.active.line_chooser import LineChooser
 from kband_core.active.orders import central
+from kband_core.active.quick_image import COILS
 from kband_core.models import load_card, load_model
 from kband_core.networks.line_evaluator import LineEvaluator
 
@@ -47,7 +48,7 @@ class ActiveAcquisition(Gadget):
     acs_lines: Annotated[int, field(ge=8, le=64, description="central lines that each image begins with")] = 12
     lines: Annotated[int, field(ge=0, le=65535, description="lines of an image at most; 0: all of the header's")] = 0
     target: Annotated[
-        float, field(ge=0, le=1, description="stop an image whose NMSE, of 9 in 10 alike, is below; 0: do not")
+        float, field(ge=0, le=1, description="stop an image whose NMSE, of 9 in 10 simulated ones alike, is below; 0: do not")
     ] = 0.0
     lookahead: Annotated[int, field(ge=1, le=16, description="decide for the line so many lines ahead")] = 1
     deadline: Annotated[float, field(gt=0, le=10000, description="ms a decision may take")] = 100.0
@@ -94,7 +95,7 @@ class ActiveAcquisition(Gadget):
                 key = ImageKey.of(line)
                 if key in uncalibrated:
                     raise ScanError(f"ActiveAcquisition: {key} goes on after another image; one after another expected")
-                image = self._begin(self._scan.encoding(line.encoding_space_ref))
+                image = self._begin(line)
                 line = NotedLine.of(line, image.notes)
             yield from self._passed(image, line)
             uncalibrated[key] = image.lacking()
@@ -138,13 +139,15 @@ class ActiveAcquisition(Gadget):
         kind = "feedback" if self.feedback == "scanner" else "decision"
         yield Aside(kind, text, told.waveform(line.measurement_uid))
 
-    def _begin(self, encoding: Encoding) -> ChosenImage:
+    def _begin(self, line: ismrmrd.Acquisition) -> ChosenImage:
+        encoding = self._scan.encoding(line.encoding_space_ref)
         terms = Terms(self._most(encoding), self.target, self.lookahead, self.ranks)
         measurable = torch.from_numpy(encoding.inside.any(0))
         chooser = LineChooser(self._evaluator, encoding.encoded_matrix[1], self.acs_lines, measurable)
         image = ChosenImage(encoding, chooser, terms)
-        if unlike := self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2):
-            image.notes["kband_active_outside"] = unlike[0]
+        n_coils = min(line.active_channels, COILS)  # of more, so many virtual ones are looked at
+        if unlike := self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2, coils=n_coils):
+            image.notes["kband_active_outside"] = "; ".join(unlike)
         return image
 
     def _end(self, key: ImageKey | None, image: ChosenImage | None) -> Iterator[Aside]:

@@ -120,7 +120,7 @@ class ChosenImage:
 
     def _so_far(self, decision: Decision, n_lines: int | None = None) -> str:
         n_lines = self.n_lines if n_lines is None else n_lines
-        error = f"NMSE told {decision.nmse:.2g}, of 9 in 10 below {decision.nmse_limit:.2g}"
+        error = f"NMSE told {decision.nmse:.2g}, of 9 in 10 simulated ones below {decision.nmse_limit:.2g}"
         return f"{n_lines} of {self._chooser.n_lines} lines, {error}"
 
     def _step(self, row: int) -> int:

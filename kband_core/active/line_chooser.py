@@ -21,7 +21,7 @@ from kband_core.threads import single_thread
 class Decision:
     """What to measure next: `rows`, the best first, `scores`, their shares of the squared error, and the image's NMSE.
 
-    `nmse_limit` is what 9 of 10 images like this one stay below.
+    `nmse_limit` is what 9 of 10 simulated images stay below for which as much is told.
     """
 
     rows: tuple[int, ...]

@@ -25,8 +25,8 @@ def centre_out(n_lines: int) -> Tensor:
 def stepped_out(n_lines: int, acs_lines: int) -> Tensor:
     """All rows: the central ones, then every third outwards on both sides in turn, then those between: `(ky,)`.
 
-    Coils fill gaps of two lines, so detail is worth more than density: among orders that do not look at the scan it is
-    close to the best one (`benchmarks/README.md`).
+    Coils fill gaps of two lines, so detail is worth more than density; where two coils, or maps of too few lines, fill
+    none, `centre_out` is better (`benchmarks/README.md`).
     """
     acs = central(n_lines, acs_lines)
     rows = centre_out(n_lines)

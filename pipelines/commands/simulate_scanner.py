@@ -24,7 +24,7 @@ from pipelines.commands.replay import address_of
 @click.option("--acs-lines", type=click.IntRange(8, 64), default=12, help="Central lines that each image begins with.")
 @click.option("--lines", type=click.IntRange(0), default=0, help="Lines of an image at most; 0: all.")
 @click.option("--target", type=click.FloatRange(0, 1), default=0.01,
-              help="Stop at this NMSE, which 9 of 10 images like it are below; 0: never.")  # fmt: skip
+              help="Stop at this NMSE, which 9 of 10 simulated images like it are below; 0: never.")  # fmt: skip
 @click.option("--lookahead", type=click.IntRange(1, 16), default=1, help="Decisions are for so many lines ahead.")
 @click.option("--deadline", type=click.FloatRange(0.1, 10000), default=100.0,
               help="Longest wait for a decision, ms; then the scanner goes on in its own order.")  # fmt: skip
