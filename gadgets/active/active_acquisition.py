@@ -48,7 +48,7 @@ class ActiveAcquisition(Gadget):
     acs_lines: Annotated[int, field(ge=8, le=64, description="central lines that each image begins with")] = 12
     lines: Annotated[int, field(ge=0, le=65535, description="lines of an image at most; 0: all of the header's")] = 0
     target: Annotated[
-        float, field(ge=0, le=1, description="stop an image whose NMSE, of 9 in 10 simulated ones alike, is below; 0: do not")
+        float, field(ge=0, le=1, description="stop an image if 9 in 10 simulated ones alike have less NMSE; 0: do not")
     ] = 0.0
     lookahead: Annotated[int, field(ge=1, le=16, description="decide for the line so many lines ahead")] = 1
     deadline: Annotated[float, field(gt=0, le=10000, description="ms a decision may take")] = 100.0
