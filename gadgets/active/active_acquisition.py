@@ -36,7 +36,8 @@ class ActiveAcquisition(Gadget):
     An image begins with its `acs_lines` central lines, in any order. From then on each line is answered by a decision
     for the line that is `lookahead` lines later, and the image is stopped when it is good enough. It is computed on a
     quick image of few samples and coils, between two lines. A decision that takes longer than `deadline` is not sent:
-    the scanner has gone on in an order of its own. Who does not follow is not stopped.
+    the scanner has gone on in an order of its own. Who does not follow is not stopped; of lines or coils unlike those
+    that the evaluator has seen, only `lines` stops.
 
     Images come one after another, of whole lines, and say how many lines they have, and why no more.
     """
@@ -141,12 +142,14 @@ class ActiveAcquisition(Gadget):
 
     def _begin(self, line: ismrmrd.Acquisition) -> ChosenImage:
         encoding = self._scan.encoding(line.encoding_space_ref)
-        terms = Terms(self._most(encoding), self.target, self.lookahead, self.ranks)
+        n_coils = min(line.active_channels, COILS)  # of more, so many virtual ones are looked at
+        unlike = self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2, coils=n_coils)
+        target = 0.0 if unlike else self.target  # nobody has told how far to trust the error there
+        terms = Terms(self._most(encoding), target, self.lookahead, self.ranks)
         measurable = torch.from_numpy(encoding.inside.any(0))
         chooser = LineChooser(self._evaluator, encoding.encoded_matrix[1], self.acs_lines, measurable)
         image = ChosenImage(encoding, chooser, terms)
-        n_coils = min(line.active_channels, COILS)  # of more, so many virtual ones are looked at
-        if unlike := self._card.mismatch(matrix=(encoding.encoded_matrix[1],) * 2, coils=n_coils):
+        if unlike:
             image.notes["kband_active_outside"] = "; ".join(unlike)
         return image
 

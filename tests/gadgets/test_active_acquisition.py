@@ -11,12 +11,13 @@ from gadgets.active.feedback import Feedback
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import Aside
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
+from gadgets.receiving.noted_line import NotedLine
 from gadgets.scan import Scan
 from kband_core.active.orders import stepped_out
 from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 
-N = 32
+N = 64  # the fewest that the evaluator has seen
 PLAIN = Protocol(matrix=N, n_coils=4, n_slices=1, acceleration=1, noise_scan=False, oversampling=1)
 
 
@@ -26,9 +27,9 @@ def scanned(protocol: Protocol = PLAIN):
     return Scan.from_xml(header), lines
 
 
-def measured(rows, gadget: ActiveAcquisition, most: int = N) -> list:
+def measured(rows, gadget: ActiveAcquisition, most: int = N, n_coils: int = 4) -> list:
     """What the gadget yields when these rows come, then those that it asks for last, until it stops; `most` in all."""
-    scan, lines = scanned()
+    scan, lines = scanned(replace(PLAIN, n_coils=n_coils))
     by_row = {line.idx.kspace_encode_step_1: line for line in lines}
     gadget.open(scan)
     told: list[Feedback] = []
@@ -76,13 +77,13 @@ ACS = stepped_out(N, 8)[:8].tolist()
 
 
 def test_a_scanner_that_follows_is_stopped_and_the_image_says_so():
-    """16 lines of 32: nothing is missing, for nobody wanted more, and comment and meta tell both numbers."""
+    """16 lines of 64: nothing is missing, for nobody wanted more, and comment and meta tell both numbers."""
     gadget = ActiveAcquisition(acs_lines=8, lines=16)
     items = measured(ACS, gadget)
     image = image_of(items, gadget)
     assert (len(lines_of(items)), str(image.counts[0, 0, 0])) == (16, "16 of 16")
-    assert image.notes["ImageComments"] == "STOPPED on purpose, 16 of 32 lines"
-    assert image.notes["kband_active"].startswith("stopped at 16 of 32 lines, NMSE told ")
+    assert image.notes["ImageComments"] == "STOPPED on purpose, 16 of 64 lines"
+    assert image.notes["kband_active"].startswith("stopped at 16 of 64 lines, NMSE told ")
     assert feedback_of(items)[-1].stop
 
 
@@ -91,7 +92,7 @@ def test_a_scan_that_ends_before_it_was_stopped_is_incomplete():
     gadget = ActiveAcquisition(acs_lines=8, lines=16)
     image = image_of(measured(ACS, gadget, most=12), gadget)
     assert (image.counts[0, 0, 0].complete, str(image.counts[0, 0, 0])) == (False, "12 of 16")
-    assert image.notes["kband_active"].startswith("not stopped, at 12 of 32 lines")
+    assert image.notes["kband_active"].startswith("not stopped, at 12 of 64 lines")
 
 
 def test_a_target_stops_where_the_error_told_is_below_it():
@@ -102,12 +103,22 @@ def test_a_target_stops_where_the_error_told_is_below_it():
     assert "target 0.2" in image_of(items, gadget).notes["kband_active"]
 
 
+def test_scans_unlike_all_that_was_seen_are_not_stopped_by_their_error():
+    """Of two coils nobody has told how far to trust it: the image says so, and gets as many lines as it may have."""
+    gadget, alike = ActiveAcquisition(acs_lines=8, lines=20, target=1.0), ActiveAcquisition(acs_lines=8, target=1.0)
+    items = measured(ACS, gadget, n_coils=2)
+    assert len(lines_of(items)) == 20
+    (notes,) = (line.notes for line in lines_of(items) if isinstance(line, NotedLine))
+    assert notes["kband_active_outside"] == "coils: 2, simulated_lines has seen 4 to 10"
+    assert len(lines_of(measured(ACS, alike))) == 9
+
+
 def test_a_scanner_that_does_not_follow_gets_all_its_lines():
     """A file that is replayed cannot know what it is asked for: no line of it is left out."""
     gadget = ActiveAcquisition(acs_lines=8, target=0.2)
     items = measured([*ACS, *(row for row in range(N) if row not in ACS)], gadget)
     image = image_of(items, gadget)
-    assert (len(lines_of(items)), str(image.counts[0, 0, 0])) == (N, "32 of 32")
+    assert (len(lines_of(items)), str(image.counts[0, 0, 0])) == (N, "64 of 64")
     assert image.notes["kband_active"].startswith("not chosen: the scanner followed ")
     assert any("were not followed" in item.text for item in items if isinstance(item, Aside))
 
@@ -132,12 +143,12 @@ def test_decisions_are_for_the_readout_that_is_lookahead_later():
 
 
 def test_only_lines_within_the_headers_limits_are_asked_for():
-    """Of partial Fourier 28 of 32 rows exist: an encoding step that the scanner has not is no decision."""
+    """Of partial Fourier 56 of 64 rows exist: an encoding step that the scanner has not is no decision."""
     scan, lines = scanned(replace(PLAIN, partial_fourier=0.875))
     gadget = ActiveAcquisition(acs_lines=8, ranks=64)
     gadget.open(scan)
     told = feedback_of(gadget.process(iter(lines)))
-    assert {step for each in told for step in each.steps} <= set(range(28))
+    assert {step for each in told for step in each.steps} <= set(range(56))
     assert len(told) > 3
 
 
