@@ -39,6 +39,7 @@ class Encoding:
     multiband: int
     grid: tuple[int, int] | None = None  # (y, x) of images along a trajectory, if they are made on more than is shown
     flaw: str | None = None  # what of the header cannot be true: its images say so
+    chosen: int | None = None  # lines of an image at most, where they are chosen as it grows: no header tells which
     source: str | None = None  # what the header says of where the lines come from: its images say so, too
 
     @property

@@ -22,7 +22,7 @@ from kband_core.sampling import Grid, Trajectory
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
 LARGEST_WAVEFORM = 1 << 16  # bytes
 PER_SLICE = "acs", "csm", "all_maps", "unmixing"  # of a `ReconBuffer`
-AsideKind = Literal["feedback", "progress", "warning"]
+AsideKind = Literal["feedback", "progress", "warning", "decision"]
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,8 @@ class Aside:
 
     Any gadget may yield one, beside what it `emits`. It passes the gadgets behind at once, and ends on a console, in a
     log or at the scanner: `text` tells of lines, slices, counts and times, never of the patient. `waveform` says the
-    same in numbers, to scanners that can read it. Raises `ValueError` for another kind, or a waveform above 64 KiB.
+    same in numbers, to scanners that can read it; of a decision the host alone hears. Raises `ValueError` for another
+    kind, or a waveform above 64 KiB.
     """
 
     kind: AsideKind

@@ -16,10 +16,13 @@ from kband_core.uncertainty.reliability import Reliability
 
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
-TITLES = {"kiki": "KIKI-net", "modl": "MoDL", "unet": "U-Net", "upnet": "UP-Net"}  # as their papers write them
+TITLES = {
+    "kiki": "KIKI-net", "modl": "MoDL", "unet": "U-Net", "upnet": "UP-Net", "line_evaluator": "line evaluator",
+}  # of networks, as their papers write them
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
+    "lines": "supervised",
     "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
     "water_fat": "supervised",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from pipelines.idle_threads import sleep_while_waiting
 
 COMMANDS = {
     "simulate": "make a multi-coil raw file of a head phantom",
+    "simulate-scanner": "measure a raw file line by line, as the pipeline asks for them",
     "prepare": "make planes to train on from raw files",
     "replay": "reconstruct raw files through a pipeline",
     "serve": "serve scans: Gadgetron's and FIRE clients, and Gadgetron's <connect>",
@@ -31,7 +32,9 @@ COMMANDS = {
 }
 
 QUIET = "kband.quiet"
-FILES = {"list": "list_all", "design-trajectory": "design_trajectory"}  # where Python cannot call it as we do
+FILES = {  # where Python cannot call it as we do
+    "list": "list_all", "design-trajectory": "design_trajectory", "simulate-scanner": "simulate_scanner",
+}  # fmt: skip
 
 
 class _Lazy(click.Group):

@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 from gadgets.errors import PipelineError, ScanError
+from gadgets.items import Aside
 from gadgets.mrd import ismrmrd
 from gadgets.scan import Scan
 from kband_core.plural import counted
@@ -157,7 +158,12 @@ def here(
 ) -> Iterator[Any]:
     """Reconstruct in this process, and show what gadgets say; reading goes on while they compute."""
     lines = _progress(pump(as_due(raw), READ_AHEAD), raw, listener)
-    scan, hear = Scan.from_xml(raw.header_xml), lambda aside: listener.aside(f"{aside.level:<8}{aside.sentence}")
+    scan = Scan.from_xml(raw.header_xml)
+
+    def hear(aside: Aside) -> None:
+        if aside.kind != "decision":  # one for each line, and nobody here to follow
+            listener.aside(f"{aside.level:<8}{aside.sentence}")
+
     return run(Pipeline.from_chain(chain), scan, lines, verdict, hear=hear, account=account)
 
 

@@ -17,7 +17,7 @@ FLOORS = ("kband_core", "gadgets", "pipelines")
 # guarded by test_floors.py; what is not named here may be imported by anybody, as long as no circle comes of it.
 ORDER = (
     {"gadgets.coils", "gadgets.receiving"},
-    {"gadgets.images", "gadgets.epi"},
+    {"gadgets.images", "gadgets.epi", "gadgets.active"},
     {"gadgets.recon", "gadgets.stock"},
     {"gadgets"},  # registers what stands in the rooms
     {"pipelines.chain", "pipelines.simulation"},
@@ -27,7 +27,7 @@ ORDER = (
     {"pipelines.evaluation", "pipelines.planes"},
     {"pipelines.pictures", "pipelines.installation"},
     {"pipelines.hosts"},
-    {"pipelines.replay", "pipelines.page", "pipelines.api"},
+    {"pipelines.replay", "pipelines.page", "pipelines.api", "pipelines.scanner"},
     {"pipelines.commands"},
     {"pipelines.cli"},
 )

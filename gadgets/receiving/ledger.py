@@ -39,7 +39,7 @@ class Ledger:
         self._announces_averages, self._last_average = average is not None, average.maximum if average else 0
         self._slab_ended = False  # the scanner has marked the last line of all partitions
         rows = len(encoding.step1) // (1 if encoding.accelerates_partitions else encoding.acceleration[0]) - 1
-        self._fewest = rows * len(encoding.step2) * encoding.n_averages
+        self._fewest = 1 if encoding.chosen else rows * len(encoding.step2) * encoding.n_averages
         self._addresses: set[tuple[int, int, int]] = set()
         self._averages: set[int] = set()
         self._under: Counter[tuple[int, ...]] = Counter()  # lines by segment and user counters
@@ -76,8 +76,11 @@ class Ledger:
         """Count the lines received against those that the header lets expect.
 
         `gaps`: bool [kz ky], calibration lines that are missing, which count among the expected, once if they are the
-        image's too.
+        image's too. Of lines that are chosen as the image grows, the last one is marked: without a mark it lacks some.
         """
+        if self._encoding.chosen:
+            received = int(self._counts.sum())
+            return LineCount(received, received if self._last_seen else max(received, self._encoding.chosen))
         grid = self._grid()
         if grid is None:
             received = int(self._counts.sum())

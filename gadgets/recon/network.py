@@ -24,6 +24,8 @@ from kband_core.sampling import Grid
 
 SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
+OTHERS = {"upnet": "maps water and fat", "line_evaluator": "chooses lines"}  # what networks do that make no images
+
 OutsideCard = Annotated[
     Literal["fallback", "refuse"],
     field(description="of scans unlike those it was trained on: fallback: SENSE, marked; refuse: end the scan"),
@@ -37,8 +39,8 @@ def look_up_model(who: str, name: str) -> Card:
         load_model(card)
     except ValueError as error:
         raise PipelineError(f"{who}.model: {error}") from error
-    if card.echoes is not None:
-        raise PipelineError(f"{who}.model: {name} maps water and fat; a model that makes images expected")
+    if card.network.name in OTHERS:
+        raise PipelineError(f"{who}.model: {name} {OTHERS[card.network.name]}; a model that makes images expected")
     return card
 
 

@@ -1,7 +1,8 @@
 """Trained networks, one paper per file, built by name; and those of other packages, found by their entry points.
 
 Each takes k-space `(b, coil, ky, kx)`, the encoding operator that it was measured by, and `noise` `(b,)`, scaled by
-`kband_core.scaling`, and returns images `(b, set, y, x)`; but for `upnet`, which maps the echoes of images.
+`kband_core.scaling`, and returns images `(b, set, y, x)`; but for `upnet`, which maps the echoes of images, and
+`line_evaluator`, which makes no image.
 
 A package offers networks in the entry point group `kband.networks`. They are code that a site has installed: whoever
 sends a scan names a model, the model's card in a folder of the site names the network, and neither can bring code.
@@ -17,11 +18,14 @@ from typing import Any
 from torch import nn
 
 from kband_core.networks.kiki import Kiki
+from kband_core.networks.line_evaluator import LineEvaluator
 from kband_core.networks.modl import Modl
 from kband_core.networks.unet import UNet
 from kband_core.networks.upnet import UPNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"kiki": Kiki, "modl": Modl, "unet": UNet, "upnet": UPNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "kiki": Kiki, "line_evaluator": LineEvaluator, "modl": Modl, "unet": UNet, "upnet": UPNet,
+}  # fmt: skip
 GROUP = "kband.networks"
 
 

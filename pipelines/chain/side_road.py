@@ -23,5 +23,6 @@ def for_the_next(stream: Iterable[Any], hear: Hear) -> Iterator[Any]:
 
 
 def log_aside(aside: Aside) -> None:
-    """Write it into the log: for hosts that have nobody to tell."""
-    log.log(logging.getLevelName(aside.level), "%s", aside.sentence)
+    """Write it into the log: for hosts that have nobody to tell. Decisions, one for each line, are for debugging."""
+    level = logging.DEBUG if aside.kind == "decision" else logging.getLevelName(aside.level)
+    log.log(level, "%s", aside.sentence)

@@ -12,7 +12,8 @@ from pipelines.commands.names import pipeline_names
 from pipelines.commands.parameters import parameters_of
 
 
-def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
+def address_of(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    """Read HOST:PORT. Raises `BadParameter` for anything else."""
     if text is None:
         return None
     host, _, port = text.rpartition(":")
@@ -34,7 +35,7 @@ def _address(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
               help="Set a property of the pipeline. With --to, only --dialect fire can tell the server.")  # fmt: skip
 @click.option("--pace", type=click.Choice(["none", "scanner"]), default="none",
               help="Lines as fast as they are taken, or by their time stamps.")  # fmt: skip
-@click.option("--to", "address", callback=_address, metavar="HOST:PORT",
+@click.option("--to", "address", callback=address_of, metavar="HOST:PORT",
               help="Send the scans to this MRD server; --pipeline is then a name it knows, or a file.")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["gadgetron", "fire"]), default="gadgetron", help="What it speaks.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="Give up a server silent for so long, s.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pipelines.commands.replay import address_of
 from pipelines.commands.send import archive_of
 
 LOOK_SECONDS = 0.5
@@ -38,6 +39,8 @@ STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
 @click.option("--wait", type=click.FloatRange(0.1), default=300.0, help="Longest wait for a free worker, s.")
 @click.option("--deadline", type=click.FloatRange(0.1), default=120.0, help="End a worker that makes nothing, s.")
 @click.option("--monitor-port", type=click.IntRange(0, 65535), default=9003, help="HTTP: /metrics /ready /health.")
+@click.option("--decisions", callback=address_of, metavar="HOST:PORT",
+              help="Send decisions of active acquisition there, as JSON in a UDP datagram each.")  # fmt: skip
 @click.option("--page", type=click.IntRange(0, 65535), help="HTTP port of a page that shows scans and images.")
 @click.option("--page-address", default="127.0.0.1", help="Where the page is; beyond this machine with a token only.")
 @click.option("--page-token", envvar="KBAND_PAGE_TOKEN", help="Who knows it may see the page, and replay kept scans.")
@@ -61,6 +64,7 @@ def serve(**options: Any) -> None:
     images = _kept_images(options)
     subscribers = [Journals(archive.begin, lambda: archive.problem)] if archive else []
     subscribers += [images] if images else []
+    subscribers += [_decisions(*options["decisions"])] if options["decisions"] else []
     try:
         page = _page(options)
         server = Server(settings, *subscribers, *([page.feed] if page else []))
@@ -92,6 +96,16 @@ def serve(**options: Any) -> None:
         page.close()
     if not finished:
         raise click.ClickException("not all scans finished in time")
+
+
+def _decisions(host: str, port: int) -> Any:
+    """Find the host that hears decisions."""
+    from pipelines.hosts.decisions import Decisions
+
+    try:
+        return Decisions(host, port)
+    except OSError as error:
+        raise click.ClickException(f"--decisions: no way to {host}:{port} ({error.strerror})") from error
 
 
 def _page(options: dict[str, Any]) -> Any:

@@ -45,6 +45,9 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
 
+    A recipe of the kind line_evaluator trains what chooses lines for active acquisition; it takes --steps, of each
+    round, and --seed.
+
     Writes NAME.safetensors and NAME.yaml, the model, from the best validation so far; log.csv, tensorboard/ if that is
     installed, and NAME.checkpoint. To use the model, name the folder in KBAND_MODELS.
 
@@ -52,6 +55,7 @@ def train(
     each: torchrun --no-python --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id 1 --rdzv-endpoint
     FIRST_MACHINE:29500 kband train RECIPE. The recipe's batch is that of all processes together.
     """
+    from kband_core.active.evaluator_recipe import read_evaluator_recipe
     from kband_core.training.peers import PEERS, no_better_than_sense
     from kband_core.training.recipe_kinds import read_any_recipe
     from kband_core.training.trainer import train as train_images
@@ -60,6 +64,12 @@ def train(
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     try:
+        if (evaluator := read_evaluator_recipe(recipe)) is not None:
+            from pipelines.commands.evaluator_training import changed, train_by
+
+            evaluator = changed(evaluator, steps=steps, seed=seed, planes=planes, folds=folds, resume=resume)
+            train_by(evaluator, folder, overwrite=overwrite)
+            return
         chosen = read_any_recipe(recipe)
         if isinstance(chosen, WaterFatRecipe) and (planes, fold, folds, device) not in OF_SIMULATED_ECHOES:
             raise ValueError(f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds or --device")

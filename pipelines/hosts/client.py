@@ -21,7 +21,7 @@ from pipelines.chain.verdict import Verdict
 from pipelines.hosts.images_due import ImagesDue
 from pipelines.protocol.framing import CLOSE, Id, Message
 from pipelines.protocol.layouts import CONFIG_NAME_BYTES
-from pipelines.protocol.messages import decode_image, encode_line, text_message, text_of
+from pipelines.protocol.messages import decode_image, decode_waveform, encode_line, text_message, text_of
 from pipelines.protocol.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,17 @@ class Target:
 
 
 class Client:
-    """One scan with one server. `hear` gets the server's texts, in the caller's thread.
+    """One scan with one server. `hear` gets the server's texts, `feedback` its waveforms, in the caller's thread.
 
     `closed` is set when no more lines are wanted: a source of lines that sleeps should wait for it instead.
     """
 
-    def __init__(self, target: Target, hear: Callable[[str], None] = log.info) -> None:
+    def __init__(
+        self, target: Target, hear: Callable[[str], None] = log.info,
+        feedback: Callable[[ismrmrd.Waveform], None] | None = None,
+    ) -> None:  # fmt: skip
         self.closed = threading.Event()
-        self._target, self._hear = target, hear
+        self._target, self._hear, self._feedback = target, hear, feedback
         self._problem: str | None = None
         self._unreadable: Exception | None = None  # what reading the lines raised
         self._all_sent = False
@@ -152,6 +155,8 @@ class Client:
     def _note(self, message: Message) -> None:
         """Hear what is not an image; remember it if it tells of a failure."""
         is_feedback = message.id == Id.WAVEFORM and self._target.dialect == "fire"
+        if is_feedback and self._feedback is not None:
+            self._feedback(decode_waveform(message))
         if message.id == Id.RESPONSE or is_feedback:
             return
         if message.id not in (Id.TEXT, Id.ERROR):

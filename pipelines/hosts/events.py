@@ -16,24 +16,33 @@ from pipelines.protocol.framing import Message
 
 log = logging.getLogger(__name__)
 
+TIMES_ANNOUNCED, SPARE_LINES = 10, 100_000  # of lines: navigators and noise come on top of those of the header's images
+
 
 @dataclass(frozen=True)
 class Facts:
-    """What may be told of a scan before its end: its images' matrix (x, y, z), its acceleration, the trained model, and
-    how many lines its header announces, if it does.
+    """What may be told of a scan before its end: its images' matrix (x, y, z), its acceleration, the trained model, how
+    many lines its header announces, if it does, and whether the scanner is to hear which line comes next.
     """
 
     matrix: tuple[int, int, int]
     acceleration: int
     model: str | None
     n_lines: int | None
+    feedback: bool = False
+
+    @property
+    def most_lines(self) -> int | None:
+        """How many lines may come before somebody is fooling us; None where nothing is announced."""
+        return self.n_lines and TIMES_ANNOUNCED * self.n_lines + SPARE_LINES
 
     @classmethod
     def of(cls, scan: Scan, pipeline: Pipeline) -> Facts:
         """Take them from the first encoding of the header, and from the gadget that has a model, if any."""
         encoding = scan.encodings[0]
         model = next((gadget.model for gadget in pipeline.gadgets if hasattr(gadget, "model")), None)
-        return cls(encoding.recon_matrix, encoding.acceleration[0], model, announced_lines(scan))
+        feedback = any(getattr(gadget, "feedback", "host") == "scanner" for gadget in pipeline.gadgets)
+        return cls(encoding.recon_matrix, encoding.acceleration[0], model, announced_lines(scan), feedback)
 
 
 @dataclass(frozen=True)

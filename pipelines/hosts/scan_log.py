@@ -16,7 +16,10 @@ def log_scan(event: Event) -> None:
     match event:
         case Began():
             facts = dataclasses.asdict(event)
-            log.info("scan begins", extra={"scan": facts.pop("scan_id"), **facts.pop("facts"), **facts})
+            of_scan = facts.pop("facts")
+            if not of_scan["feedback"]:
+                del of_scan["feedback"]
+            log.info("scan begins", extra={"scan": facts.pop("scan_id"), **of_scan, **facts})
         case Told():
             log_aside(event.aside)
         case Failed():

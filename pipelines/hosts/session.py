@@ -29,7 +29,6 @@ from pipelines.protocol.wire import Wire
 log = logging.getLogger(__name__)
 
 LONGEST_SENTENCE = 1000  # characters
-TIMES_ANNOUNCED, SPARE_LINES = 10, 100_000  # of lines: navigators and noise come on top of those of the header's images
 LINES = (Id.ACQUISITION, Id.RECON_DATA, Id.IMAGE, Id.IMAGE_ARRAY)  # for which a worker waits
 UNEXPECTED = {Id.CONFIG_FILE: "a configuration", Id.CONFIG_TEXT: "a configuration", Id.HEADER: "a header",
               Id.ERROR: "an error"}  # fmt: skip
@@ -187,9 +186,10 @@ class Session:
             self._fail("reconstruction", problem)
 
     def _begin(self, facts: Facts) -> None:
-        self._most_lines = facts.n_lines and TIMES_ANNOUNCED * facts.n_lines + SPARE_LINES
-        dialect = self._voice.dialect.name
-        self._announce(Began(self._scan_id, self._peer, dialect, self._pipeline, self._coils, facts))
+        self._most_lines, dialect = facts.most_lines, self._voice.dialect
+        if facts.feedback and (problem := dialect.no_feedback):
+            self._fail("request", problem)
+        self._announce(Began(self._scan_id, self._peer, dialect.name, self._pipeline, self._coils, facts))
 
     def _read_peer(self) -> None:
         """Read to the peer's CLOSE, and announce what comes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import cache
 
+from gadgets.active.active_acquisition import ActiveAcquisition
 from gadgets.gadget import Gadget
 from gadgets.images.water_fat import WaterFat
 from gadgets.items import TrainingPlane
@@ -22,6 +23,7 @@ from pipelines.simulation.simulated_protocol import Protocol
 from pipelines.simulation.simulated_scan import simulate_scan
 
 TINY = Protocol(matrix=64, n_coils=4, n_slices=1, acceleration=4)  # R=1.9 with its ACS lines: models have seen it
+TINY_OF_ALL_LINES = Protocol(matrix=64, n_coils=4, n_slices=1, acceleration=1)  # of which some are chosen
 TINY_MULTIBAND = Protocol(matrix=64, n_coils=4, n_slices=2, acceleration=1)
 TINY_RADIAL = Protocol(matrix=64, n_coils=4, n_slices=1, trajectory="radial", n_shots=34)
 THREE_ECHOES = Echoes((1.1, 2.0, 3.2))
@@ -51,6 +53,8 @@ def _tiny_scan(gadgets: set[type[Gadget]]) -> tuple[str, list[ismrmrd.Acquisitio
     """Header and lines of a scan that these gadgets are for."""
     if MultibandBuffer in gadgets:
         return _simulated(TINY_MULTIBAND, Excitation(2, 2))
+    if ActiveAcquisition in gadgets:
+        return _simulated(TINY_OF_ALL_LINES, None)
     protocol = TINY_RADIAL if TrajectoryBuffer in gadgets else TINY
     return _simulated(protocol, THREE_ECHOES if WaterFat in gadgets else None)
 

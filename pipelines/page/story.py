@@ -44,7 +44,7 @@ class Story:
                     "peer": event.peer, "dialect": event.dialect, "pipeline": event.pipeline, "coils": event.coils,
                     "matrix": facts.matrix, "acceleration": facts.acceleration, "model": facts.model,
                 }  # fmt: skip
-            case Told():
+            case Told() if event.aside.waveform is None:  # decisions are many, and for the scanner
                 remark = f"{event.aside.level}: {event.aside.sentence}"
                 self._told["remarks"] = [*self._told["remarks"], remark][-MOST_REMARKS:]
             case ImageSent():

@@ -128,6 +128,8 @@ def _verdict(image: ismrmrd.Image, pixels: np.ndarray) -> tuple[tuple[str, str],
         verdict.append((f"FALLBACK: {fallback}", RED))
     if complete == "no":
         verdict.append((f"INCOMPLETE: {_meta(image, 'kband_lines') or 'not all'} lines", RED))
+    if (chosen := _meta(image, "kband_active")).startswith("stopped"):
+        verdict.append((chosen.partition(",")[0].replace("stopped", "stopped on purpose", 1), AMBER))
     if (consistency := _meta(image, "kband_consistency")) not in ("", "good", "unknown"):
         verdict.append((f"INCONSISTENT: {consistency}", RED))
     if complete == "unknown":

@@ -29,6 +29,16 @@ class Dialect:
         """What the log calls it."""
         return "parent" if self.is_parent else "fire" if self.nul else "gadgetron"
 
+    @property
+    def no_feedback(self) -> str | None:
+        """Why the peer can hear no feedback, or None: FIRE clients read waveforms, all others break."""
+        if self.nul and not self.is_parent:
+            return None
+        return (
+            f"ActiveAcquisition.feedback is scanner, but a {self.name} breaks on waveforms: speak FIRE, or let the "
+            "server's operator name a host by kband serve --decisions"
+        )
+
     def heard(self, message: Message) -> Dialect:
         """Learn from a text message how the peer ends its texts."""
         is_text = message.id in (Id.CONFIG_TEXT, Id.HEADER, Id.TEXT)
@@ -43,9 +53,14 @@ class Dialect:
         return None if self.is_parent else text_message(Id.TEXT, f"{level:<8}{sentence}", nul=self.nul)
 
     def aside(self, aside: Aside) -> list[Message]:
-        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform."""
+        """Say what a gadget says aside: to a parent nothing, else by a text; FIRE clients also get its waveform.
+
+        Decisions are the host's.
+        """
+        if aside.kind == "decision":
+            return []
         text = self.remark(aside.level, aside.sentence)
-        waveform = None if aside.waveform is None or not self.nul else encode_waveform(aside.waveform)
+        waveform = None if aside.waveform is None or self.no_feedback else encode_waveform(aside.waveform)
         return [] if text is None else [text] if waveform is None else [text, waveform]
 
     def image(self, message: Message) -> Message:

@@ -46,6 +46,11 @@ def encode_waveform(waveform: ismrmrd.Waveform) -> Message:
     return Message(Id.WAVEFORM, (bytes(waveform.getHead()), waveform.data.tobytes()))
 
 
+def decode_waveform(message: Message) -> ismrmrd.Waveform:
+    """Read a waveform."""
+    return ismrmrd.Waveform.from_bytes(b"".join(map(bytes, message.parts)))
+
+
 def decode_image(message: Message) -> ismrmrd.Image:
     """Read an image. Raises `ScanError` if its attributes are not MRD meta attributes."""
     head, _, attributes, pixels = message.parts

@@ -109,7 +109,8 @@ def test_installed_pipelines_pass_a_dry_run(name):
     two slices at once 64, and 24 of each, two images; of three echoes three images and nine maps."""
     problem, result = dry_run(installed_pipelines()[name].read_bytes())
     assert problem is None
-    assert result.startswith(("1 image of 50 lines in ", "2 images of 50 lines in ", "1 plane of 50 lines in ",
+    assert result.startswith(("1 image of 50 lines in ", "1 image of 80 lines in ", "2 images of 50 lines in ",
+                              "1 plane of 50 lines in ",
                               "2 images of 128 lines in ", "12 images of 118 lines in "))  # fmt: skip
 
 

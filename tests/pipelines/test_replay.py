@@ -188,7 +188,7 @@ def test_unknown_pipeline_is_named_with_those_there_are(raw, tmp_path):
     """A typing error costs one line of reading."""
     result = kband("replay", raw, "-p", "sens", "-o", tmp_path / "images.h5")
     assert result.exit_code == 1
-    assert "no pipeline 'sens'; installed are auto, auto_warm, epi_grappa, " in result.output
+    assert "no pipeline 'sens'; installed are active, active_warm, auto, auto_warm, epi_grappa, " in result.output
 
 
 def test_xml_file_may_be_given(raw, tmp_path):

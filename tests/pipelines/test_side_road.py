@@ -128,7 +128,7 @@ def test_what_no_host_could_pass_on_is_refused():
     waveform = ismrmrd.Waveform.from_array(np.zeros((2, 10_000), np.uint32))
     with pytest.raises(ValueError, match=r"^aside: the waveform has 80,000 bytes, at most 65,536 are passed on$"):
         Aside("feedback", "next line", waveform)
-    with pytest.raises(ValueError, match=r"^aside: kind is 'joke', expected feedback, progress, warning$"):
+    with pytest.raises(ValueError, match=r"^aside: kind is 'joke', expected feedback, progress, warning, decision$"):
         Aside("joke", "")
 
 

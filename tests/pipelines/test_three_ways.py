@@ -25,6 +25,7 @@ def test_there_are_no_others():
     of_epi = {f"epi_{name}" for name in OF_EPI}
     on_a_grid = {name + way for name in RECONSTRUCTIONS for way in WAYS} | of_epi
     others = OF_SEVERAL_SLICES | ALONG_TRAJECTORIES | {"prepare", "prepare_radial", "auto", "auto_warm"}
+    others |= {"active", "active_warm"}
     others |= {name + way for name in OF_ECHOES for way in ("", "_warm")}
     assert set(installed_pipelines()) == on_a_grid | others
 

@@ -80,7 +80,7 @@ def test_images_are_for_chains_that_begin_with_them(served):
 def test_pipelines_are_offered_that_clients_can_have(served):
     """`prepare` makes no images, and is refused."""
     sentence = scanned(served, by_hand.config_file("nothing"), *LINES).sentence()
-    assert sentence.startswith("no pipeline 'nothing'; installed are auto, auto_warm, epi_grappa, ")
+    assert sentence.startswith("no pipeline 'nothing'; installed are active, active_warm, auto, auto_warm, ")
     assert "sense_warm" in sentence
     assert "prepare" not in sentence
 

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from pipelines.hosts import session, side_by_side
+from pipelines.hosts import events, side_by_side
 from pipelines.hosts.patience import Patience
 from pipelines.protocol.framing import Id
 from pipelines.protocol.punctuality import Pace, TooSlow
@@ -107,7 +107,7 @@ def test_a_scan_has_a_deadline_though_lines_come():
 
 def test_a_scan_ends_at_many_more_lines_than_its_header_announces(monkeypatch):
     """A scan without end would keep its seat; of 32 lines in one slice, more than ten times as many are none."""
-    monkeypatch.setattr(session, "SPARE_LINES", 0)
+    monkeypatch.setattr(events, "SPARE_LINES", 0)
     with serving() as served, served.connect() as peer:
         peer.send(*BEGIN)
         with repeating(peer, LINES[0]):

@@ -1,0 +1,1 @@
+"""A scanner that owns all lines, and measures those that it is asked for."""

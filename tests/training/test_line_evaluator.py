@@ -1,0 +1,69 @@
+"""What chooses lines is trained by a recipe of its own kind."""
+
+import pytest
+import torch
+import yaml
+
+from kband_core.active.evaluator_recipe import EvaluatorRecipe, evaluator_recipes, read_evaluator_recipe
+from kband_core.active.evaluator_training import follow, margins
+from kband_core.active.varied_scans import varied_kspace
+from kband_core.models import load_card, load_model
+from kband_core.networks.line_evaluator import LineEvaluator
+from tests.command import kband
+
+TINY = {"kind": "line_evaluator", "name": "tiny_lines", "matrix": [32], "scans": 6, "rounds": 2, "steps": 3}
+
+
+def recipe(folder, **changed):
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **changed}))
+    return path
+
+
+def test_the_same_recipe_gives_the_same_weights(tmp_path, monkeypatch):
+    """From one command: weights and a card that says on what."""
+    for folder in ("one", "other"):
+        made = kband("train", recipe(tmp_path), "-o", tmp_path / folder)
+        assert (made.exit_code, "2 rounds of 3 steps on 6 scans" in made.output) == (0, True)
+    one, other = ((tmp_path / folder / "tiny_lines.safetensors").read_bytes() for folder in ("one", "other"))
+    assert one == other
+    monkeypatch.setenv("KBAND_MODELS", str(tmp_path / "one"))
+    assert isinstance(load_model("tiny_lines"), LineEvaluator)
+    assert load_card("tiny_lines").label == "line evaluator tiny_lines, supervised on simulated scans"
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "sentence"),
+    [
+        ({"step": 3}, (), "recipe recipe.yaml: unknown key 'step'; known are acs_lines, description"),
+        ({"scans": 5}, (), "recipe tiny_lines: 5 scans, at least 6 of each of 1 sizes"),
+        ({"matrix": [24]}, (), "recipe tiny_lines: 24 lines, at least 4 times the calibration lines"),
+        ({"width": "wide"}, (), "recipe tiny_lines: width is 'wide', a whole number up to 1,024 expected"),
+        ({}, ("--resume",), "--resume: not for a recipe of the kind line_evaluator, which simulates its scans"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_sentence(changed, options, sentence, tmp_path):
+    refused = kband("train", recipe(tmp_path, **changed), "-o", tmp_path / "out", *options)
+    assert (refused.exit_code, sentence in refused.output) == (1, True)
+
+
+def test_the_shipped_evaluator_comes_of_the_shipped_recipe():
+    """Else nobody could make it again."""
+    shipped = read_evaluator_recipe("simulated_lines")
+    written = yaml.safe_load(load_card("simulated_lines").recipe)
+    assert written.pop("kind") == "line_evaluator"
+    assert EvaluatorRecipe(**{**written, "matrix": tuple(written["matrix"])}) == shipped
+    assert list(evaluator_recipes()) == ["simulated_lines"]
+
+
+def test_margins_keep_their_share_of_the_scans_that_told_them():
+    """By definition of a quantile; of an untrained network as well."""
+    rng = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    evaluator = LineEvaluator().requires_grad_(False)
+    scans = follow(torch.stack([varied_kspace(32, rng) for _ in range(5)]), 8, rng)
+    margin = margins(evaluator, [scans], share=0.8)
+    told = (10 ** evaluator(scans.features.flatten(0, 1))).sum(-1).view_as(scans.nmse)
+    n_lines = 8 + torch.arange(len(scans.nmse))
+    kept = scans.nmse <= margin[n_lines * 16 // 32][:, None] * told * (1 + 1e-5)
+    assert 0.7 < kept.float().mean() < 0.95
