@@ -13,11 +13,12 @@ from kband_core.plain_yaml import read_yaml
 
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
-TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
+TITLES = {"modl": "MoDL", "pkt": "PKT", "unet": "U-Net"}  # of networks, as their papers write them
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
     "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
+    "predicted_spokes": "supervised by spokes",
 }  # fmt: skip
 
 

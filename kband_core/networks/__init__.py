@@ -17,9 +17,10 @@ from typing import Any
 from torch import nn
 
 from kband_core.networks.modl import Modl
+from kband_core.networks.pkt import Pkt
 from kband_core.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"modl": Modl, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {"modl": Modl, "pkt": Pkt, "unet": UNet}
 GROUP = "kband.networks"
 
 
