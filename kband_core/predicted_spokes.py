@@ -15,18 +15,19 @@ from kband_core.solvers import solve_normal
 
 
 def agreed(
-    operator: EncodingOperator, b: Tensor, predicted: Sequence[tuple[Spokes, Tensor]], weight: float,
+    operator: EncodingOperator, b: Tensor, predicted: Sequence[tuple[Spokes, Tensor]], weight: Tensor,
     regularisation: Tensor | float, n_iterations: int,
 ) -> Tensor:  # fmt: skip
     """Minimise ‖A x − y‖² + weight·‖W(F x − z)‖² + λ‖x‖²: image sets `(b, set, y, x)`.
 
-    A is the `operator`, `b` Aᴴy. For each plane of the batch `predicted` has spokes and their samples z `(set, spoke,
-    sample)`, which are of the image, not of a coil; W is `even_weight`, and nothing beyond the band of projections.
+    A is the `operator`, `b` Aᴴy, `weight` `(b,)`. For each plane of the batch `predicted` has spokes and their samples
+    z `(set, spoke, sample)`, which are of the image, not of a coil; W is `even_weight`, and 0 beyond the band of
+    projections.
     """
     shape, spectra, right = tuple(b.shape[-2:]), [], []
-    for spokes, samples in predicted:
+    for (spokes, samples), counts in zip(predicted, weight, strict=True):
         coords = spokes.coords(shape)
-        squared = weight * (even_weight(coords) * spokes.inside).square()
+        squared = counts * (even_weight(coords) * spokes.inside).square()
         spectra.append(normal_spectrum(coords, shape, squared))
         right.append(adjoint_nufft(samples * squared, coords, shape))
     both = _Both(operator, torch.stack(spectra)[:, None])

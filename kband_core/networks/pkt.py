@@ -18,6 +18,8 @@ from kband_core.shots import Shots
 from kband_core.solvers import solve_normal
 
 START = 0.01  # weight of the CG-SENSE image, relative to samples per pixel
+TYPICAL = 0.03  # noise of a sample over the brightness of the image
+MOST_WEIGHT, MOST_ITERATIONS = 3, 4  # times those at typical noise
 NEAREST = 1e-3  # radians: gaps count by their logarithm
 RANGES = {"channels": (1, 256), "heads": (1, 16), "hidden": (1, 1024), "layers": (1, 16), "kernel": (1, 31),
           "start_iterations": (1, 200), "cg_iterations": (1, 200), "weight": (1e-6, 10.0)}  # fmt: skip
@@ -29,7 +31,9 @@ class Pkt(nn.Module):
     Coils are compressed to one by SENSE: tokens are projections of the CG-SENSE image, at measured angles in the
     encoder. The decoder is asked for an angle with what linear interpolation between measured spokes gives, and what
     the CG-SENSE image has there; it answers with a residual of the latter, which is nearer the truth. The image is
-    CG-SENSE, by `cg_iterations`, of what was measured, together with predicted spokes that count `weight` as much.
+    CG-SENSE, by `cg_iterations`, of what was measured, together with predicted spokes that count `weight` as much, both
+    at typical noise. What was measured counts by its noise, as a Wiener filter has it: of cleaner scans more, with
+    smaller λ and more iterations; of a batch the noisiest plane tells how many.
 
     Gao et al., A projection-based k-space transformer network, MICCAI 2022; sizes, codes and the CG-SENSE spokes are
     ours.
@@ -37,7 +41,7 @@ class Pkt(nn.Module):
 
     def __init__(
         self, channels: int = 32, heads: int = 4, hidden: int = 64, layers: int = 2, kernel: int = 5,
-        start_iterations: int = 12, cg_iterations: int = 8, weight: float = 0.3,
+        start_iterations: int = 12, cg_iterations: int = 8, weight: float = 0.1,
     ) -> None:  # fmt: skip
         super().__init__()
         given = {"channels": channels, "heads": heads, "hidden": hidden, "layers": layers, "kernel": kernel,
@@ -62,7 +66,12 @@ class Pkt(nn.Module):
     def forward(self, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
         """Reconstruct weighted spokes `(b, coil, shot, sample)` to `(b, set, y, x)`. Raises `ValueError` for others."""
         predicted, regularisation = self.predictions(kspace, operator, noise)
-        return agreed(operator, operator.adjoint(kspace), predicted, self.weight, regularisation, self.cg_iterations)
+        level = noise / TYPICAL
+        weight = self.weight * level.square().clamp(max=MOST_WEIGHT)
+        regularisation = regularisation * level.square()[:, None, None, None]
+        more = min(max(1 / float(level.max()), 1), MOST_ITERATIONS)
+        n_iterations = round(more * self.cg_iterations)
+        return agreed(operator, operator.adjoint(kspace), predicted, weight, regularisation, n_iterations)
 
     def predictions(
         self, kspace: Tensor, operator: EncodingOperator, noise: Tensor

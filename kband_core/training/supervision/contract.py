@@ -22,6 +22,7 @@ class Supervision(ABC):
     """Turn a plane into an example, and judge by it; `undersampling`, a `drawing`, draws what is left out."""
 
     drawing: ClassVar[type] = Undersampling
+    sees_coils: ClassVar[bool] = True  # False: networks see images of combined coils, however many these were
     undersampling: Undersampling = field(default_factory=Undersampling)
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ class PredictedSpokes(Spokes):
     A scan simulated with as many spokes as Nyquist asks for is seen through many windows of few of them, evenly spaced
     or golden ones from a random start; what it has besides is what is to be predicted.
     """
+
+    sees_coils: ClassVar[bool] = False
 
     judged: int = 40
 
