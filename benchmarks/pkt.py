@@ -30,6 +30,7 @@ SCANS = {"matrix": [80, 80], "coils": [8, 8], "trajectory": "radial"}
 SETTINGS = [(weight, n) for weight in (0.001, 0.01, 0.1, 0.3) for n in (15, 30, 60)]
 OF_WEIGHTED = [(weight, n) for weight in (0.01, 0.1) for n in (8, 12, 20)]
 WEIGHTS = (0.003, 0.01, 0.03, 0.1)
+NOTHING = 1e-6
 GROUPS = ("simulated", "cut 0", "cut 1", "29 0", "29 1")
 Reconstruct = Callable[[Scanned], Tensor]
 
@@ -64,6 +65,7 @@ def main(data: Path, tests: int, seed: int, model: str) -> None:
         "CG-SENSE, best λ, iterations, weights": [
             *(cg_sense(*setting) for setting in SETTINGS), *(_weighted(*setting) for setting in OF_WEIGHTED)
         ],
+        "CG as PKT has it, no spoke predicted": [_by(Interpolation(weight=NOTHING, cg_iterations=n)) for n in (8, 12)],
         "PKT + CG": [_by(pkt)],
         "simulated_radial": [by_network("simulated_radial")],
     }
