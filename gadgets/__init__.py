@@ -13,6 +13,7 @@ from gadgets.recon import (  # noqa: F401
     multiband_sense_recon,
     nufft_kband_recon,
     nufft_sense_recon,
+    pkt_recon,
     raki_recon,
     sense_recon,
 )

@@ -17,7 +17,8 @@ from kband_core.uncertainty.reliability import Reliability
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
 TITLES = {
-    "kiki": "KIKI-net", "modl": "MoDL", "unet": "U-Net", "upnet": "UP-Net", "line_evaluator": "line evaluator",
+    "kiki": "KIKI-net", "modl": "MoDL", "pkt": "PKT", "unet": "U-Net", "upnet": "UP-Net",
+    "line_evaluator": "line evaluator",
 }  # of networks, as their papers write them
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
@@ -25,6 +26,7 @@ TRAINED = {
     "lines": "supervised",
     "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
     "water_fat": "supervised",
+    "predicted_spokes": "supervised by spokes",
 }  # fmt: skip
 
 

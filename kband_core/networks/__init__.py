@@ -20,11 +20,12 @@ from torch import nn
 from kband_core.networks.kiki import Kiki
 from kband_core.networks.line_evaluator import LineEvaluator
 from kband_core.networks.modl import Modl
+from kband_core.networks.pkt import Pkt
 from kband_core.networks.unet import UNet
 from kband_core.networks.upnet import UPNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
-    "kiki": Kiki, "line_evaluator": LineEvaluator, "modl": Modl, "unet": UNet, "upnet": UPNet,
+    "kiki": Kiki, "line_evaluator": LineEvaluator, "modl": Modl, "pkt": Pkt, "unet": UNet, "upnet": UPNet,
 }  # fmt: skip
 GROUP = "kband.networks"
 

@@ -86,7 +86,7 @@ def _along_spokes(recipe: Recipe, supervise: AlongSpokes, material: Material) ->
         "acs_lines": 0,
         **recipe.limits.model_dump(exclude_none=True),
         "sampling": tuple(sorted({shot_kind(plane.trajectory.coords) for plane in planes})),
-        "coils": material.coils,
+        "coils": material.coils if supervise.sees_coils else None,
         "snr": round((1 - TOLERANCE) * float(torch.quantile(snr, SELDOM)), 1),
     }  # fmt: skip
 

@@ -97,8 +97,7 @@ def take_step(
     """
     network, optimiser = state.network, state.optimiser
     optimiser.zero_grad(set_to_none=True)
-    image = network(example.kspace, example.operator(), example.noise)
-    loss = supervise.loss(image, example.target_operator(), example.target, example.weight)
+    loss = supervise.loss_of(network, example)
     loss.backward()
     wish = torch.full_like(loss, float(stop))
     loss, wish = processes.average_gradients(network, loss.detach(), wish.detach())

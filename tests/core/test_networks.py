@@ -222,7 +222,7 @@ def test_nothing_is_invented_where_there_are_no_maps(rng):
 
 
 @pytest.mark.parametrize(("name", "config", "sentence"), [
-    ("modle", {}, "no network 'modle'; networks are kiki, line_evaluator, modl, unet, upnet"),
+    ("modle", {}, "no network 'modle'; networks are kiki, line_evaluator, modl, pkt, unet, upnet"),
     ("modl", {"unrols": 3}, "network modl: no setting 'unrols'; settings are unrolls, denoiser"),
     ("modl", {"remembers": True}, "modl: remembers needs multiscale denoisers, one for each unroll"),
     ("modl", {"denoiser": "bm3d"}, "modl: no denoiser 'bm3d'; denoisers are resnet, multiscale"),

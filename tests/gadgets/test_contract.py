@@ -21,7 +21,7 @@ GADGETS = sorted(OURS, key=lambda cls: cls.__name__)
 OF_SEVERAL_SLICES = {"MultibandBuffer", "MultibandSenseRecon"}
 OF_ECHOES = {"GatheredEchoes", "WaterFat"}
 OF_ALL_LINES = {"ActiveAcquisition"}
-ALONG_TRAJECTORIES = {"TrajectoryBuffer", "NufftSenseRecon", "NufftKBandRecon"}
+ALONG_TRAJECTORIES = {"TrajectoryBuffer", "NufftSenseRecon", "NufftKBandRecon", "PktRecon"}
 # an exam that ends without a line is theirs to tell
 PROMISE_AN_IMAGE = {"AcquisitionBuffer", "BufferIntake", "MultibandBuffer", "TrajectoryBuffer"}
 ACCEPTED = [pytest.param(cls, kind, id=f"{cls.__name__}-{kind.__name__}") for cls in GADGETS for kind in cls.accepts]

@@ -149,6 +149,16 @@ def test_what_fails_is_gridded_and_marked(scanned):
     assert error(image, reference) < 0.3  # measured: 14 to 27 %
 
 
+def test_predicted_spokes_bring_the_image_nearer_the_object():
+    """24 spokes of 64² at SNR 30, by PKT and by what radial.xml makes of it (measured: 9.4 % against 15.2 %)."""
+    protocol = Protocol(matrix=N, n_coils=8, n_slices=1, trajectory="radial", n_shots=24, snr=30.0, noise_scan=False)
+    header, lines, (reference,) = simulate_scan(protocol)
+    (predicted,), (sense,) = (images_of(header, lines, name) for name in ("pkt", "radial"))
+    assert predicted.meta["kband_method"] == "PKT simulated_pkt, supervised by spokes on simulated scans"
+    assert predicted.meta["kband_fallback"] == "no"
+    assert error(predicted, reference) < 0.75 * error(sense, reference)
+
+
 def test_a_network_is_nearer_the_object_than_sense():
     """24 spokes of 64², a quarter of Nyquist, at SNR 30: the network that ships, and what radial.xml makes of it.
 

@@ -10,7 +10,7 @@ WAYS = ("", "_warm", "_buffered")
 OF_EPI = ("sense", "grappa", "kband")
 OF_SEVERAL_SLICES = {"multiband_sense", "epi_multiband_sense"}
 OF_ECHOES = {"waterfat": "sense", "waterfat_radial": "radial"}
-TRAJECTORIES = ("radial", "radial_kband", "radial_realtime", "spiral")
+TRAJECTORIES = ("radial", "radial_kband", "radial_realtime", "spiral", "pkt")
 ALONG_TRAJECTORIES = {name + way for name in TRAJECTORIES for way in ("", "_warm")}
 
 
@@ -72,11 +72,12 @@ def test_radial_and_spiral_are_one_chain():
     ]  # fmt: skip
 
 
-def test_a_network_along_spokes_differs_in_the_reconstruction_alone():
+@pytest.mark.parametrize(("name", "gadget"), [("radial_kband", "NufftKBandRecon"), ("pkt", "PktRecon")])
+def test_a_network_along_spokes_differs_in_the_reconstruction_alone(name, gadget):
     """What it falls back to is the image that radial.xml makes."""
-    sense, kband = list(nodes("radial").items()), list(nodes("radial_kband").items())
+    sense, kband = list(nodes("radial").items()), list(nodes(name).items())
     at = [classname for classname, _ in sense].index("NufftSenseRecon")
-    assert kband[at][0] == "NufftKBandRecon"
+    assert kband[at][0] == gadget
     assert (kband[:at], kband[at + 1 :]) == (sense[:at], sense[at + 1 :])
 
 

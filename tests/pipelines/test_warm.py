@@ -14,7 +14,7 @@ from pipelines.chain.xml import read_chain
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("auto", "sense", "grappa", "raki", "kband", "radial", "radial_kband", "radial_realtime", "spiral", "waterfat",
-         "waterfat_radial", "active")  # fmt: skip
+         "waterfat_radial", "active", "pkt")  # fmt: skip
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kband_core.models import load_card
+from kband_core.networks import build
 from kband_core.nufft import nufft
 from kband_core.shots import shots_scale
 from kband_core.training.batches import stack
@@ -167,3 +168,21 @@ def test_a_network_learns_along_spokes_and_its_card_says_so(supervision, tmp_pat
     assert card.limits.sampling == ("spokes",)
     assert card.limits.acceleration == (2.7, 6.6)
     assert card.mismatch(sampling="lines") == ["undersampled by lines, tiny has seen spokes"]
+
+
+def test_predicted_spokes_are_judged_by_those_not_seen():
+    """An untrained PKT predicts the spokes of CG-SENSE; one that knew nothing would err by 1."""
+    supervise = build_supervision("predicted_spokes", **DRAWN, judged=8)
+    one = stack([example("predicted_spokes", judged=8)])
+    network = build("pkt", channels=4, heads=1, hidden=4, layers=1)
+    untrained = float(supervise.loss_of(network, one).detach())
+    assert 0.05 < untrained < 0.6
+    torch.nn.init.constant_(network.answer.bias, 5.0)
+    assert float(supervise.loss_of(network, one).detach()) > 1.5 * untrained
+
+
+def test_a_network_that_makes_images_predicts_no_spokes():
+    """One sentence."""
+    supervise = build_supervision("predicted_spokes", **DRAWN)
+    with pytest.raises(ValueError, match=r"^predicted_spokes: this network predicts no spokes; pkt expected$"):
+        supervise.loss_of(build("unet", channels=2, scales=1), stack([example("predicted_spokes")]))

@@ -23,6 +23,7 @@ and a sector is adjacent ones:
 | `sectors` | sampling within the sector | the sector, each sample by its density over E[B], the same everywhere |
 | `spokes_ssdu` | some spokes of the sampling | the rest of them |
 | `rings` | sampling within the central disc of a sector's area | that disc |
+| `predicted_spokes` | sampling | the spokes not seen, as `pkt` predicts them; no image is made |
 
 Of a plane that is not fully sampled, such as a band from a scanner, only what was acquired is seen or judged by. Where
 zeros at the ends of k-space are all that is missing (padding, as in public data sets), it counts as fully sampled.
@@ -35,6 +36,7 @@ from dataclasses import fields
 from kband_core.training.supervision.contract import Supervision
 from kband_core.training.supervision.kband import KBand
 from kband_core.training.supervision.limited import Square, Vertical
+from kband_core.training.supervision.predicted_spokes import PredictedSpokes
 from kband_core.training.supervision.reference import Reference
 from kband_core.training.supervision.spokes import AlongSpokes, Rings, Sectors, Spokes, SpokesSsdu
 from kband_core.training.supervision.ssdu import Ssdu
@@ -43,6 +45,7 @@ from kband_core.training.supervision.supervised import Supervised
 SUPERVISIONS: dict[str, type[Supervision]] = {
     "supervised": Supervised, "kband": KBand, "ssdu": Ssdu, "vertical": Vertical, "square": Square,
     "reference": Reference, "spokes": Spokes, "sectors": Sectors, "spokes_ssdu": SpokesSsdu, "rings": Rings,
+    "predicted_spokes": PredictedSpokes,
 }  # fmt: skip
 
 

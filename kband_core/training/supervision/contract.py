@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kband_core.operators import EncodingOperator
 from kband_core.sampling import Grid
@@ -22,6 +22,7 @@ class Supervision(ABC):
     """Turn a plane into an example, and judge by it; `undersampling`, a `drawing`, draws what is left out."""
 
     drawing: ClassVar[type] = Undersampling
+    sees_coils: ClassVar[bool] = True  # False: networks see images of combined coils, however many these were
     undersampling: Undersampling = field(default_factory=Undersampling)
 
     @abstractmethod
@@ -31,6 +32,11 @@ class Supervision(ABC):
     @abstractmethod
     def loss(self, image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
         """Judge images `(b, set, y, x)` by a batch of targets and weights, with A of these samples; a scalar."""
+
+    def loss_of(self, network: nn.Module, example: Example) -> Tensor:
+        """Judge what a network makes of a batch of examples; a scalar."""
+        image = network(example.kspace, example.operator(), example.noise)
+        return self.loss(image, example.target_operator(), example.target, example.weight)
 
     def draws_from(self, acquired: Acquired) -> bool:
         """Whether lines are left out of what was acquired; else it is sampled as it is."""
