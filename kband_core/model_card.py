@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kband_core.plain_yaml import read_yaml
 from kband_core.uncertainty.reliability import Reliability
@@ -15,6 +15,8 @@ from kband_core.uncertainty.reliability import Reliability
 Sampling = Literal["lines", "samples", "spokes", "shots"]  # shots: spirals, and what else is no spoke
 
 TITLES = {"modl": "MoDL", "unet": "U-Net"}  # of networks, as their papers write them
+IMAGE = "image"  # the quantity of `reliability` that a head speaks of
+LATER = ("warning", "reliability", "uncertainty")  # what earlier versions do not know: unsaid where there is none
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
@@ -54,10 +56,29 @@ class Limits(_Part):
     unmapped: float | None = None
 
 
+class Uncertainty(_Part):
+    """What says how large the errors of a model's images are: a head, weights of its own, and the bound it promises.
+
+    In the share `level` of `n_scans` held-out scans the NMSE was at most `factor` times that which the head predicted.
+    """
+
+    channels: int
+    parameters: int
+    sha256: str
+    trained_on: str
+    steps: int
+    seed: int
+    date: datetime.date
+    level: float = Field(gt=0, lt=1)
+    factor: float = Field(gt=0)
+    n_scans: int
+
+
 class Card(_Part):
     """What a model is, what it was trained on and how, where it may be used, and how well it did.
 
-    `reliability`: by the name of a quantity, how far the scale of errors that the network says of it may be trusted.
+    `reliability`: by the name of a quantity, how far the scale of errors that is said of it may be trusted; that of
+    `IMAGE` is the head's, which `uncertainty` describes.
     """
 
     name: str
@@ -74,6 +95,7 @@ class Card(_Part):
     metrics: dict[str, float] = {}
     warning: str | None = None  # why nobody should want it
     reliability: dict[str, Reliability] = {}
+    uncertainty: Uncertainty | None = None
 
     @property
     def label(self) -> str:
@@ -142,5 +164,5 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card) -> bytes:
     """Return the card as it stands in a file."""
-    unsaid = {name for name in ("warning", "reliability") if not getattr(card, name)}  # earlier versions know neither
+    unsaid = {name for name in LATER if not getattr(card, name)}
     return yaml.safe_dump(card.model_dump(mode="json", exclude=unsaid), sort_keys=False, allow_unicode=True).encode()
