@@ -22,7 +22,6 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 
-
 NORMAL_90 = 1.645  # standard deviations around the mean of a normal variable that hold 90 % of it
 
 
@@ -55,8 +54,8 @@ class HeldOutError(NamedTuple):
     deviation: Tensor
 
     def interval(self) -> tuple[Tensor, Tensor]:
-        """Return from where to where the true one lies 90 times of 100, were the estimate normal: of few lines it is not,
-        since one that hits an error counts as all that miss it.
+        """Return from where to where the true one lies 90 times of 100, were the estimate normal: of few lines it is
+        not, since one that hits an error counts as all that miss it.
         """
         return self.nmse - NORMAL_90 * self.deviation, self.nmse + NORMAL_90 * self.deviation
 

@@ -33,7 +33,8 @@ def evidence(image: Tensor, kspace: Tensor, operator: EncodingOperator, noise: T
     measured, again = operator.adjoint(kspace), operator.normal(image)
     plain = solve_normal(operator, measured, SENSE_WEIGHT, SENSE_STEPS)
     rings = _rings(image)
-    shown = image, image - again, measured - again, image - plain, _within(rings[-1], image), _within(rings[-1], measured)
+    detail = _within(rings[-1], image), _within(rings[-1], measured)
+    shown = image, image - again, measured - again, image - plain, *detail
     maps = torch.stack([merge_sets(part).abs() for part in shown], 1)
     even = torch.stack([relative_level(noise), *(_measured_share(ring, image, operator).log() for ring in rings)], 1)
     return torch.cat([(maps + FLOOR).log(), even[..., None, None].expand(-1, -1, *image.shape[-2:])], 1)
