@@ -15,25 +15,25 @@ from kband_core.solvers import solve_normal
 
 FLOOR = 1e-3  # of the image's brightness: what is fainter is nothing
 SENSE_STEPS, SENSE_WEIGHT = 4, 0.01  # conjugate-gradient steps and λ of the plain image it is compared with
-RINGS = (0.0, 0.25, 0.5, 2.0)  # of the k-space radius; detail is what lies in the last
-CHANNELS = 10
+RINGS = (0.0, 0.25, 0.5, 2.0)  # of the k-space radius; detail is what lies outside the first, coarse and fine
+CHANNELS = 12
 
 
 @torch.no_grad()
 def evidence(image: Tensor, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
-    """Return what is known of the error of `image` `(b, set, y, x)`, real `(b, 10, y, x)`.
+    """Return what is known of the error of `image` `(b, set, y, x)`, real `(b, 12, y, x)`.
 
     Logarithms of magnitudes, all in units of the image's brightness: the image x; what of it was not measured,
     x − AᴴA x; what of the measurement it misses, Aᴴy − AᴴA x; how far a few steps of CG-SENSE are from it; the detail
-    of x, and that of Aᴴy, which is less by what was not measured. Then, the same in every pixel, the noise level, and
-    the share of three rings of k-space that was measured: ⟨z, AᴴA z⟩ / ⟨z, z⟩ of random z in each.
+    of x, coarse and fine, and that of Aᴴy, which is less by what was not measured. Then, the same in every pixel, the
+    noise level, and the share of three rings of k-space that was measured: ⟨z, AᴴA z⟩ / ⟨z, z⟩ of random z in each.
 
     `kspace`, `operator` and `noise` `(b,)` are those that a network gets.
     """
     measured, again = operator.adjoint(kspace), operator.normal(image)
     plain = solve_normal(operator, measured, SENSE_WEIGHT, SENSE_STEPS)
     rings = _rings(image)
-    detail = _within(rings[-1], image), _within(rings[-1], measured)
+    detail = [_within(ring, part) for ring in rings[1:] for part in (image, measured)]
     shown = image, image - again, measured - again, image - plain, *detail
     maps = torch.stack([merge_sets(part).abs() for part in shown], 1)
     even = torch.stack([relative_level(noise), *(_measured_share(ring, image, operator).log() for ring in rings)], 1)

@@ -15,8 +15,8 @@ from pipelines.commands.names import model_names
 @click.argument("model", shell_complete=model_names)
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), default="models",
               show_default=True, help="Folder for the model, its head and its card.")
-@click.option("--scans", type=click.IntRange(1), default=400, show_default=True, help="Simulated scans that teach.")
-@click.option("--held-out", type=click.IntRange(18), default=400, show_default=True,
+@click.option("--scans", type=click.IntRange(1), default=300, show_default=True, help="Simulated scans that teach.")
+@click.option("--held-out", type=click.IntRange(18), default=300, show_default=True,
               help="Others that calibrate: one half the table, one half the bound.")
 @click.option("--steps", type=click.IntRange(1), default=1500, show_default=True, help="Steps of the training.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all of it.")
@@ -25,9 +25,9 @@ def uncertainty(model: str, folder: Path, scans: int, held_out: int, steps: int,
     """Train a head beside MODEL, a name of the registry, which stays as it is, and calibrate it.
 
     Writes MODEL.uncertainty.safetensors, and MODEL.yaml and MODEL.safetensors beside it: name the folder in
-    KBAND_MODELS. Scans are simulated as those that MODEL was trained on, and of flat tissues besides. The bound is that
-    of the NMSE against the image of all samples with their noise, through the same coil maps: 90 % of the held-out
-    scans keep it, and as many others that are like them.
+    KBAND_MODELS. Scans are simulated as those that MODEL was trained on, and of flat tissues and small matrices
+    besides. The bound is that of the NMSE against the image of all samples with their noise, through the same coil
+    maps: 90 % of the held-out scans keep it, and as many others that are like them.
     """
     from kband_core.models import load_card
     from kband_core.training.uncertainty.trained_head import train_head

@@ -15,7 +15,7 @@ from kband_core.training.uncertainty.trained_head import train_head
 from kband_core.uncertainty.expected_error import expected_error
 from kband_core.uncertainty.head import Head
 from kband_core.uncertainty.laplace import laplace_loss
-from tests.tiny_models import CONFIG, FIELDS, save_tiny_head, save_tiny_model
+from tests.tiny_models import CONFIG, FIELDS, LIMITS, save_tiny_head, save_tiny_model
 
 RECIPE = """
 name: tiny
@@ -39,7 +39,8 @@ def folder(tmp_path, monkeypatch):
 
 def save_model_of(folder, network, recipe):
     config = NETWORKS[network]
-    fields = {**FIELDS, "name": "tiny", "network": {"name": network, "config": config}, "recipe": recipe}
+    network_of_card, limits = {"name": network, "config": config}, {**LIMITS, "matrix": [64, 256]}
+    fields = {**FIELDS, "name": "tiny", "network": network_of_card, "recipe": recipe, "limits": limits}
     return save_model(folder, fields, build(network, **config))
 
 

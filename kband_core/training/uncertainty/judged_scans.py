@@ -24,7 +24,7 @@ KINDS = ("textured", "textured", "textured", "cartoon")  # of objects, in turn: 
 class JudgedScan:
     """An image, what is known of its error, and what all samples show: `(y, x)` in units of the brightness.
 
-    `evidence` half precision `(10, y, x)`; `image` and `reference` are magnitudes, through the same coil maps; `mapped`
+    `evidence` half precision `(12, y, x)`; `image` and `reference` are magnitudes, through the same coil maps; `mapped`
     tells where there are maps.
     """
 
@@ -47,13 +47,16 @@ class JudgedScan:
 def judged_scans(card: Card, n_scans: int, *, seed: str, device: torch.device) -> Iterator[JudgedScan]:
     """Simulate so many scans like those of the recipe of a model, undersampled as there, and judge its images of them.
 
-    Scans of one `seed` are always the same. Raises `ValueError` for a model that was not trained on simulated scans.
+    They are a wider family than the recipe's: of flat tissues besides, and of matrices down to the least of the card,
+    where more of the energy lies at the rim of k-space. Scans of one `seed` are always the same. Raises `ValueError`
+    for a model that was not trained on simulated scans.
     """
     recipe, model = _recipe(card), load_model(card, device)
-    supervise = recipe.supervision.full_extent()
+    supervise, procedural = recipe.supervision.full_extent(), recipe.data.procedural
+    matrix = min(card.limits.matrix[0], procedural.matrix[0]), procedural.matrix[1]
     for number in range(n_scans):
-        procedural = recipe.data.procedural.model_copy(update={"objects": KINDS[number % len(KINDS)]})
-        plane = ProceduralScans(procedural, n_scans, seed=f"{seed} {number}", run=1)[number]
+        drawn = procedural.model_copy(update={"objects": KINDS[number % len(KINDS)], "matrix": matrix})
+        plane = ProceduralScans(drawn, 1, seed=f"{seed} {number}", run=1)[0]
         one = to_device(stack([supervise(plane, generator(seed, "lines", number))]), device)
         operator = one.operator()
         with torch.no_grad():
