@@ -88,7 +88,7 @@ def main(data: Path, model: str, simulated: int, seeds: int, output: Path) -> No
         ("mean error over σ, by σ from small to large", *(f"{n + 1}/{BINS}" for n in range(BINS))),
         [("simulated", *_slopes(made)), *((stem, *_slopes(found)) for stem, found in real.items())],
     )
-    click.echo(f"it costs {_cost(model):.0f} ms of one core beside an image of 256² and 12 coils, the least of five times")
+    click.echo(f"it costs {_cost(model):.0f} ms of one core beside an image of 256² and 12 coils, the least of five")
     _picture([one for found in real.values() for one in found[: 2 * len(ACCELERATIONS) : 2]]).savefig(output)
     click.echo(f"{output}: σ and true errors")
 

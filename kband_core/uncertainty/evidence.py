@@ -12,21 +12,24 @@ from kband_core.fourier import to_image, to_kspace
 from kband_core.networks.blocks import relative_level
 from kband_core.operators import EncodingOperator
 from kband_core.solvers import solve_normal
+from kband_core.uncertainty.missing_energy import missing_energy
 
 FLOOR = 1e-3  # of the image's brightness: what is fainter is nothing
+LEAST = 1e-6  # of the energy
 SENSE_STEPS, SENSE_WEIGHT = 4, 0.01  # conjugate-gradient steps and λ of the plain image it is compared with
 RINGS = (0.0, 0.25, 0.5, 2.0)  # of the k-space radius; detail is what lies outside the first, coarse and fine
-CHANNELS = 12
+CHANNELS = 14
 
 
 @torch.no_grad()
 def evidence(image: Tensor, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
-    """Return what is known of the error of `image` `(b, set, y, x)`, real `(b, 12, y, x)`.
+    """Return what is known of the error of `image` `(b, set, y, x)`, real `(b, 14, y, x)`.
 
     Logarithms of magnitudes, all in units of the image's brightness: the image x; what of it was not measured,
     x − AᴴA x; what of the measurement it misses, Aᴴy − AᴴA x; how far a few steps of CG-SENSE are from it; the detail
     of x, coarse and fine, and that of Aᴴy, which is less by what was not measured. Then, the same in every pixel, the
-    noise level, and the share of three rings of k-space that was measured: ⟨z, AᴴA z⟩ / ⟨z, z⟩ of random z in each.
+    noise level, the share of three rings of k-space that was measured, ⟨z, AᴴA z⟩ / ⟨z, z⟩ of random z in each, and the
+    energy that was not, of signal and of noise.
 
     `kspace`, `operator` and `noise` `(b,)` are those that a network gets.
     """
@@ -36,7 +39,9 @@ def evidence(image: Tensor, kspace: Tensor, operator: EncodingOperator, noise: T
     detail = [_within(ring, part) for ring in rings[1:] for part in (image, measured)]
     shown = image, image - again, measured - again, image - plain, *detail
     maps = torch.stack([merge_sets(part).abs() for part in shown], 1)
-    even = torch.stack([relative_level(noise), *(_measured_share(ring, image, operator).log() for ring in rings)], 1)
+    shares = torch.stack([_measured_share(ring, image, operator) for ring in rings], 1)
+    missing = missing_energy(kspace, operator.sampling, tuple(image.shape[-2:]), noise)
+    even = torch.cat([relative_level(noise)[:, None], shares.log(), (missing + LEAST).log() / 2], 1)
     return torch.cat([(maps + FLOOR).log(), even[..., None, None].expand(-1, -1, *image.shape[-2:])], 1)
 
 

@@ -15,7 +15,7 @@ TYPICAL = 0.02  # what an untrained one says
 
 
 class Head(nn.Module):
-    """Evidence `(b, 12, y, x)` → σ `(b, y, x)`, the expected |error| in units of the image's brightness; any size.
+    """Evidence `(b, 14, y, x)` → σ `(b, y, x)`, the expected |error| in units of the image's brightness; any size.
 
     On half the resolution, like the small denoiser: two residual blocks, the first convolution of each with gaps, so
     that it sees 23 pixels across at little cost.

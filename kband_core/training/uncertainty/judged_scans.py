@@ -24,7 +24,7 @@ KINDS = ("textured", "textured", "textured", "cartoon")  # of objects, in turn: 
 class JudgedScan:
     """An image, what is known of its error, and what all samples show: `(y, x)` in units of the brightness.
 
-    `evidence` half precision `(12, y, x)`; `image` and `reference` are magnitudes, through the same coil maps; `mapped`
+    `evidence` half precision `(14, y, x)`; `image` and `reference` are magnitudes, through the same coil maps; `mapped`
     tells where there are maps.
     """
 
