@@ -29,7 +29,7 @@ def missing_energy(kspace: Tensor, sampling: Grid | Shots, shape: tuple[int, int
 
 
 def _of_lines(kspace: Tensor, sampling: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean energy of a sample of each line `(b, ky)`, measured or told by others; which share came; how many they are."""
+    """Mean energy of a sample of each line `(b, ky)`, measured or told by others; which share came; how many it has."""
     n_lines, n_samples = kspace.shape[-2:]
     mask = sampling.mask.expand(len(kspace), n_lines, n_samples)
     count = mask.sum(-1)
