@@ -65,7 +65,7 @@ class Bounded(Method):
         if len(shown) > 1 or spans_of(buffer):
             return {}
         told = self.network.card.uncertainty
-        bound = f"{told.factor * float(predicted_nmse(sigma, shown)):.2g}"
+        bound = f"{told.factor * float(predicted_nmse(sigma, shown)):.3g}"
         said = f"NMSE ≤ {bound} with {100 * told.level:g} %"
         return {"kband_nmse_bound": bound, "kband_nmse_bound_level": f"{told.level:g}", "ImageComments": said}
 
