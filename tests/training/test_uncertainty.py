@@ -11,10 +11,10 @@ from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
 from kband_core.training.uncertainty.fitting import fit_head
 from kband_core.training.uncertainty.judged_scans import judged_scans
-from kband_core.training.uncertainty.trained_head import train_head
 from kband_core.uncertainty.expected_error import expected_error
 from kband_core.uncertainty.head import Head
 from kband_core.uncertainty.laplace import laplace_loss
+from tests.command import kband
 from tests.tiny_models import CONFIG, FIELDS, LIMITS, save_tiny_head, save_tiny_model
 
 RECIPE = """
@@ -50,14 +50,14 @@ def test_any_network_can_carry_a_head(folder, network, recipe):
     if recipe is SPOKES:
         pytest.importorskip("finufft")
     before = save_model_of(folder, network, recipe)
-    told = []
-    card = train_head("tiny", folder, n_scans=2, n_held_out=20, steps=3, tell=lambda what, *_: told.append(what))
-    assert load_card("tiny") == card
+    result = kband("uncertainty", "tiny", "-o", folder, "--scans", 2, "--held-out", 20, "--steps", 3, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    card = load_card("tiny")
+    assert f"NMSE at most {card.uncertainty.factor:.2f} times the predicted one in 90 % of 10" in result.stdout
     assert card.sha256 == before.sha256
     assert (card.uncertainty.n_scans, card.uncertainty.level) == (10, 0.9)
     assert len(card.reliability["image"].slopes) == 10
     assert sum(parameter.numel() for parameter in load_head("tiny").parameters()) == card.uncertainty.parameters
-    assert list(dict.fromkeys(told)) == ["scans", "steps", "held-out scans"]
 
 
 def test_a_head_that_was_taught_is_nearer_to_the_errors(folder):
@@ -78,8 +78,9 @@ def test_a_head_that_was_taught_is_nearer_to_the_errors(folder):
 def test_a_model_of_planes_of_a_file_is_refused(folder):
     """Its scans cannot be simulated: nothing would be like them."""
     save_model_of(folder, "unet", LINES.partition("data:")[0] + "optimiser: {steps: 1}")
-    with pytest.raises(ValueError, match="'tiny' was trained on planes of a file; one of simulated scans expected"):
-        train_head("tiny", folder, n_scans=1, n_held_out=18, steps=1)
+    result = kband("uncertainty", "tiny", "-o", folder)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: model 'tiny' was trained on planes of a file; one of simulated scans expected\n"
 
 
 def given_by(factor):
