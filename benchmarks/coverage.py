@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gadgets.images.quantitative import EXPECTED_ERROR
 from gadgets.recon.kband_recon import KBandRecon
+from gadgets.recon.nufft_kband_recon import NufftKBandRecon
 from gadgets.scan import Scan
 from kband_core.metrics import nmse
 from kband_core.models import load_card, load_head, load_model
@@ -73,10 +74,10 @@ def main(data: Path, model: str, simulated: int, seeds: int, output: Path) -> No
         f"maps. Simulated: {simulated} scans. Real: R = 2, 3, 4 with 24 ACS lines (16 of 64), {seeds} draws of each;\n"
         "equispaced lines differ in where they begin. Interval: of the share, 95 %, as if images were independent."
     )
-    made = list(_simulated(model, simulated))
+    made = {f"simulated, {name}": list(_simulated(name, simulated)) for name in (model, NufftKBandRecon().model)}
     real = {stem: list(_real(data / f"{stem}.h5", model, seeds)) for stem in SCANS}
     everything = [one for found in real.values() for one in found]
-    rows = [_row("simulated", made)]
+    rows = [_row(name, found) for name, found in made.items()]
     for stem, found in real.items():
         for sampling in ("lines", "equispaced"):
             rows.append(_row(f"{stem}, {sampling}", [one for one in found if sampling in one.name]))
@@ -86,7 +87,7 @@ def main(data: Path, model: str, simulated: int, seeds: int, output: Path) -> No
     print_table(("scans", "images", "bound holds", "interval", "median NMSE", "median bound", "bound / NMSE"), rows)
     print_table(
         ("mean error over σ, by σ from small to large", *(f"{n + 1}/{BINS}" for n in range(BINS))),
-        [("simulated", *_slopes(made)), *((stem, *_slopes(found)) for stem, found in real.items())],
+        [(name, *_slopes(found)) for name, found in (made | real).items()],
     )
     click.echo(f"it costs {_cost(model):.0f} ms of one core beside an image of 256² and 12 coils, the least of five")
     _picture([one for found in real.values() for one in found[: 2 * len(ACCELERATIONS) : 2]]).savefig(output)
@@ -114,7 +115,7 @@ def _simulated(model: str, n_scans: int) -> Iterator[Judged]:
             sigma = card.reliability["image"].calibrated(head(one.evidence.float()[None])[0]) * one.mapped
         bound = card.uncertainty.factor * float(predicted_nmse(sigma, one.image))
         percent = 100 / torch.quantile(one.image, BRIGHT)
-        yield Judged("simulated", float(one.nmse), bound, sigma * percent, one.error * percent)
+        yield Judged(model, float(one.nmse), bound, sigma * percent, one.error * percent)
 
 
 def _real(path: Path, model: str, n_seeds: int) -> Iterator[Judged]:
