@@ -61,8 +61,8 @@ class Judged:
 @click.command(context_settings={"show_default": True})
 @data_option
 @click.option("--model", default=KBandRecon().model, help="Model of the registry, with a head, for whole lines.")
-@click.option("--simulated", default=150, help="Simulated scans, neither taught nor calibrated by.")
-@click.option("--seeds", default=3, help="Draws of the lines of every real scan.")
+@click.option("--simulated", default=100, help="Simulated scans of each kind, neither taught nor calibrated by.")
+@click.option("--seeds", default=2, help="Draws of the lines of every real scan.")
 @click.option("-o", "--output", default="coverage.png", type=click.Path(path_type=Path), help="Maps of σ and error.")
 def main(data: Path, model: str, simulated: int, seeds: int, output: Path) -> None:
     """Print coverage and reliability, and draw σ beside the true error of the first draw of each real scan."""
@@ -71,10 +71,11 @@ def main(data: Path, model: str, simulated: int, seeds: int, output: Path) -> No
     print_conditions(
         f"model {model}, bound of {100 * told.level:g} % from {told.n_scans} held-out scans: {told.factor:.2f} times\n"
         "the NMSE that σ predicts. NMSE of magnitudes against all lines, with their noise, through the same coils and\n"
-        f"maps. Simulated: {simulated} scans. Real: R = 2, 3, 4 with 24 ACS lines (16 of 64), {seeds} draws of each;\n"
-        "equispaced lines differ in where they begin. Interval: of the share, 95 %, as if images were independent."
+        f"maps. Simulated: {simulated} scans of each kind. Real: R = 2, 3, 4 with 24 ACS lines (16 of 64), {seeds}\n"
+        "draws of each; equispaced lines differ in where they begin. Interval: 95 %, as if images were independent."
     )
-    made = {f"simulated, {name}": list(_simulated(name, simulated)) for name in (model, NufftKBandRecon().model)}
+    radial = NufftKBandRecon().model
+    made = {f"simulated, {name}": list(_simulated(name, simulated)) for name in (radial, model)}
     real = {stem: list(_real(data / f"{stem}.h5", model, seeds)) for stem in SCANS}
     everything = [one for found in real.values() for one in found]
     rows = [_row(name, found) for name, found in made.items()]
