@@ -66,7 +66,7 @@ class Bounded(Method):
             return {}
         told = self.network.card.uncertainty
         bound = f"{told.factor * float(predicted_nmse(sigma, shown)):.3g}"
-        said = f"NMSE ≤ {bound} with {100 * told.level:g} %"
+        said = f"NMSE ≤ {bound} with {100 * told.level:g} % on simulated scans"
         return {"kband_nmse_bound": bound, "kband_nmse_bound_level": f"{told.level:g}", "ImageComments": said}
 
 

@@ -45,7 +45,7 @@ def test_the_bound_is_that_of_the_card_times_what_the_map_tells(folder, head_sca
     expected = 3 * float(error.square().sum() / pixels.square().sum())
     assert float(meta["kband_nmse_bound"]) == pytest.approx(expected, rel=0.05)
     assert meta["kband_nmse_bound_level"] == "0.9"
-    assert meta["ImageComments"] == f"k-band tiny; NMSE ≤ {meta['kband_nmse_bound']} with 90 %"
+    assert meta["ImageComments"] == f"k-band tiny; NMSE ≤ {meta['kband_nmse_bound']} with 90 % on simulated scans"
 
 
 def test_the_map_is_a_series_of_its_own(head_scan, lines_of):
