@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kband_core.plain_yaml import read_yaml
 from kband_core.uncertainty.reliability import Reliability
@@ -20,6 +20,8 @@ TITLES = {
     "kiki": "KIKI-net", "modl": "MoDL", "pkt": "PKT", "unet": "U-Net", "upnet": "UP-Net",
     "line_evaluator": "line evaluator",
 }  # of networks, as their papers write them
+IMAGE = "image"  # the quantity of `reliability` that a head speaks of
+LATER = ("warning", "reliability", "uncertainty", "echoes")  # what earlier versions do not know: unsaid if empty
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
@@ -86,10 +88,29 @@ class EchoLimits(_Part):
                 for said, least, most, seen in found if not seen[0] <= least <= most <= seen[1]]  # fmt: skip
 
 
+class Uncertainty(_Part):
+    """What says how large the errors of a model's images are: a head, weights of its own, and the bound it promises.
+
+    In the share `level` of `n_scans` held-out scans the NMSE was at most `factor` times that which the head predicted.
+    """
+
+    channels: int
+    parameters: int
+    sha256: str
+    trained_on: str
+    steps: int
+    seed: int
+    date: datetime.date
+    level: float = Field(gt=0, lt=1)
+    factor: float = Field(gt=0)
+    n_scans: int
+
+
 class Card(_Part):
     """What a model is, what it was trained on and how, where it may be used, and how well it did.
 
-    `reliability`: by the name of a quantity, how far the scale of errors that the network says of it may be trusted.
+    `reliability`: by the name of a quantity, how far the scale of errors that is said of it may be trusted; that of
+    `IMAGE` is the head's, which `uncertainty` describes.
     """
 
     name: str
@@ -106,6 +127,7 @@ class Card(_Part):
     metrics: dict[str, float] = {}
     warning: str | None = None  # why nobody should want it
     reliability: dict[str, Reliability] = {}
+    uncertainty: Uncertainty | None = None
     echoes: EchoLimits | None = None  # of a model that maps them
 
     @property
@@ -175,5 +197,5 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card) -> bytes:
     """Return the card as it stands in a file."""
-    unsaid = {name for name in ("warning", "reliability", "echoes") if not getattr(card, name)}  # of later versions
+    unsaid = {name for name in LATER if not getattr(card, name)}
     return yaml.safe_dump(card.model_dump(mode="json", exclude=unsaid), sort_keys=False, allow_unicode=True).encode()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import nn
 
 from kband_core import networks
-from kband_core.model_card import Card
+from kband_core.model_card import IMAGE, Card
+from kband_core.uncertainty.head import Head
 
+Module = TypeVar("Module", bound=nn.Module)
 PICKLES = (b"PK\x03\x04", b"\x80")  # how files of torch.save begin, new and old
 
 
@@ -22,28 +25,42 @@ def read_weights(card: Card, path: Path) -> nn.Module:
     Raises `ValueError` in one sentence if they are damaged, pickled or not finite, or if card and weights disagree.
     """
     who = f"model '{card.name}'"
+    return _read(who, path, card.sha256, card.parameters, lambda: _built(card, who))
+
+
+def read_head(card: Card, path: Path) -> Head:
+    """Build the head that says how large the errors of a model are, likewise; `ValueError` too where a card has none.
+    """
+    who = f"model '{card.name}'"
+    if card.uncertainty is None or IMAGE not in card.reliability:
+        raise ValueError(f"{who}: its card has no uncertainty; kband uncertainty {card.name} trains a head")
+    told = card.uncertainty
+    return _read(f"{who}: uncertainty", path, told.sha256, told.parameters, lambda: Head(told.channels))
+
+
+def _read(who: str, path: Path, sha256: str, parameters: int, build: Callable[[], Module]) -> Module:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{who}: {path.name} cannot be read ({error.strerror})") from error
     if data.startswith(PICKLES) and data[8:9] != b"{":
         raise ValueError(f"{who}: {path.name} is a pickle, which can run code; only safetensors are read")
-    sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 != card.sha256:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
         raise ValueError(
-            f"{who}: {path.name} is damaged or another's; its sha256 begins with {sha256[:12]}, "
-            f"that of the card with {card.sha256[:12]}"
+            f"{who}: {path.name} is damaged or another's; its sha256 begins with {found[:12]}, "
+            f"that of the card with {sha256[:12]}"
         )
     try:
         weights = safetensors.torch.load(data)
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{who}: {path.name} is damaged ({' '.join(str(error).split())})") from error
     with torch.device("meta"):  # no memory before the weights are known to be as many
-        expected = _built(card, who)
+        expected = build()
     _compare(who, expected, weights)
-    if n_parameters(expected) != card.parameters:
-        raise ValueError(f"{who}: {n_parameters(expected)} parameters, but its card says {card.parameters}")
-    module = _built(card, who)
+    if n_parameters(expected) != parameters:
+        raise ValueError(f"{who}: {n_parameters(expected)} parameters, but its card says {parameters}")
+    module = build()
     module.load_state_dict(weights)
     return module.eval().requires_grad_(False)
 

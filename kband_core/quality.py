@@ -22,6 +22,8 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 
+NORMAL_90 = 1.645  # standard deviations around the mean of a normal variable that hold 90 % of it
+
 
 def weighted_band_energy(kspace: Tensor, band: Tensor, weight: Tensor) -> Tensor:
     """Estimate Σ|k|² over all of k-space and all coils from the samples in `band`: Σ W·B·|k|².
@@ -43,10 +45,19 @@ def weighted_band_nmse(predicted_kspace: Tensor, kspace: Tensor, band: Tensor, w
 
 
 class HeldOutError(NamedTuple):
-    """NMSE of full k-space, and the least that could be told: what is left of the noise of the lines that judge."""
+    """NMSE of full k-space, the least that could be told, what is left of the noise of the lines that judge, and the SD
+    of the estimate over other draws of these lines.
+    """
 
     nmse: Tensor
     floor: Tensor
+    deviation: Tensor
+
+    def interval(self) -> tuple[Tensor, Tensor]:
+        """Return from where to where the true one lies 90 times of 100, were the estimate normal: of few lines it is
+        not, since one that hits an error counts as all that miss it.
+        """
+        return self.nmse - NORMAL_90 * self.deviation, self.nmse + NORMAL_90 * self.deviation
 
 
 def held_out_nmse(predicted_kspace: Tensor, kspace: Tensor, weight: Tensor, *, noise: float = 0.0) -> HeldOutError:
@@ -57,15 +68,18 @@ def held_out_nmse(predicted_kspace: Tensor, kspace: Tensor, weight: Tensor, *, n
     image's: its energy is known and taken off. What is left of it is its scatter, n²√ΣW²: where the error is smaller,
     the estimate scatters around it by this `floor`, and may be negative. So the numerator is exactly unbiased; few
     lines seldom hit the centre, where nearly all energy is, so that the denominator is that of the image itself,
-    `predicted_kspace` `(..., coil, ky, kx)`. `kspace` likewise.
+    `predicted_kspace` `(..., coil, ky, kx)`. `kspace` likewise. Its variance, of lines drawn each by itself, is told by
+    Σ W(W − 1)d² + W n²(2d + n²), d being what a line misses: the second part is what noise does to d.
     """
     weight = weight.expand(*weight.shape[:-1], kspace.shape[-1])
     energy = predicted_kspace.abs().square().sum((-3, -2, -1))
-    missed = weighted_band_energy(predicted_kspace - kspace, weight > 0, weight)
     n_coils = kspace.shape[-3]
-    by_noise = noise**2 * n_coils * weight.sum((-2, -1))
+    missed = (predicted_kspace - kspace).abs().square().sum(-3) - n_coils * noise**2
+    each, of_line, n_samples = weight.amax(-1), (missed * (weight > 0)).sum(-1), n_coils * (weight > 0).sum(-1)
+    by_noise = noise**2 * (2 * of_line.clamp(min=0) + noise**2 * n_samples)
+    deviation = (each * ((each - 1) * of_line.square() + by_noise)).sum(-1).sqrt()
     scatter = noise**2 * (n_coils * weight.square().sum((-2, -1))).sqrt()
-    return HeldOutError((missed - by_noise) / energy, scatter / energy)
+    return HeldOutError((weight * missed).sum((-2, -1)) / energy, scatter / energy, deviation / energy)
 
 
 def weighted_error_by_radius(

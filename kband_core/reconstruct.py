@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from kband_core.coils import combine, merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.noise import noise_level
-from kband_core.operators import encoding_operator
+from kband_core.operators import EncodingOperator, encoding_operator
 from kband_core.sampling import Grid, Trajectory
 from kband_core.scaling import plane_scale
 from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
@@ -51,7 +53,40 @@ def grappa(kspace: Tensor, sampling: Grid, kernel: GrappaKernel, csm: Tensor | N
     return zero_filled(apply_grappa(kernel, kspace, sampling), csm)
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Given:
+    """What a network is given of planes, scaled as in training: the image it makes, times `scale`, is in their unit.
+
+    `kspace` `(b, coil, ky, kx)`, or `(b, coil, shot, sample)` with the weights of shots; `noise` and `scale` `(b,)`.
+    """
+
+    kspace: Tensor
+    operator: EncodingOperator
+    noise: Tensor
+    scale: Tensor
+
+    @classmethod
+    def on_grid(cls, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor | None = None) -> Given:
+        """Make it of planes on a grid; `noise` `(b,)` is the SD of a sample, told from `kspace` where none is given."""
+        scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
+        return cls(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale, scale)
+
+    @classmethod
+    def along(cls, kspace: Tensor, sampling: Trajectory, csm: Tensor) -> Given:
+        """Make it of planes along trajectories. The noise is told from what lies beside the field of view."""
+        coords, density = sampling.coords, sampling.density
+        scale = shots_scale(kspace, coords, density, csm)
+        noise = shots_noise(kspace, coords, tuple(csm.shape[-2:])) / scale
+        shots = Shots(coords, even_weight(coords))
+        weighted = shots.weight.unsqueeze(-3) * kspace / scale[:, None, None, None]
+        return cls(weighted, encoding_operator(shots, csm), noise, scale)
+
+    @torch.no_grad()
+    def image_of(self, model: nn.Module) -> Tensor:
+        """Return what a network makes of it, `(b, set, y, x)` in the unit of the planes."""
+        return model(self.kspace, self.operator, self.noise) * self.scale[:, None, None, None]
+
+
 def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None) -> Tensor:
     """Reconstruct by a trained network of `kband_core.networks`; scaled as in training, and back again.
 
@@ -62,29 +97,20 @@ def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise
     return merge_sets(network_sets(kspace, sampling, csm, model, noise))
 
 
-@torch.no_grad()
 def network_sets(
     kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None
 ) -> Tensor:
     """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`."""
-    scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
-    image = model(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale)
-    return image * scale[:, None, None, None]
+    return Given.on_grid(kspace, sampling, csm, noise).image_of(model)
 
 
-@torch.no_grad()
 def network_along(kspace: Tensor, sampling: Trajectory, csm: Tensor, model: nn.Module) -> Tensor:
     """Reconstruct along trajectories by a trained network, scaled as in training: image sets `(b, set, y, x)`.
 
-    `kspace` `(b, coil, shot, sample)`, `csm` `(b, set, coil, y, x)`; `sampling` has their axis b, and its density. The
-    noise is told from what lies beside the field of view; `ValueError` where the readout is not oversampled.
+    `kspace` `(b, coil, shot, sample)`, `csm` `(b, set, coil, y, x)`; `sampling` has their axis b, and its density.
+    `ValueError` where the readout is not oversampled, beside which noise is told.
     """
-    coords, density = sampling.coords, sampling.density
-    scale = shots_scale(kspace, coords, density, csm)
-    noise = shots_noise(kspace, coords, tuple(csm.shape[-2:])) / scale
-    shots = Shots(coords, even_weight(coords))
-    weighted = shots.weight.unsqueeze(-3) * kspace / scale[:, None, None, None]
-    return model(weighted, encoding_operator(shots, csm), noise) * scale[:, None, None, None]
+    return Given.along(kspace, sampling, csm).image_of(model)
 
 
 def check_image(image: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ COMMANDS = {
     "check": "find what is wrong with a pipeline's XML",
     "design-trajectory": "learn shots for images of a size, within gradient limits; as table and Pulseq sequence",
     "train": "train a network by a recipe",
+    "uncertainty": "train what says how large the errors of a network's images are",
     "evaluate": "compare a trained network with its peers on raw files",
     "doctor": "tell versions, device, pipelines, and what is amiss",
 }

@@ -30,6 +30,7 @@ R2STAR, SD_R2STAR = Quantity("R2*", scale=2.0, unit="/s"), Quantity("SD of R2*",
 B0, SD_B0 = Quantity("B0", scale=2.0, unit="Hz"), Quantity("SD of B0", scale=10.0, unit="Hz")
 UNSURE = Quantity("unsure", scale=1000.0)
 GFACTOR = Quantity("g-factor", scale=100.0)
+EXPECTED_ERROR = Quantity("expected error", scale=100.0, unit="%")  # of the brightness, 95 % of the pixels are below
 SNR = Quantity("SNR", scale=10.0)
 
 

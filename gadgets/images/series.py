@@ -14,6 +14,7 @@ from gadgets.mrd import ismrmrd
 
 OF_IMAGES = {  # up to 90
     "g-factor": 10, "SNR": 20, "water": 30, "fat": 40, "PDFF": 50, "R2*": 60, "B0": 70, "unsure": 80,
+    "expected error": 90,
 }  # fmt: skip
 UNCERTAINTY = 32000
 QUANTITIES = OF_IMAGES | {f"SD of {name}": OF_IMAGES[name] + UNCERTAINTY for name in ("PDFF", "R2*", "B0")}

@@ -61,5 +61,8 @@ def judge(coil_image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
         to_kspace(coil_image) * within, measured.movedim(1, 0), weight.unsqueeze(-1) * within, noise=noise
     )
     floor = {"kband_nmse_floor": f"{float(found.floor):.5f}"} if noise else {}
-    n_lines = str(int((weight > 0).sum()))
-    return {"kband_nmse_estimate": f"{float(found.nmse):.5f}", "kband_held_out_lines": n_lines, **floor}
+    low, high = (f"{float(end):.5f}" for end in found.interval())
+    return {
+        "kband_nmse_estimate": f"{float(found.nmse):.5f}", "kband_nmse_interval": f"{low} to {high}",
+        "kband_held_out_lines": str(int((weight > 0).sum())), **floor,
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import noise_of, told, unmixing_of
@@ -55,7 +55,8 @@ class CompletedByGrappa(Method):
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
-        return told(done, buffer, notes={**made.notes, **_said(done, filling)})
+        completed = told(done, buffer, notes={**made.notes, **_said(done, filling)})
+        return replace(completed, sets=None if _is_told(done) and done.is_filled else made.sets)
 
     def _filling(self, buffer: ReconBuffer) -> Filling | None:
         """Return what fills the lines left out, if anything can; where none is, it fills nothing."""
@@ -69,7 +70,7 @@ class CompletedByGrappa(Method):
 
 def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
     """What the comment says of an image that misses much of what was measured: a label names one method only."""
-    if float(done.share.mean()) < TOLD:
+    if not _is_told(done):
         return {}
     said = f"misses {_share_of(done)} of the measured energy"
     if not done.is_filled:
@@ -77,6 +78,10 @@ def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
     few = filling.told()
     comments = filter(None, (f"{said}, completed by GRAPPA", few.get("ImageComments")))
     return {**few, "ImageComments": "; ".join(comments)}
+
+
+def _is_told(done: Completed) -> bool:
+    return float(done.share.mean()) >= TOLD
 
 
 def _share_of(done: Completed) -> str:

@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import Gadget, field
+from gadgets.images.quantitative import EXPECTED_ERROR
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon import grappa, sense
+from gadgets.recon.bounded import Bounded, Uncertainty, look_up_head
 from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.grappa import Grappa
@@ -44,12 +46,15 @@ class KBandRecon(Gadget):
     grappa_kernel_samples: grappa.KernelSamples = Grappa.kernel_samples
     grappa_regularisation: grappa.Regularisation = Grappa.regularisation
     partial_fourier: PartialFourier = "auto"
+    uncertainty: Uncertainty = False
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
     def look_up(self) -> None:
         """Load the model and check it against its card."""
         self._card = look_up_model("KBandRecon", self.model)
+        if self.uncertainty:
+            look_up_head("KBandRecon", self._card)
 
     def open(self, scan: Scan) -> None:
         """Refuse a missing or damaged model, and, if told to, a matrix that it has not seen."""
@@ -61,12 +66,14 @@ class KBandRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
         peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
+        network = Network(self._card, self.outside_card)
+        first = CompletedByGrappa(network, peer, gives_way_to_better=True)
         methods = [
-            CompletedByGrappa(Network(self._card, self.outside_card), peer, gives_way_to_better=True),
+            Bounded(first, network) if self.uncertainty else first,
             CompletedByGrappa(Sense(self.sense_regularisation, self.sense_n_iterations), peer),
             peer,
         ]
         return Reconstructor(
             "KBandRecon", methods, has_all_lines, self.on_failure, self.deadline, self.limit,
-            partial_fourier=self.partial_fourier,
+            quantities=[EXPECTED_ERROR] if self.uncertainty else [], partial_fourier=self.partial_fourier,
         ).process(items)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
-from gadgets.images.quantitative import GFACTOR, SNR, Quantity, quantity_array
+from gadgets.images.quantitative import EXPECTED_ERROR, GFACTOR, SNR, Quantity, quantity_array
 from gadgets.items import ImageArray, ReconBuffer
 from gadgets.recon.recon_space import ReconSpace
 from gadgets.recon.reconstruction import Map
@@ -31,8 +31,12 @@ class MapSeries:
 
     def add(self, images: ImageArray, maps: Sequence[Mapping[str, Map]], buffer: ReconBuffer) -> Iterator[ImageArray]:
         """Keep the maps of the images of `buffer`, one mapping for each; yield the maps of all when too many wait."""
-        is_accelerated = buffer.encoding.total_acceleration > 1
-        wanted = [quantity for quantity in self._wanted if is_accelerated or quantity is not GFACTOR]  # else it is 1
+        trivial = set()
+        if buffer.encoding.total_acceleration == 1:
+            trivial.add(GFACTOR)  # it is 1
+        if all(meta.get("kband_acceleration") == "1.00" for meta in images.meta.flat):
+            trivial.add(EXPECTED_ERROR)  # it is 0
+        wanted = [quantity for quantity in self._wanted if quantity not in trivial]
         if wanted:
             self._waiting.append(_Waiting(images, maps, wanted, ReconSpace.of(buffer)))
         if len(self._waiting) >= MOST_WAITING:
@@ -43,14 +47,15 @@ class MapSeries:
         yield from self._all()
         if self._failures:
             n_failed, first = len(self._failures), self._failures[0]
-            raise ScanError(f"{self._who}: {counted(n_failed, 'g-factor map')} could not be made: {first}")
+            what = f"{self._wanted[0].name} map"
+            raise ScanError(f"{self._who}: {counted(n_failed, what)} could not be made: {first}")
 
     def _all(self) -> Iterator[ImageArray]:
         while self._waiting:
             try:
                 yield from self._waiting.pop(0).series()
             except (ValueError, RuntimeError) as error:
-                log.warning("%s: no g-factor map: %s", self._who, error)
+                log.warning("%s: no %s map: %s", self._who, self._wanted[0].name, error)
                 self._failures.append(str(error))
 
 
@@ -64,9 +69,9 @@ class _Waiting:
     space: ReconSpace
 
     def series(self) -> list[ImageArray]:
-        """g-factor of whatever made each image, and image over noise, both on the recon matrix."""
-        gfactor = self._computed(GFACTOR)
-        values = {GFACTOR: gfactor, SNR: self._snr(gfactor)}
+        """The maps of whatever made each image, and image over noise, on the recon matrix."""
+        made = {quantity: self._computed(quantity) for quantity in {_needed(quantity) for quantity in self.wanted}}
+        values = {**made, SNR: self._snr(made[GFACTOR])} if GFACTOR in made else made
         return [quantity_array(self.images, quantity, values[quantity]) for quantity in self.wanted]
 
     def _computed(self, quantity: Quantity) -> Tensor:
@@ -83,3 +88,8 @@ class _Waiting:
         noise = gfactor * self.space.encoding.total_acceleration**0.5
         signal = self.images.data.squeeze(-4).abs()
         return torch.where(noise > 0, signal / noise.clamp(min=1e-9), 0.0)
+
+
+def _needed(quantity: Quantity) -> Quantity:
+    """What an image must have a map of."""
+    return GFACTOR if quantity is SNR else quantity

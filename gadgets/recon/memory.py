@@ -17,23 +17,23 @@ SAYINGS = ("out of memory", "can't allocate memory", "alloc_failed")  # CUDA, th
 
 
 def within_memory(
-    who: str, reconstruct: Callable[[Tensor, Grid, Tensor, Tensor], Tensor],
-    kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor,
+    who: str, reconstruct: Callable[..., Tensor],
+    kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, *others: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Return `reconstruct(kspace, sampling, csm, noise)`, `(z, ...)`: on a GPU all planes at once, else one by one,
-    which on the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU, with
-    warnings.
+    """Return `reconstruct(kspace, sampling, csm, noise, *others)`, `(z, ...)`: on a GPU all planes at once, else one by
+    one, which on the CPU is no slower. Where a GPU's memory does not suffice, plane by plane there, then on the CPU,
+    with warnings.
 
-    `kspace` `(z, coil, ky, kx)`, `sampling` that of all planes, `csm` `(z, set, coil, y, x)`, `noise` `(z,)`. Raises
-    `ScanError` if memory suffices nowhere.
+    `kspace` `(z, coil, ky, kx)`, `sampling` that of all planes, `csm` `(z, set, coil, y, x)`, `noise` `(z,)`; `others`
+    have the axis z as well. Raises `ScanError` if memory suffices nowhere.
     """
     here = kspace.device
     for how, device, n_planes in _ways(here, len(kspace)):
-        parts = zip(*(tensor.split(n_planes) for tensor in (kspace, csm, noise)), strict=True)
+        parts = zip(*(tensor.split(n_planes) for tensor in (kspace, csm, noise, *others)), strict=True)
         try:
             there = sampling.to(device)
             return torch.cat([
-                reconstruct(k.to(device), there, c.to(device), sd.to(device)).to(here) for k, c, sd in parts
+                reconstruct(k.to(device), there, *(part.to(device) for part in rest)).to(here) for k, *rest in parts
             ])  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -18,9 +18,12 @@ from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_o
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
 from kband_core.likeness import signal_to_noise, unmapped_share
-from kband_core.models import Card, load_card, load_model
+from kband_core.model_card import IMAGE
+from kband_core.models import Card, load_card, load_head, load_model
 from kband_core.noise import noise_level
+from kband_core.reconstruct import Given
 from kband_core.sampling import Grid
+from kband_core.uncertainty.expected_error import expected_error
 
 SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
@@ -93,6 +96,16 @@ class Network(Method):
         maps_of(buffer)
         if problems:
             raise ScanError("; ".join(problems))
+
+    def expected_error(self, buffer: ReconBuffer, sets: Tensor) -> Tensor:
+        """Return the expected error `(z, y, x)` of image sets that it has made of a buffer."""
+        kspace, sampling = buffer.planes()
+        noise = noise_level(kspace, sampling.mask)
+        return within_memory(self.card.name, self._errors, kspace, sampling, maps_of(buffer), noise, sets)
+
+    def _errors(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, sets: Tensor) -> Tensor:
+        given = Given.on_grid(kspace, sampling, csm, noise)
+        return expected_error(sets, given, load_head(self.card, kspace.device), self.card.reliability[IMAGE])
 
     def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
         return reconstruct.network_sets(kspace, sampling, csm, load_model(self.card, kspace.device), noise)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from gadgets.gadget import Gadget, field
+from gadgets.images.quantitative import EXPECTED_ERROR
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon import nufft_sense
+from gadgets.recon.bounded import Bounded, Uncertainty, look_up_head
 from gadgets.recon.combination import never
 from gadgets.recon.network import OutsideCard, look_up_model
 from gadgets.recon.nufft_sense import Gridding, NufftSense
@@ -32,12 +34,15 @@ class NufftKBandRecon(Gadget):
     outside_card: OutsideCard = ShotsNetwork.outside_card
     sense_regularisation: nufft_sense.Regularisation = NufftSense.regularisation
     sense_n_iterations: nufft_sense.Iterations = NufftSense.n_iterations
+    uncertainty: Uncertainty = False
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
     def look_up(self) -> None:
         """Load the model and check it against its card."""
         self._card = look_up_model("NufftKBandRecon", self.model)
+        if self.uncertainty:
+            look_up_head("NufftKBandRecon", self._card)
 
     def open(self, scan: Scan) -> None:
         """Refuse a missing or damaged model."""
@@ -45,10 +50,12 @@ class NufftKBandRecon(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
+        network = ShotsNetwork(self._card, self.outside_card)
         methods = [
-            ShotsNetwork(self._card, self.outside_card),
+            Bounded(network, network) if self.uncertainty else network,
             NufftSense(self.sense_regularisation, self.sense_n_iterations),
         ]
         return Reconstructor(
-            "NufftKBandRecon", methods, never, self.on_failure, self.deadline, self.limit, last_resort=Gridding()
+            "NufftKBandRecon", methods, never, self.on_failure, self.deadline, self.limit,
+            quantities=[EXPECTED_ERROR] if self.uncertainty else [], last_resort=Gridding(),
         ).process(items)

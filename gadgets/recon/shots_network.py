@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
@@ -12,10 +14,12 @@ from gadgets.recon.network import OutsideCard
 from gadgets.recon.nufft_sense import shot_planes
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core.coils import merge_sets
-from kband_core.models import Card, load_model
-from kband_core.reconstruct import network_along
+from kband_core.model_card import IMAGE
+from kband_core.models import Card, load_head, load_model
+from kband_core.reconstruct import Given
 from kband_core.shot_angles import nyquist_shots, shot_kind
 from kband_core.shots import shots_noise, shots_scale
+from kband_core.uncertainty.expected_error import expected_error
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,17 @@ class ShotsNetwork(Method):
         return self.card.label
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
-        csm, sampling, planes = maps_of(buffer), buffer.sampling[0, 0], shot_planes(buffer)
         self._require_known(buffer)
-        model = load_model(self.card, csm.device)
-        each = zip(planes.split(1), csm.split(1), strict=True)  # of a stack, plane by plane
-        sets = torch.cat([network_along(kspace, sampling, maps, model) for kspace, maps in each])
+        model = load_model(self.card, maps_of(buffer).device)
+        sets = torch.cat([given.image_of(model) for given in _given(buffer)])
         notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
         return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
+
+    def expected_error(self, buffer: ReconBuffer, sets: Tensor) -> Tensor:
+        """Return the expected error `(z, y, x)` of image sets that it has made of a buffer."""
+        head, table = load_head(self.card, sets.device), self.card.reliability[IMAGE]
+        each = zip(sets.split(1), _given(buffer), strict=True)
+        return torch.cat([expected_error(image, given, head, table) for image, given in each])
 
     def _require_known(self, buffer: ReconBuffer) -> None:
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; of a stack, its middle."""
@@ -53,3 +61,10 @@ class ShotsNetwork(Method):
             )
         if problems:
             raise (Refusal if self.outside_card == "refuse" else ScanError)("; ".join(problems))
+
+
+def _given(buffer: ReconBuffer) -> Iterator[Given]:
+    """What the network is given of a buffer, of a stack plane by plane."""
+    sampling = buffer.sampling[0, 0]
+    for kspace, csm in zip(shot_planes(buffer).split(1), maps_of(buffer).split(1), strict=True):
+        yield Given.along(kspace, sampling, csm)

@@ -14,6 +14,7 @@ from kband_core.patterns import equispaced_lines, poisson_disc, variable_density
 from kband_core.plural import counted
 from kband_core.sampling import Grid
 
+ROUNDING = 1e-9  # n over n / 15.5 may come out below 15.5, and be rounded to 15 lines for 16
 Sampling = Literal["lines", "equispaced", "mixed", "poisson"]
 
 
@@ -89,7 +90,7 @@ class Undersampling:
         """The highest acceleration that leaves room for the fewest ACS lines."""
         fewest = self.acs_numbers[0]
         n_acs, n_all = (fewest**2, math.prod(shape)) if pattern == "poisson" else (fewest - 0.5, shape[0])
-        return n_all / n_acs
+        return (1 - ROUNDING) * n_all / n_acs
 
 
 def ends(value: float | Sequence[float]) -> tuple[float, float]:

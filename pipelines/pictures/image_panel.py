@@ -118,6 +118,8 @@ def _particulars(image: ismrmrd.Image) -> list[str]:
     said = [f"{lines} {'of ' * lines.endswith('number')}lines"] if lines else []
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
+    if bound := _meta(image, "kband_nmse_bound"):
+        said.append(f"NMSE ≤ {bound} with {100 * float(_meta(image, 'kband_nmse_bound_level')):g} % on simulated scans")
     return said
 
 

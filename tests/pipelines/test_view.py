@@ -47,6 +47,12 @@ def test_the_error_that_held_out_lines_tell_is_shown():
     assert "NMSE about 0.015 by 24 held-out lines" in " ".join(text.get_text() for text in figure.texts)
 
 
+def test_the_bound_of_the_error_is_shown():
+    """With the share of scans that keep it: it is no certainty."""
+    figure = montage(Source("", [image(meta={**GOOD, "kband_nmse_bound": "0.0123", "kband_nmse_bound_level": "0.9"})]))
+    assert "NMSE ≤ 0.0123 with 90 %" in " ".join(text.get_text() for text in figure.texts)
+
+
 def test_good_image_has_nothing_in_red():
     """Red is for what is wrong, or it will not be seen."""
     figure = montage(Source("one", [image(slice=2, contrast=1, repetition=3, image_series_index=4)]))

@@ -71,3 +71,11 @@ def test_poisson_discs_are_two_dimensional(rng):
     assert mask.shape == (64, 48)
     assert mask.numel() / mask.sum() == pytest.approx(4, rel=0.06)
     assert mask[28:36, 20:28].all()
+
+
+@pytest.mark.parametrize("n_lines", [43, 70, 86, 140])
+def test_an_acceleration_at_its_limit_leaves_room_for_the_fewest_lines(n_lines):
+    """Lowered to just what 16 ACS lines leave, it is still drawn: 43 / (43 / 15.5) comes out as 15.499999999999998."""
+    undersampling = Undersampling(line_acceleration=(1, 100), acs_lines=16)
+    drawn = [undersampling.draw((n_lines, 1), torch.Generator().manual_seed(seed)) for seed in range(8)]
+    assert all(grid.central_lines() >= 16 for grid in drawn)
