@@ -34,3 +34,8 @@ def plane_scale(kspace: Tensor) -> Tensor:
     if not (scale > 0).all():
         raise ValueError("scale: the centre of k-space holds no signal, or NaN")
     return scale
+
+
+def relative_level(noise: Tensor) -> Tensor:
+    """Return the logarithm of the noise level over a typical one, 0.03 of the brightness of the image."""
+    return noise.clamp(min=1e-4).log() - math.log(0.03)

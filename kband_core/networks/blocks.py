@@ -5,13 +5,14 @@ Inside this file a complex image `(b, y, x)` is two channels; everywhere else it
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
+
+from kband_core.scaling import relative_level
 
 
 def to_channels(image: Tensor) -> Tensor:
@@ -22,11 +23,6 @@ def to_channels(image: Tensor) -> Tensor:
 def to_complex(channels: Tensor) -> Tensor:
     """Real `(b, 2, y, x)` to complex64 `(b, y, x)`."""
     return torch.view_as_complex(channels.float().movedim(-3, -1).contiguous())
-
-
-def relative_level(noise: Tensor) -> Tensor:
-    """Return the logarithm of the noise level over a typical one, 0.03 of the brightness of the image."""
-    return noise.clamp(min=1e-4).log() - math.log(0.03)
 
 
 def _channels_last(features: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from kband_core.device import in_bfloat16
-from kband_core.networks.blocks import Multiscale, ResNet, relative_level
+from kband_core.networks.blocks import Multiscale, ResNet
 from kband_core.networks.consistency import agree
 from kband_core.operators import EncodingOperator
+from kband_core.scaling import relative_level
 
 RANGES = {"unrolls": (1, 64), "blocks": (1, 64), "channels": (1, 1024), "kernel": (1, 31), "wide": (1, 1024),
           "cg_iterations": (1, 200), "weight": (1e-9, 100.0)}  # fmt: skip

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from kband_core.angular_interpolation import angles_between, interpolated, neighbours
-from kband_core.networks.blocks import relative_level
 from kband_core.networks.spoke_attention import SpokeBlock
 from kband_core.nufft import nufft
 from kband_core.operators import EncodingOperator
 from kband_core.predicted_spokes import agreed
 from kband_core.projections import BAND, Spokes, to_projections, to_spokes
+from kband_core.scaling import relative_level
 from kband_core.shots import Shots
 from kband_core.solvers import solve_normal
 

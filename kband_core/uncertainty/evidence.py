@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kband_core.coils import merge_sets
 from kband_core.fourier import to_image, to_kspace
-from kband_core.networks.blocks import relative_level
 from kband_core.operators import EncodingOperator
+from kband_core.scaling import relative_level
 from kband_core.solvers import solve_normal
 from kband_core.uncertainty.missing_energy import missing_energy
 

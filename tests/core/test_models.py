@@ -197,8 +197,8 @@ def test_card_and_weights_disagree(folder):
     assert refusal().startswith("model 'tiny': its network cannot be built (network modl: no setting 'depth'; ")
     change_card(folder, network={"name": "modl", "config": {**CONFIG, "channels": "many"}})
     assert refusal().startswith("model 'tiny': its network cannot be built (")
-    change_card(folder, network={"name": "kiki", "config": {}})
-    assert refusal().startswith("model 'tiny': its network cannot be built (network: no network 'kiki'; ")
+    change_card(folder, network={"name": "vortex", "config": {}})
+    assert refusal().startswith("model 'tiny': its network cannot be built (network: no network 'vortex'; ")
     change_card(folder, network={"name": "modl", "config": CONFIG}, parameters=n + 1)
     assert refusal() == f"model 'tiny': {n} parameters, but its card says {n + 1}"
 
