@@ -55,8 +55,9 @@ class CompletedByGrappa(Method):
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
-        completed = told(done, buffer, notes={**made.notes, **_said(done, filling)})
-        return replace(completed, sets=None if _is_told(done) and done.is_filled else made.sets)
+        is_told = float(done.share.mean()) >= TOLD
+        completed = told(done, buffer, notes={**made.notes, **(_said(done, filling) if is_told else {})})
+        return replace(completed, sets=None if is_told and done.is_filled else made.sets)
 
     def _filling(self, buffer: ReconBuffer) -> Filling | None:
         """Return what fills the lines left out, if anything can; where none is, it fills nothing."""
@@ -70,18 +71,12 @@ class CompletedByGrappa(Method):
 
 def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
     """What the comment says of an image that misses much of what was measured: a label names one method only."""
-    if not _is_told(done):
-        return {}
     said = f"misses {_share_of(done)} of the measured energy"
     if not done.is_filled:
         return {"ImageComments": said}
     few = filling.told()
     comments = filter(None, (f"{said}, completed by GRAPPA", few.get("ImageComments")))
     return {**few, "ImageComments": "; ".join(comments)}
-
-
-def _is_told(done: Completed) -> bool:
-    return float(done.share.mean()) >= TOLD
 
 
 def _share_of(done: Completed) -> str:
