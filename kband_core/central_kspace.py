@@ -31,9 +31,14 @@ def covered_extent(coords: Tensor, shape: Sequence[int], most: int) -> int:
     `coords` `(shot, sample, 2)` in cycles per pixel. Every grid sample within the circle has one that was measured
     less than `GAP` of the grid's distance away.
     """
-    radius, nearest = _nearest(coords, shape, most)
-    is_bare = nearest > GAP
-    covered = float(radius[is_bare].min()) if is_bare.any() else most / 2
+    along, places = _about_the_centre(coords, shape, most)
+    covered = most / 2
+    for y in along:  # row by row: of a large centre all distances at once would fill the memory
+        beside = places[(places[:, 0] - y).abs() <= 1]
+        row = torch.stack((y.expand_as(along), along), -1)
+        radius = torch.linalg.vector_norm(row, dim=-1)
+        is_bare = torch.cdist(row, beside).amin(-1) > GAP if len(beside) else torch.ones_like(radius, dtype=torch.bool)
+        covered = min(covered, float(radius[is_bare].min())) if is_bare.any() else covered
     return min(max(2 * int(covered), FEWEST), most)
 
 
@@ -41,18 +46,17 @@ def bareness(coords: Tensor, shape: Sequence[int], extent: int) -> Tensor:
     """Return the mean square by which gaps exceed what covers a centre `extent` samples across, relative to that: 0 for
     one that is covered, with some room. Derivatives pass to `coords`.
     """
-    radius, nearest = _nearest(coords, shape, extent)
-    return torch.relu(nearest[radius <= extent / 2] / (ROOM * GAP) - 1).square().mean()
-
-
-def _nearest(coords: Tensor, shape: Sequence[int], most: int) -> tuple[Tensor, Tensor]:
-    """Of each sample of a grid `most` across, how far it is from the centre, and from the nearest measured sample."""
-    places = (coords * coords.new_tensor(shape)).flatten(0, -2)
-    places = places[(places.abs() <= most / 2 + 1).all(-1)]
-    along = torch.arange(most + 1, device=coords.device, dtype=coords.dtype) - most // 2
+    along, places = _about_the_centre(coords, shape, extent)
     grid = torch.cartesian_prod(along, along)
-    nearest = torch.full_like(grid[:, 0], torch.inf) if len(places) == 0 else torch.cdist(grid, places).amin(-1)
-    return torch.linalg.vector_norm(grid, dim=-1), nearest
+    grid = grid[torch.linalg.vector_norm(grid, dim=-1) <= extent / 2]
+    return torch.relu(torch.cdist(grid, places).amin(-1) / (ROOM * GAP) - 1).square().mean()
+
+
+def _about_the_centre(coords: Tensor, shape: Sequence[int], most: int) -> tuple[Tensor, Tensor]:
+    """Grid samples along an axis of a centre `most` across, and all samples in or beside it, in samples of the grid."""
+    places = (coords * coords.new_tensor(shape)).flatten(0, -2)
+    along = torch.arange(most + 1, device=coords.device, dtype=coords.dtype) - most // 2
+    return along, places[(places.abs() <= most / 2 + 1).all(-1)]
 
 
 def central_kspace(kspace: Tensor, sampling: Trajectory, shape: Sequence[int], extent: Sequence[int]) -> Tensor:
