@@ -1,4 +1,5 @@
-"""Where shots led, as somebody measured it: tables of places in CSV, in folders that `KBAND_TRAJECTORIES` names."""
+"""Where shots lead, designed or measured: tables of places in CSV, in folders that `KBAND_TRAJECTORIES` names, and one
+that ships."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kband_core.model_folders import SHIPPED
 from kband_core.plural import counted
 
 COLUMNS = ("shot", "sample", "time_us", "kx_per_m", "ky_per_m")
@@ -41,22 +43,27 @@ def read_table(path: Path) -> Tensor:
     return rows[:, [4, 3]].reshape(n_shots, n_samples, 2)
 
 
-def measured_shots(name: str) -> Tensor:
-    """Return the places of the table `name`.csv, as `read_table`, from the first folder that has one.
+def find_table(name: str) -> Path:
+    """Return the table `name`.csv of the first folder that has one; those that ship come last. Raises `ValueError`.
 
-    A name is no path: whoever sends a scan chooses among what the site has put there. Raises `ValueError`.
+    A name is no path: whoever sends a scan chooses among what the site has put there.
     """
     folders = [Path(folder) for folder in os.environ.get("KBAND_TRAJECTORIES", "").split(os.pathsep) if folder]
     found: dict[str, Path] = {}
-    for folder in folders:
+    for folder in (*folders, SHIPPED):
         for path in sorted(folder.glob("*.csv")):
             if NAME.fullmatch(path.stem):
                 found.setdefault(path.stem, path)
     if name not in found:
-        known = ", ".join(found) or "none: KBAND_TRAJECTORIES names folders of tables"
-        raise ValueError(f"no table of shots '{name}'; found {known}")
+        raise ValueError(f"no table of shots '{name}'; found {', '.join(found)} (KBAND_TRAJECTORIES names folders)")
+    return found[name]
+
+
+def measured_shots(name: str) -> Tensor:
+    """Return the places of the table of that name, as `read_table`. Raises `ValueError`."""
+    path = find_table(name)
     try:
-        return read_table(found[name])
+        return read_table(path)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

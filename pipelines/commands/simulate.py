@@ -73,8 +73,9 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
                    "in each of --partitions.")
 @click.option("--shots", "n_shots", type=click.IntRange(1, 65535), show_default="1, others 64",
               help="Trains that share the lines of a slice (EPI); spokes or interleaves of an image.")
-@click.option("--places", type=click.Path(path_type=Path), metavar="SHOTS.csv",
-              help="Sample where this table says, as kband design-trajectory writes it; instead of a --trajectory.")
+@click.option("--places", type=click.Path(path_type=Path), metavar="SHOTS.csv|NAME",
+              help="Sample where this table says, as kband design-trajectory writes it, or one by its name, such as "
+                   "designed_64x8, which ships; instead of a --trajectory.")
 @click.option("--delay", metavar="X,Y", default="0,0", show_default=True,
               callback=lambda context, option, text: _two_numbers(text),
               help="Samples by which the gradients along x and y come late; spokes do not tell (not spiral).")
@@ -113,6 +114,7 @@ def simulate(
     radial or spiral, with noise that is correlated between coils. The file also holds the noise-free images that a
     perfect scan would give, for kband view --reference.
     """
+    from kband_core.measured_shots import find_table
     from pipelines.design.shots_file import read_shots
     from pipelines.files.finished_file import HDF5, FileProblem, refuse_existing, refuse_other_format
     from pipelines.files.mrd_file import write_raw
@@ -142,7 +144,8 @@ def simulate(
         if places is not None:
             if trajectory != "cartesian" or "n_shots" in of_trains:
                 raise ValueError("--places tells trajectory and shots; leave out --trajectory and --shots")
-            shots = read_shots(places, FOV_MM / options["matrix"])
+            table = places if places.is_file() else find_table(str(places))
+            shots = read_shots(table, FOV_MM / options["matrix"])
             trajectory, of_trains["n_shots"], options["places"] = "other", len(shots), shots
         if trajectory not in ("cartesian", "epi"):
             options |= {"trajectory": trajectory, "n_shots": of_trains.pop("n_shots", Protocol.n_shots)}
