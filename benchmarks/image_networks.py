@@ -23,10 +23,9 @@ from kband_core.reconstruct import zero_filled
 from kband_core.solvers import solve_normal
 from kband_core.training.batches import stack
 from kband_core.training.example import Example
-from kband_core.training.recipe import Recipe, parse_recipe
+from kband_core.training.recipe import Recipe, SupervisionRecipe, parse_recipe
 from kband_core.training.scans import generator
 from kband_core.training.simulation.procedural import procedural_plane
-from kband_core.training.supervision import build_supervision
 from kband_core.training.trainer import train
 
 NOISE = (0.005, 0.05)
@@ -99,15 +98,11 @@ def main(
 
 
 def _held_out(tests: int, shape: tuple[int, int], coils: int, seed: int) -> list[Example]:
-    sample, scans = build_supervision("supervised", **{k: _ends(v) for k, v in DRAWN.items()}), []
+    sample, scans = SupervisionRecipe(name="supervised", **DRAWN).build(), []
     for scan in range(tests):
         rng = generator(seed, "test", scan)
         scans.append(stack([sample(procedural_plane(shape, n_coils=coils, rng=rng, noise=NOISE), rng)]))
     return scans
-
-
-def _ends(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _trained(

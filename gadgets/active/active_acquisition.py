@@ -62,7 +62,8 @@ class ActiveAcquisition(Gadget):
     def look_up(self) -> None:
         """Load the evaluator."""
         try:
-            self._evaluator = load_model(load_card(self.model))
+            self._card = load_card(self.model)
+            self._evaluator = load_model(self._card)
         except ValueError as error:
             raise PipelineError(f"ActiveAcquisition.model: {error}") from error
         if not isinstance(self._evaluator, LineEvaluator):
@@ -71,7 +72,6 @@ class ActiveAcquisition(Gadget):
     def open(self, scan: Scan) -> None:
         """Refuse scans whose lines are chosen already, or that have more than single slices."""
         self.look_up()
-        self._card = load_card(self.model)
         require_cartesian(scan, "ActiveAcquisition")
         for encoding in scan.encodings:
             if problem := self._problem(encoding, announces_lines=scan.announces_step1(encoding.index)):

@@ -87,8 +87,8 @@ class ShotPlaces:
 
     def _not_measured(self, shot: ismrmrd.Acquisition) -> str | None:
         n_shots, n_samples, _ = self.measured.shape
-        if shot.idx.kspace_encode_step_1 >= n_shots:
-            return f"{n_shots} shots were measured, from encoding step 1 of 0 on"
+        if (step := shot.idx.kspace_encode_step_1) >= n_shots:
+            return f"encoding step 1 is {step}, but {n_shots} shots were measured, from 0 on"
         if shot.number_of_samples != n_samples:
             return f"{shot.number_of_samples} samples, but {n_samples} of each shot were measured"
         return None

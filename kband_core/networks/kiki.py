@@ -15,7 +15,7 @@ from kband_core.networks.consistency import replace_measured
 from kband_core.operators import EncodingOperator, predicted_kspace
 from kband_core.sampling import Grid
 
-MOST = {"order": 16, "layers": 64, "channels": 1024}
+MOST_LETTERS, MOST_LAYERS, MOST_CHANNELS = 16, 64, 1024
 
 
 class Kiki(nn.Module):
@@ -38,10 +38,12 @@ class Kiki(nn.Module):
         self, order: str = "kiki", layers: int = 25, channels: int = 64, trained: str = "all", bf16: bool = False
     ) -> None:
         super().__init__()
-        if not order or len(order) > MOST["order"] or set(order) - {"k", "i"}:
-            raise ValueError(f"kiki: order is '{order}', 1 to {MOST['order']} letters k and i expected, such as kiki")
-        if not (2 <= layers <= MOST["layers"] and 1 <= channels <= MOST["channels"]):
-            raise ValueError(f"kiki: {layers} layers of {channels} channels, 2 to 64 of 1 to 1024 expected")
+        if not order or len(order) > MOST_LETTERS or set(order) - {"k", "i"}:
+            raise ValueError(f"kiki: order is '{order}', 1 to {MOST_LETTERS} letters k and i expected, such as kiki")
+        if not (2 <= layers <= MOST_LAYERS and 1 <= channels <= MOST_CHANNELS):
+            raise ValueError(
+                f"kiki: {layers} layers of {channels} channels, 2 to {MOST_LAYERS} of 1 to {MOST_CHANNELS} expected"
+            )
         if trained not in ("all", "last"):
             raise ValueError(f"kiki: trained is '{trained}', all or last expected")
         self.order, self.bf16 = order, bf16
