@@ -63,12 +63,14 @@ def central_kspace(kspace: Tensor, sampling: Trajectory, shape: Sequence[int], e
     """Return the central `extent` (ky, kx) of the k-space of every coil on the grid of `shape`, `(coil, ky, kx)`.
 
     `kspace` is `(coil, shot, sample)`. Each coil's image of so few pixels is the one that fits best to the samples
-    in that part of k-space and just beyond, weighted by their density.
+    in that part of k-space and just beyond, weighted by their density. Raises `ValueError` if there are none.
     """
     check_axes(kspace=(kspace, "coil shot sample"))
     wide = [min(n + 2 * BEYOND, most) for n, most in zip(extent, shape, strict=True)]
     coords = sampling.coords * sampling.coords.new_tensor([n / m for n, m in zip(shape, wide, strict=True)])
     within = (coords.abs() <= 0.5).all(-1)
+    if not within.any():
+        raise ValueError(f"no sample lies in the {wide[0]} × {wide[1]} of the centre of k-space; nothing calibrates")
     density = sampling.density[within]
     weight = (density / density.mean())[None]
     maps = torch.ones(1, 1, *wide, dtype=kspace.dtype, device=kspace.device)

@@ -51,6 +51,11 @@ class ShotBuffers:
         """
         header = header or shots[len(shots) // 2].header
         placed = self._placed(shots, encoding)
+        if acs is None:
+            try:
+                acs = self._calibration(placed, encoding)
+            except ValueError as error:
+                problems = [*problems, str(error)]
         headers, counts = np.empty((1, 1, 1), object), np.empty((1, 1, 1), object)
         headers[0, 0, 0], counts[0, 0, 0] = header, count
         return ReconBuffer(
@@ -60,14 +65,18 @@ class ShotBuffers:
             counts=counts,
             encoding=encoding,
             readout=(0, placed.kspace.shape[-1]),
-            acs=self._calibration(placed, encoding) if acs is None else acs,
+            acs=acs,
             problems=tuple(filter(None, (*problems, *placed.problems, encoding.flaw))),
             notes=placed.notes,
         )
 
-    def calibration(self, shots: Sequence[Shot], encoding: Encoding) -> Tensor:
-        """Return what shots tell of the coils, `(slice, z, coil, ky, kx)`, for images of others."""
-        return self._calibration(self._placed(shots, encoding), encoding)
+    def calibration(self, shots: Sequence[Shot], encoding: Encoding) -> Tensor | None:
+        """Return what shots tell of the coils, `(slice, z, coil, ky, kx)`, for images of others; None if nothing."""
+        placed = self._placed(shots, encoding)
+        try:
+            return self._calibration(placed, encoding)
+        except ValueError:  # the image meets it again, and says so
+            return None
 
     def _calibration(self, placed: _Placed, encoding: Encoding) -> Tensor:
         shape, kspace, sampling = encoding.image_grid, placed.kspace, placed.sampling

@@ -59,3 +59,10 @@ def test_the_centre_is_that_of_the_object():
     expected = coil_kspace(phantom, coils, (N, N), oversampling=1)[:, 24:40, 24:40].to(torch.complex64)
     found = central_kspace(samples, Trajectory(coords, radial_density(coords)), (N, N), (16, 16))
     assert nmse(found, expected) < 1e-3
+
+
+def test_a_centre_without_samples_calibrates_nothing():
+    """One sentence, where a transform of nothing would end the scan."""
+    away = Trajectory(torch.full((2, 8, 2), 0.45), torch.ones(2, 8))
+    with pytest.raises(ValueError, match="no sample lies in the 20 × 20 of the centre of k-space; nothing calibrates"):
+        central_kspace(torch.ones(3, 2, 8, dtype=torch.complex64), away, (N, N), (16, 16))

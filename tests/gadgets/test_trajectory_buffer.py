@@ -128,3 +128,14 @@ def test_what_is_no_plane_trajectory_is_refused_before_the_scan():
             xml = re.sub(r"(<kspace_encoding_step_2>.*?<maximum>)0", r"\g<1>7", xml, flags=re.DOTALL)
         with pytest.raises(PipelineError, match=rf"^TrajectoryBuffer: {re.escape(sentence)}$"):
             TrajectoryBuffer().open(Scan.from_xml(xml))
+
+
+def test_shots_that_keep_away_from_the_centre_make_an_image_all_the_same():
+    """None calibrates it, and it says so; in real time as well."""
+    scan, lines, _ = scanned()
+    away = [copy(line, traj=0.45 * np.ones_like(line.traj)) for line in lines]
+    for window in ({}, {"spokes": SHOTS}):
+        ((buffer,), error) = received(scan, away, **window)
+        assert error is None
+        assert buffer.acs is None
+        assert "no sample lies in the 14 × 14 of the centre of k-space; nothing calibrates" in buffer.problems
