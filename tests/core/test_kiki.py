@@ -68,3 +68,11 @@ def test_a_stage_begins_with_the_stages_before_it(tmp_path, monkeypatch):
     for name, weights in trained.state_dict().items():
         assert torch.equal(second.state_dict()[name], weights)
     assert not second.parts[1][-1].weight.any()
+
+
+def test_nothing_is_invented_where_there_are_no_maps_in_the_image_alone(rng):
+    """Without a "k" no coil image brings the maps back in."""
+    kspace, operator, noise = inputs(rng)
+    csm = operator.csm.clone()
+    csm[..., :4] = 0
+    assert network("kiki", order="ii")(kspace, with_maps(operator, csm), noise)[..., :4].abs().max() == 0

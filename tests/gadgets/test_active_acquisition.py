@@ -7,6 +7,7 @@ import ismrmrd
 import pytest
 
 from gadgets.active.active_acquisition import ActiveAcquisition
+from gadgets.active.chosen_image import ChosenImage
 from gadgets.active.feedback import Feedback
 from gadgets.errors import PipelineError, ScanError
 from gadgets.items import Aside
@@ -121,6 +122,14 @@ def test_a_scanner_that_does_not_follow_gets_all_its_lines():
     assert (len(lines_of(items)), str(image.counts[0, 0, 0])) == (N, "64 of 64")
     assert image.notes["kband_active"].startswith("not chosen: the scanner followed ")
     assert any("were not followed" in item.text for item in items if isinstance(item, Aside))
+
+
+@pytest.mark.parametrize(("followed", "missed", "follows"), [(0, 0, False), (1, 2, False), (2, 2, True), (3, 0, True)])
+def test_a_line_that_was_asked_for_by_chance_is_not_following(followed, missed, follows):
+    """A scan in an order of its own hits a line now and then; it must not be cut for that."""
+    image = ChosenImage(scanned()[0].encoding(0), None, None)
+    image.n_followed, image.n_missed = followed, missed
+    assert image.follows is follows
 
 
 def test_lines_behind_a_stop_are_left_out_and_told():

@@ -75,6 +75,24 @@ def test_an_image_of_another_method_has_no_bound(folder, head_scan, lines_of):
     assert "NMSE" not in image.meta[0, 0, 0]["ImageComments"]
 
 
+def test_an_image_that_grappa_has_completed_has_no_bound(folder, head_scan, lines_of, head, noise):
+    """Maps of eight lines miss a part of the head, which GRAPPA's coils show: it is no longer the network's alone."""
+    save_tiny_model(folder, limits={**LIMITS, "acs_lines": 6})
+    save_tiny_head(folder)
+    seen = []
+    lines = lines_of(2, acs=range(28, 36), kspace=head + 0.003 * noise(*head.shape))
+    stream = iter(lines)
+    for gadget in (AcquisitionBuffer(), CoilSensitivities(), KBandRecon(model="tiny", uncertainty=True)):
+        gadget.open(head_scan(acceleration=2))
+        stream = gadget.process(stream)
+    with pytest.raises(ScanError, match="1 expected error map could not be made"):
+        seen.extend(stream)
+    (image,) = seen
+    assert "of the measured energy, completed by GRAPPA" in image.meta[0, 0, 0]["ImageComments"]
+    assert image.meta[0, 0, 0]["kband_fallback"] == "no"
+    assert "kband_nmse_bound" not in image.meta[0, 0, 0]
+
+
 def test_an_image_that_lacks_nothing_needs_no_bound(head_scan, lines_of):
     """All lines came: it is the truth that the bound speaks of."""
     (image,) = arrays_of(head_scan, lines_of(1), acceleration=1, uncertainty=True)
