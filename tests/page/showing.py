@@ -44,6 +44,13 @@ class Shown:
         lines = [part.splitlines() for part in text.strip().split("\n\n")]
         return {name.removeprefix("event: "): json.loads(data.removeprefix("data: ")) for name, data in lines}
 
+    def scan(self) -> str:
+        """Let the server serve a tiny scan, wait until it stands among the ended ones; return its name."""
+        self.served.check()
+        name = self.served.last_journal().scan_id
+        self.wait_for("ended", lambda scans: scans and scans[0]["scan"] == name)
+        return name
+
     def wait_for(self, name: str, is_so) -> Any:
         """Wait until a part is there of which something is so; return it."""
         wait_until(lambda: name in (parts := self.parts()) and is_so(parts[name]))

@@ -90,7 +90,8 @@ def test_its_image_and_its_flaw_are_seen(shown, scan):
     assert 'id="lost" class="bad" hidden' in dom
 
 
-def test_a_page_that_is_gone_says_so(shown):
-    """An old picture must not pass for the newest. The last test here: the page ends while the browser looks."""
-    dom = look(shown.url, meanwhile=shown.page.close)
+def test_a_page_that_is_gone_says_so(tmp_path):
+    """An old picture must not pass for the newest: the page ends while the browser looks."""
+    with showing(tmp_path, n_workers=1) as shown:
+        dom = look(shown.url, meanwhile=shown.page.close)
     assert 'id="lost" class="bad">' in dom

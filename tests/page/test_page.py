@@ -68,24 +68,27 @@ def test_the_history_holds_neither_patient_nor_pixels(shown):
     with shown.served.connect() as peer:
         peer.send(by_hand.config_file("sense"), by_hand.text(3, named), *LINES, by_hand.CLOSE).hear_out()
     (journal,) = [each for each in shown.served.journals if "Doe" in each.header]
-    shown.wait_for("ended", lambda scans: scans[0]["scan"] == journal.scan_id)
+    shown.wait_for("ended", lambda scans: scans and scans[0]["scan"] == journal.scan_id)
     assert "Doe" not in str(shown.parts())
     stored = (shown.folder / FILE).read_bytes()
     assert journal.scan_id.encode() in stored
     assert not [word for word in (b"Doe", b"pictures", b"PNG") if word in stored]
 
 
-def test_a_page_that_is_killed_comes_back(shown):
+def test_a_page_that_is_killed_comes_back(tmp_path):
     """With its history, on its port; the scan that runs meanwhile is not told anything, and is shown to its end."""
-    before = shown.wait_for("ended", bool)
-    with shown.served.connect() as peer:
-        peer.send(*BEGIN, *LINES[:20])
-        shown.wait_for("running", bool)
-        (pid,) = _pages_of(os.getpid())
-        os.kill(pid, signal.SIGKILL)
-        peer.send(*LINES[20:], by_hand.CLOSE).hear_out()
-        assert peer.sentences() == []
-    ended = shown.wait_for("ended", lambda scans: len(scans) > len(before))
+    others = _pages_of(os.getpid())
+    with showing(tmp_path, n_workers=1) as shown:
+        shown.scan()
+        before = shown.parts()["ended"]
+        with shown.served.connect() as peer:
+            peer.send(*BEGIN, *LINES[:20])
+            shown.wait_for("running", bool)
+            (pid,) = {*_pages_of(os.getpid())} - {*others}
+            os.kill(pid, signal.SIGKILL)
+            peer.send(*LINES[20:], by_hand.CLOSE).hear_out()
+            assert peer.sentences() == []
+        ended = shown.wait_for("ended", lambda scans: len(scans) > len(before))
     assert ended[1:] == before
     assert ended[0]["lines"] == 32
 
@@ -169,13 +172,13 @@ def test_another_site_changes_nothing(guarded):
 
 def test_a_kept_scan_is_replayed(guarded):
     """Through the server, as a scan of its own that says whose replay it is."""
-    with guarded.served.connect() as peer:
-        peer.send(*BEGIN, *LINES, by_hand.CLOSE).hear_out()
-    (kept,) = guarded.wait_for("kept", bool)
-    body = json.dumps({"name": kept["name"], "pipeline": "grappa"}).encode()
+    scan = guarded.scan()
+    kept = guarded.wait_for("kept", lambda scans: scan in str(scans))
+    (name,) = [each["name"] for each in kept if scan in each["name"]]
+    body = json.dumps({"name": name, "pipeline": "grappa"}).encode()
     assert guarded.ask("replay", body, **BEARER, **JSON)[0] == 202
     ended = guarded.wait_for("ended", lambda scans: scans[0]["pipeline"] == "grappa")
-    assert (ended[0]["replay_of"], ended[0]["images"], ended[0]["problem"]) == (kept["name"], 1, None)
+    assert (ended[0]["replay_of"], ended[0]["images"], ended[0]["problem"]) == (name, 1, None)
     assert guarded.wait_for("replay", lambda told: told["state"] != "runs")["state"] == "is done"
 
 
@@ -197,6 +200,7 @@ def test_what_cannot_be_replayed_is_said(guarded, what):
 
 def test_only_installed_pipelines_replay(guarded):
     """Nobody sends XML through a page."""
+    guarded.scan()
     (kept, *_) = guarded.wait_for("kept", bool)
     body = json.dumps({"name": kept["name"], "pipeline": "<configuration/>"}).encode()
     status, _, answer = guarded.ask("replay", body, **BEARER, **JSON)
