@@ -17,11 +17,11 @@ from kband_core.active.line_chooser import LineChooser
 from kband_core.active.orders import central, centre_out, stepped_out, variable_density
 from kband_core.active.progress import Progress, line_errors
 from kband_core.active.quick_image import COILS, READOUT
-from kband_core.active.varied_scans import varied_kspace
 from kband_core.coils import compress, compression_matrix, sample_energy
 from kband_core.fourier import resize
 from kband_core.models import load_model
 from kband_core.networks.line_evaluator import N_MARGINS, LineEvaluator
+from kband_core.training.lines.varied_scans import varied_kspace
 
 BRAINS = {"brain_prescan_16ch": 1, "head_gre_32ch_4slices": 4, "brain_flash_16ch": 1, "brain_flash_bodycoil_2ch": 1,
           "brain_t1_8ch": 1}  # fmt: skip

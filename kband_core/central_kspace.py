@@ -47,6 +47,8 @@ def bareness(coords: Tensor, shape: Sequence[int], extent: int) -> Tensor:
     one that is covered, with some room. Derivatives pass to `coords`.
     """
     along, places = _about_the_centre(coords, shape, extent)
+    if not len(places):  # shots that left the centre altogether are led back to it by all their samples
+        places = (coords * coords.new_tensor(shape)).flatten(0, -2)
     grid = torch.cartesian_prod(along, along)
     grid = grid[torch.linalg.vector_norm(grid, dim=-1) <= extent / 2]
     return torch.relu(torch.cdist(grid, places).amin(-1) / (ROOM * GAP) - 1).square().mean()

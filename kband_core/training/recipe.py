@@ -147,14 +147,29 @@ class LimitsRecipe(Section):
     acs_lines: Side | None = None
 
 
-class Recipe(Section):
-    """One training, whole. The same recipe on the same machine gives the same weights.
+class WholeRecipe(Section):
+    """One training, whole, of any kind. The same recipe on the same machine gives the same weights."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    description: str = ""
+
+    def text(self) -> str:
+        """Write it as YAML, defaults included: they may change."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+    def changed(self: Checked, section: str | None = None, **values: Any) -> Checked:
+        """Return a copy with other values in a section, or in the recipe itself. Raises `ValueError`."""
+        whole = self.model_dump(mode="json")
+        changes = values if section is None else {section: {**whole[section], **values}}
+        return checked(type(self), {**whole, **changes}, self.name)
+
+
+class Recipe(WholeRecipe):
+    """One training of a network that makes images.
 
     `pretrained` names the model of the registry whose weights it begins with; without, they are random.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    description: str = ""
     pretrained: str | None = None
     network: NetworkRecipe
     supervision: SupervisionRecipe
@@ -169,16 +184,6 @@ class Recipe(Section):
         if self.optimiser.epochs and self.data.procedural and self.data.procedural.n_scans is None:
             raise ValueError("epochs of procedural scans without n_scans never end; give steps or n_scans")
         return self
-
-    def text(self) -> str:
-        """Write it as YAML, defaults included: they may change."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
-
-    def changed(self, section: str | None = None, **values: Any) -> Recipe:
-        """Return a copy with other values in a section, or in the recipe itself. Raises `ValueError`."""
-        whole = self.model_dump(mode="json")
-        changes = values if section is None else {section: {**whole[section], **values}}
-        return parse_recipe({**whole, **changes}, self.name)
 
 
 def read_recipe(recipe: Path | str) -> Recipe:

@@ -26,7 +26,6 @@ def list_all(scans: Path | None, images: Path | None) -> None:
         found = list(kept_scans(scans, images))
         click.echo("\n".join(found) or f"no kept scans in {scans}")
         return
-    from kband_core.active.evaluator_recipe import evaluator_recipes, read_evaluator_recipe
     from kband_core.model_folders import available_models
     from kband_core.models import load_card
     from kband_core.training.recipe_kinds import read_any_recipe
@@ -34,8 +33,7 @@ def list_all(scans: Path | None, images: Path | None) -> None:
     from pipelines.chain.installed import installed_pipelines
 
     described = {"pipelines": [(name, "") for name in installed_pipelines()],
-                 "recipes": [(name, read_any_recipe(name).description) for name in shipped_recipes()]
-                 + [(name, read_evaluator_recipe(name).description) for name in evaluator_recipes()],
+                 "recipes": [(name, read_any_recipe(name).description) for name in shipped_recipes()],
                  "models": []}  # fmt: skip
     for name, path in available_models().items():
         try:

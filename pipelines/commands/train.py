@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from tqdm import tqdm
 
 from kband_core.plural import counted
 from pipelines.commands.names import recipe_names
 
-OF_SIMULATED_ECHOES = [(None, None, None, device) for device in ("auto", "cpu")]
+NOT_FOR = {  # kind of recipe → options that it cannot honour: it simulates its scans, on a CPU
+    "water_fat": ("planes", "fold", "folds", "device", "n_workers"),
+    "line_evaluator": ("planes", "fold", "folds", "device", "n_workers", "resume", "checkpoint_minutes", "minutes"),
+}
 
 
 @click.command()
@@ -45,8 +49,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
 
-    A recipe of the kind line_evaluator trains what chooses lines for active acquisition; it takes --steps, of each
-    round, and --seed.
+    A recipe of the kind line_evaluator trains what chooses lines for active acquisition, --steps in each round; one of
+    the kind water_fat maps echoes. Both simulate their scans on the CPU and take no options of planes and devices.
 
     Writes NAME.safetensors and NAME.yaml, the model, from the best validation so far; log.csv, tensorboard/ if that is
     installed, and NAME.checkpoint. To use the model, name the folder in KBAND_MODELS.
@@ -55,7 +59,7 @@ def train(
     each: torchrun --no-python --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id 1 --rdzv-endpoint
     FIRST_MACHINE:29500 kband train RECIPE. The recipe's batch is that of all processes together.
     """
-    from kband_core.active.evaluator_recipe import read_evaluator_recipe
+    from kband_core.training.lines.recipe import LinesRecipe
     from kband_core.training.peers import PEERS, no_better_than_sense
     from kband_core.training.recipe_kinds import read_any_recipe
     from kband_core.training.trainer import train as train_images
@@ -64,15 +68,15 @@ def train(
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     try:
-        if (evaluator := read_evaluator_recipe(recipe)) is not None:
-            from pipelines.commands.evaluator_training import changed, train_by
-
-            evaluator = changed(evaluator, steps=steps, seed=seed, planes=planes, folds=folds, resume=resume)
-            train_by(evaluator, folder, overwrite=overwrite)
-            return
         chosen = read_any_recipe(recipe)
-        if isinstance(chosen, WaterFatRecipe) and (planes, fold, folds, device) not in OF_SIMULATED_ECHOES:
-            raise ValueError(f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds or --device")
+        _refuse_options(getattr(chosen, "kind", None))
+        if isinstance(chosen, LinesRecipe):
+            from pipelines.commands.lines_training import train_lines
+
+            given = {"steps": steps, "seed": seed}
+            chosen = chosen.changed(**{name: value for name, value in given.items() if value is not None})
+            train_lines(chosen, folder, overwrite=overwrite)
+            return
         if planes is not None:
             chosen = chosen.changed("data", planes=str(planes), procedural=None)
         if steps is not None:
@@ -111,6 +115,15 @@ def train(
         click.echo("stopped; go on with --resume", err=True)
     elif not outcome.figures:
         raise click.ClickException(f"{chosen.name}: no model was written, for no validation has judged one")
+
+
+def _refuse_options(kind: str | None) -> None:
+    """Raise `ValueError` for options on the command line that a kind of recipe cannot honour."""
+    context = click.get_current_context()
+    options = {each.name: each.opts[-1] for each in context.command.params}
+    is_given = ParameterSource.COMMANDLINE
+    if given := [options[name] for name in NOT_FOR.get(kind, ()) if context.get_parameter_source(name) == is_given]:
+        raise ValueError(f"{', '.join(given)}: not for a recipe of the kind {kind}, which simulates its scans on a CPU")
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from kband_core.active.line_chooser import LineChooser
 from kband_core.active.orders import central, centre_out, stepped_out
 from kband_core.active.progress import Progress, line_errors
 from kband_core.active.quick_image import lines_of, quick_image
-from kband_core.active.varied_scans import varied_kspace
 from kband_core.fourier import to_image
 from kband_core.models import load_model
+from kband_core.training.lines.varied_scans import varied_kspace
 
 
 @pytest.fixture(scope="module")

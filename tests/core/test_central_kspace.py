@@ -51,6 +51,13 @@ def test_bareness_falls_as_shots_move_into_gaps():
     assert bareness(star(60), (N, N), 16) == 0
 
 
+def test_shots_far_from_the_centre_are_led_back():
+    """A design that has lost it altogether still has a direction to go."""
+    coords = star(8)[:, N + N // 2 :].requires_grad_()  # their outer halves, on one side
+    bareness(coords, (N, N), 6).backward()
+    assert coords.grad.norm() > 0
+
+
 def test_the_centre_is_that_of_the_object():
     """Formulas of k-space on the grid and along spokes; measured: 3e-5 of the energy, gridding leaves 4e-3."""
     phantom, coils = head_phantom(), loop_coils(4)

@@ -38,6 +38,7 @@ def completed(*words: str) -> list[str]:
         (("replay", "--pipeline", "my"), ["file,my"]),
         (("check", "sense", "raki_w"), ["plain,raki_warm"]),
         (("train", "small"), ["plain,small_kband", "plain,small_radial", "plain,small_spiral"]),
+        (("train", "simulated_l"), ["plain,simulated_lines"]),
         (("evaluate", "simulated_s"), ["plain,simulated_small"]),
         (("simulate", "--held"), ["plain,--held-out-lines"]),
         (("no-such", "x"), []),

@@ -4,11 +4,12 @@ import pytest
 import torch
 import yaml
 
-from kband_core.active.evaluator_recipe import EvaluatorRecipe, evaluator_recipes, read_evaluator_recipe
-from kband_core.active.evaluator_training import follow, margins
-from kband_core.active.varied_scans import varied_kspace
 from kband_core.models import load_card, load_model
 from kband_core.networks.line_evaluator import LineEvaluator
+from kband_core.training.lines.recipe import LinesRecipe
+from kband_core.training.lines.trainer import follow, margins
+from kband_core.training.lines.varied_scans import varied_kspace
+from kband_core.training.recipe_kinds import read_any_recipe
 from tests.command import kband
 
 TINY = {"kind": "line_evaluator", "name": "tiny_lines", "matrix": [32], "scans": 6, "rounds": 2, "steps": 3}
@@ -35,11 +36,11 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changed", "options", "sentence"),
     [
-        ({"step": 3}, (), "recipe recipe.yaml: unknown key 'step'; known are acs_lines, description"),
-        ({"scans": 5}, (), "recipe tiny_lines: 5 scans, at least 6 of each of 1 sizes"),
-        ({"matrix": [24]}, (), "recipe tiny_lines: 24 lines, at least 4 times the calibration lines"),
-        ({"width": "wide"}, (), "recipe tiny_lines: width is 'wide', a whole number up to 1,024 expected"),
-        ({}, ("--resume",), "--resume: not for a recipe of the kind line_evaluator, which simulates its scans"),
+        ({"step": 3}, (), "recipe recipe.yaml: unknown key 'step'; known are name, description, kind, matrix"),
+        ({"scans": 5}, (), "recipe recipe.yaml: 5 scans, at least 6 of each of 1 sizes"),
+        ({"matrix": [24]}, (), "recipe recipe.yaml: 24 lines, at least 4 times the calibration lines"),
+        ({"width": "wide"}, (), "recipe recipe.yaml: width: input should be a valid integer"),
+        ({}, ("--resume", "--workers", "1"), "--workers, --resume: not for a recipe of the kind line_evaluator, which"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(changed, options, sentence, tmp_path):
@@ -49,11 +50,7 @@ def test_what_cannot_be_trained_is_one_sentence(changed, options, sentence, tmp_
 
 def test_the_shipped_evaluator_comes_of_the_shipped_recipe():
     """Else nobody could make it again."""
-    shipped = read_evaluator_recipe("simulated_lines")
-    written = yaml.safe_load(load_card("simulated_lines").recipe)
-    assert written.pop("kind") == "line_evaluator"
-    assert EvaluatorRecipe(**{**written, "matrix": tuple(written["matrix"])}) == shipped
-    assert list(evaluator_recipes()) == ["simulated_lines"]
+    assert LinesRecipe(**yaml.safe_load(load_card("simulated_lines").recipe)) == read_any_recipe("simulated_lines")
 
 
 def test_margins_keep_their_share_of_the_scans_that_told_them():

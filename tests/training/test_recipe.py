@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+from kband_core.training.lines.recipe import LinesRecipe
 from kband_core.training.recipe import Recipe, parse_recipe, read_recipe
 from kband_core.training.recipe_kinds import read_any_recipe
 from kband_core.training.schedule import one_cycle, staircase
@@ -20,7 +21,7 @@ def test_every_shipped_recipe_can_be_followed(name):
     recipe = read_any_recipe(name)
     assert recipe.name == name
     assert recipe.description
-    assert recipe.network.build()
+    assert isinstance(recipe, LinesRecipe) or recipe.network.build()
     assert not isinstance(recipe, Recipe) or recipe.supervision.build()
 
 

@@ -81,11 +81,11 @@ def test_train_writes_a_model_that_maps(tmp_path, recipe, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        ({"kind": "maps"}, (), "kind 'maps' is not one of water_fat; none makes images"),
-        ({"scan": {}}, (), "unknown key 'scan'; known are kind, name, description, network, scans, optimiser"),
+        ({"kind": "maps"}, (), "kind 'maps' is not one of line_evaluator, water_fat; recipes of images name none"),
+        ({"scan": {}}, (), "unknown key 'scan'; known are name, description, kind, network, scans, optimiser"),
         ({"scans": {"coil": 3}}, (), "unknown key 'scans.coil'; known are matrix, n_scans, echoes, coils"),
         ({"network": {"name": "unet"}}, (), "network unet makes images; upnet maps water and fat"),
-        ({}, ("--device", "cuda"), "tiny_maps is trained on simulated echoes, on a CPU; no --planes, folds"),
+        ({}, ("--device", "cuda"), "--device: not for a recipe of the kind water_fat, which simulates its scans"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(tmp_path, recipe, change, options, said):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from kband_core.networks.upnet import UPNet
@@ -17,7 +16,7 @@ from kband_core.training.recipe import (
     Section,
     Side,
     Whole,
-    checked,
+    WholeRecipe,
 )
 
 Noise = Annotated[float, Field(gt=0, le=1)]
@@ -54,12 +53,10 @@ class SeenRecipe(Section):
     matrix: tuple[Side, Side] = (48, 384)
 
 
-class WaterFatRecipe(Section):
-    """One training, whole. The same recipe on the same machine gives the same weights."""
+class WaterFatRecipe(WholeRecipe):
+    """One training of a network that maps water and fat."""
 
     kind: Literal["water_fat"]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    description: str = ""
     network: NetworkRecipe
     scans: EchoScansRecipe = EchoScansRecipe()
     optimiser: OptimiserRecipe
@@ -78,13 +75,3 @@ class WaterFatRecipe(Section):
     def build(self) -> UPNet:
         """Build the network with random weights."""
         return self.network.build()
-
-    def text(self) -> str:
-        """Write it as YAML, defaults included: they may change."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
-
-    def changed(self, section: str | None = None, **values: Any) -> WaterFatRecipe:
-        """Return a copy with other values in a section, or in the recipe itself. Raises `ValueError`."""
-        whole = self.model_dump(mode="json")
-        changes = values if section is None else {section: {**whole[section], **values}}
-        return checked(WaterFatRecipe, {**whole, **changes}, self.name)

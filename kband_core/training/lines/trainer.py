@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kband_core.active.evaluator_recipe import EvaluatorRecipe
 from kband_core.active.orders import central
 from kband_core.active.progress import Progress, line_errors
-from kband_core.active.varied_scans import varied_kspace
 from kband_core.networks.line_evaluator import N_MARGINS, LineEvaluator
+from kband_core.training.lines.recipe import LinesRecipe
+from kband_core.training.lines.varied_scans import varied_kspace
 
 AT_ONCE = 30  # scans that are followed together
 BATCH = 32
@@ -38,7 +38,7 @@ class Followed(NamedTuple):
     nmse: Tensor
 
 
-def simulated_scans(recipe: EvaluatorRecipe) -> Iterator[Tensor]:
+def simulated_scans(recipe: LinesRecipe) -> Iterator[Tensor]:
     """Yield k-space `(coil, ky, kx)` of every scan of a recipe, the sizes in turn, each with a seed of its own."""
     for number in range(recipe.scans):
         rng = torch.Generator().manual_seed((recipe.seed << 20) + number)
@@ -71,7 +71,7 @@ def follow(
     return Followed(*map(torch.stack, zip(*steps, strict=True)))
 
 
-def train_evaluator(recipe: EvaluatorRecipe, scans: list[Tensor], tell: Tell = lambda *_: None) -> LineEvaluator:
+def train_evaluator(recipe: LinesRecipe, scans: list[Tensor], tell: Tell = lambda *_: None) -> LineEvaluator:
     """Train on scans, and tell step, number of steps and loss. The same recipe gives the same weights."""
     rng = torch.Generator().manual_seed(recipe.seed)
     torch.manual_seed(recipe.seed)
@@ -110,7 +110,7 @@ def _followed_all(
 
 
 def _train_round(
-    evaluator: LineEvaluator, seen: list[Followed], recipe: EvaluatorRecipe, rng: torch.Generator,
+    evaluator: LineEvaluator, seen: list[Followed], recipe: LinesRecipe, rng: torch.Generator,
     tell: Callable[[int, float], object],
 ) -> None:  # fmt: skip
     optimiser = torch.optim.Adam(evaluator.parameters(), recipe.learning_rate)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 from tqdm import tqdm
 
-from kband_core.active.evaluator_recipe import KIND, EvaluatorRecipe
-from kband_core.active.evaluator_training import simulated_scans, train_evaluator
-from kband_core.active.varied_scans import FEWEST, MOST
 from kband_core.models import save_model
+from kband_core.training.lines.recipe import LinesRecipe
+from kband_core.training.lines.trainer import simulated_scans, train_evaluator
+from kband_core.training.lines.varied_scans import FEWEST, MOST
 
 
-def train_by(recipe: EvaluatorRecipe, folder: Path, *, overwrite: bool) -> None:
+def train_lines(recipe: LinesRecipe, folder: Path, *, overwrite: bool) -> None:
     """Train a line evaluator and write its weights and card. Raises `ValueError`."""
     if (folder / f"{recipe.name}.safetensors").exists() and not overwrite:
         raise ValueError(f"{folder}: a model {recipe.name} exists; --overwrite it")
@@ -32,9 +29,9 @@ def train_by(recipe: EvaluatorRecipe, folder: Path, *, overwrite: bool) -> None:
     with tqdm(desc="training", unit="step", delay=0.5, file=sys.stderr) as bar:
         evaluator = train_evaluator(recipe, scans, _Telling(bar))
     save_model(folder, {
-        "name": recipe.name, "network": {"name": KIND, "config": {"width": recipe.width}}, "supervision": "lines",
-        "trained_on": "simulated scans of varied objects", "recipe": _text(recipe), "seed": recipe.seed,
-        "steps": recipe.rounds * recipe.steps, "date": date.today(),
+        "name": recipe.name, "network": {"name": recipe.kind, "config": {"width": recipe.width}},
+        "supervision": "lines", "trained_on": "simulated scans of varied objects",
+        "recipe": recipe.text(), "seed": recipe.seed, "steps": recipe.rounds * recipe.steps, "date": date.today(),
         "limits": {"acceleration": (2.0, min(recipe.matrix) / recipe.acs_lines), "acs_lines": recipe.acs_lines,
                    "matrix": (min(recipe.matrix), max(recipe.matrix)), "sampling": ("lines",),
                    "coils": (FEWEST, MOST)},
@@ -43,22 +40,6 @@ def train_by(recipe: EvaluatorRecipe, folder: Path, *, overwrite: bool) -> None:
     largest = float(evaluator.margin.max())
     click.echo(f"{recipe.name}: {recipe.rounds} rounds of {recipe.steps} steps on {recipe.scans} scans in "
                f"{seconds:.0f} s; 9 of 10 held-out images have at most {largest:.2f} times the error told")  # fmt: skip
-
-
-def changed(recipe: EvaluatorRecipe, *, steps: int | None, seed: int | None, **unused: Any) -> EvaluatorRecipe:
-    """Return the recipe with other steps and seed. Raises `ValueError` for options of `kband train` it cannot honour.
-    """
-    if given := [name for name, value in unused.items() if value]:
-        options = ", ".join(f"--{name}" for name in given)
-        raise ValueError(f"{options}: not for a recipe of the kind {KIND}, which simulates its scans")
-    return dataclasses.replace(recipe, **{
-        name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None
-    })  # fmt: skip
-
-
-def _text(recipe: EvaluatorRecipe) -> str:
-    fields = {**dataclasses.asdict(recipe), "matrix": list(recipe.matrix)}
-    return yaml.safe_dump({"kind": KIND, **fields}, sort_keys=False)
 
 
 class _Telling:

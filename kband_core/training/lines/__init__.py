@@ -1,0 +1,1 @@
+"""Training of what chooses lines, on simulated scans that differ in where their energy lies."""
