@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
-import torch
+
+with mock.patch.dict(os.environ, {"TQDM_DISABLE": "1"}):  # bars come after half a second: only where machines are slow
+    import torch  # imports tqdm, which reads that once
 
 from pipelines.files.mrd_file import write_raw
 from pipelines.simulation.simulated_protocol import Protocol
