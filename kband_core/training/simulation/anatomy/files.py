@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ NOTICE = (
 
 @dataclass(frozen=True)
 class Volume:
-    """Voxels `(x, y, z)` uint8 of 1 mm, to the right, to the front, upwards; where the first lies, in mm; their hash."""
+    """Voxels `(x, y, z)` uint8 of 1 mm, to the right, the front and upwards; where the first lies; a hash of both."""
 
     name: str
     voxels: Tensor
@@ -55,9 +56,8 @@ def _read(path: Path) -> Volume:
     """Read a volume of uint8 in voxels of 1 mm. Raises `ValueError`, one sentence."""
     try:
         import nibabel
-        import numpy as np
     except ImportError as error:
-        raise ValueError("anatomy: volumes are read by nibabel, which is not installed; install kband[anatomy]") from error
+        raise ValueError("anatomy: nibabel, which reads volumes, is not installed; install kband[anatomy]") from error
     try:
         image = nibabel.load(path)
         voxels, affine = np.ascontiguousarray(image.dataobj), image.affine
@@ -65,8 +65,8 @@ def _read(path: Path) -> Volume:
         raise ValueError(f"anatomy: {path} cannot be read ({' '.join(str(error).split())})") from error
     if voxels.ndim != 3 or voxels.dtype != np.uint8 or not np.allclose(affine[:3, :3], np.eye(3)):
         raise ValueError(
-            f"anatomy: {path} holds {voxels.dtype} of {'×'.join(map(str, voxels.shape))}, steps in mm "
-            f"{affine[:3, :3].tolist()}; three axes of uint8 to the right, the front and upwards in steps of 1 mm expected"
+            f"anatomy: {path} holds {voxels.dtype} of {'×'.join(map(str, voxels.shape))}, its steps are "
+            f"{affine[:3, :3].tolist()} mm; uint8 in steps of 1 mm to the right, the front and upwards expected"
         )
     first = tuple(round(float(mm)) for mm in affine[:3, 3])
     digest = hashlib.sha256(f"{voxels.shape} {first}".encode() + voxels.tobytes()).hexdigest()
