@@ -20,7 +20,7 @@ class Tissue(NamedTuple):
     density: float
 
 
-TISSUES = {  # grey and white matter and muscle rounded from Stanisz, MRM 54:507, 2005
+TISSUES = {  # cf. Stanisz, MRM 54:507, 2005; published values differ by more than the spread below
     "fluid": Tissue(4200, 1800, 1.0),
     "grey": Tissue(1500, 95, 0.82),
     "white": Tissue(900, 72, 0.70),

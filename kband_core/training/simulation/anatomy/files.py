@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def _read(path: Path) -> Volume:
     try:
         image = nibabel.load(path)
         voxels, affine = np.ascontiguousarray(image.dataobj), image.affine
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
         raise ValueError(f"anatomy: {path} cannot be read ({' '.join(str(error).split())})") from error
     if voxels.ndim != 3 or voxels.dtype != np.uint8 or not np.allclose(affine[:3, :3], np.eye(3)):
         raise ValueError(
