@@ -42,7 +42,7 @@ class Row:
 
 @click.command(context_settings={"show_default": True})
 @data_option
-@click.option("--steps", default=200, help="Of two scans each, for either network.")
+@click.option("--steps", default=120, help="Of two scans each, for either network.")
 @click.option("--rate", default=2e-4, help="Highest learning rate.")
 @click.option("-o", "--output", default="anatomy", type=click.Path(path_type=Path), help="Folder of the networks.")
 def main(data: Path, steps: int, rate: float, output: Path) -> None:
