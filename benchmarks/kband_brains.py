@@ -65,7 +65,7 @@ class Figures:
 def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> None:
     """Exit with 1 if the network is behind SENSE, GRAPPA or the wavelets in NMSE or SSIM on any scan."""
     require_peers()
-    chains = _Chains(model, unwhitened)
+    chains = Chains(model, unwhitened)
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
         f"{ACS_LINES} ACS lines, seed {seed}; all slices, 4 of gre: means. Coils {'not ' * unwhitened}whitened by\n"
@@ -83,7 +83,7 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
             undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
             images, thinned, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
             reference, rss = images.pop("all lines"), images.pop("root sum of squares")
-            figures = {method: _figures(image, reference, rss) for method, image in images.items()}
+            figures = {method: figures_of(image, reference, rss) for method, image in images.items()}
             label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration}"
             label += f" ({thinned.acceleration():.2f})"
             rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
@@ -91,7 +91,7 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
             if (sampling, acceleration) in PICTURED:
                 shown += [
                     Judged(
-                        label, 0, 0, 0, 0, method, thinned, asdict(_figures(image[:1], reference[:1], rss[:1])),
+                        label, 0, 0, 0, 0, method, thinned, asdict(figures_of(image[:1], reference[:1], rss[:1])),
                         fitted(image[0], reference[0]), reference[0], header,
                     )
                     for method, image in images.items()
@@ -106,7 +106,7 @@ def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> N
 
 
 def _images(
-    path: Path, undersampling: Undersampling, chains: _Chains, seed: int
+    path: Path, undersampling: Undersampling, chains: Chains, seed: int
 ) -> tuple[dict[str, Tensor], UndersampledScan, ismrmrd.ImageHeader]:
     """Magnitudes `(slice, y, x)` by method, where maps are certain; which lines were left; a header."""
     with open_raw(path) as raw:
@@ -128,7 +128,7 @@ def _images(
 
 
 @dataclass(frozen=True)
-class _Chains:
+class Chains:
     """The installed pipelines, with a model of choice, and without `CoilWhitening` if so wanted."""
 
     model: str
@@ -173,7 +173,7 @@ def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
     return min(tried, key=lambda image: float(nmse(fitted(image, reference), reference)))
 
 
-def _figures(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
+def figures_of(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
     metrics: Sequence[Callable] = (nmse, psnr, ssim)
     slices = [
         (*(float(metric(fitted(x, y), y)) for metric in metrics), float(psnr(fitted(x, z), z)))

@@ -10,6 +10,8 @@ from kband_core.training.acquired import Acquired
 from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe, Recipe
 from kband_core.training.scans import EndlessScans, ProceduralScans, Scans, StoredScans
+from kband_core.training.simulation.anatomy.heads import anatomy
+from kband_core.training.simulation.random_objects import ANATOMICAL
 from kband_core.training.subjects import fold_subjects, split_subjects
 
 
@@ -18,7 +20,7 @@ class Material:
     """Scans to train on; planes of other subjects, and which of them are held out; what a card says of them.
 
     `matrix` and `coils`: from, to. `acquired`: what was acquired of the planes to train on, each once; empty where all
-    of k-space is simulated. `digest` tells files of planes apart; empty where planes are simulated.
+    of k-space is simulated. `digest` tells files of planes, and real anatomy, apart; empty where all is drawn.
     """
 
     scans: Scans
@@ -82,6 +84,12 @@ def _procedural(recipe: Recipe, procedural: ProceduralRecipe) -> Material:
             ProceduralScans(procedural, n_scans, seed=recipe.seed, run=batch), list(range(n_scans)), recipe.seed
         )
     how_many = "simulated scans" if n_scans is None else f"{n_scans} simulated scans"
+    objects, digest = "random objects", ""
+    if procedural.objects in ANATOMICAL:
+        heads = anatomy()
+        others = [objects] if procedural.objects == "mixed" else []
+        objects, digest = " and ".join([*others, heads.provenance]), heads.digest
     return Material(
-        scans, held_out, range(n_held_out), f"{how_many} of random objects", procedural.matrix, procedural.coils
-    )
+        scans, held_out, range(n_held_out), f"{how_many} of {objects}", procedural.matrix, procedural.coils,
+        digest=digest,
+    )  # fmt: skip

@@ -86,9 +86,10 @@ class SupervisionRecipe(Section):
 class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    `objects`: `cartoon`, flat tissues with sharp borders, or `textured`, with detail at every scale. A finite number
-    of scans is kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a
-    grid, or `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
+    `objects`: `cartoon`, flat tissues with sharp borders; `textured`, with detail at every scale; `anatomy`, slices of
+    real heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is
+    kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or
+    `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)

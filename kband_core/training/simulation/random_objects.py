@@ -1,4 +1,4 @@
-"""Random objects: dead leaves, and heads, within an irregular outline."""
+"""Random objects: dead leaves and heads within an irregular outline, or slices of a real head."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kband_core.training.simulation.anatomy.drawing import anatomical_head
 from kband_core.training.simulation.dead_leaves import dead_leaves
 from kband_core.training.simulation.random_fields import between, blurred
 from kband_core.training.simulation.random_heads import cartoon_head, textured_head
 
-Objects = Literal["cartoon", "textured"]
+Objects = Literal["cartoon", "textured", "anatomy", "mixed"]
+ANATOMICAL = "anatomy", "mixed"  # which need the anatomy that other packages carry
 FINER = 2  # drawn pixels per acquired one along each axis
 
 
 def random_object(shape: tuple[int, int], rng: torch.Generator, *, objects: Objects = "textured") -> Tensor:
-    """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object."""
+    """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object.
+
+    `anatomy`: a slice of a real head. `mixed`: that or a textured one, as often.
+    """
     fine = FINER * shape[0], FINER * shape[1]
+    if objects == "anatomy" or (objects == "mixed" and float(torch.rand((), generator=rng)) < 0.5):
+        return anatomical_head(fine, rng, finer=FINER)
     kind = float(torch.rand((), generator=rng))
     outline = irregular_ellipse(fine, rng)
     if kind < (0.3 if objects == "cartoon" else 0.12):

@@ -1,0 +1,1 @@
+"""Heads made of real anatomy, which other packages carry."""
