@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -73,9 +74,17 @@ class Network(Method):
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.require_known(buffer)
+        return self.image_by(partial(load_model, self.card), buffer)
+
+    def image_by(self, model_on: Callable[[torch.device], nn.Module], buffer: ReconBuffer) -> Reconstruction:
+        """Make the image by this network or by what has become of it, where the device allows."""
         kspace, sampling = buffer.planes()
         noise = noise_level(kspace, sampling.mask)
-        sets = within_memory(self.card.name, self._on_planes, kspace, sampling, maps_of(buffer), noise)
+
+        def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
+            return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise)
+
+        sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise)
         notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
         return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
 
@@ -106,9 +115,6 @@ class Network(Method):
     def _errors(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, sets: Tensor) -> Tensor:
         given = Given.on_grid(kspace, sampling, csm, noise)
         return expected_error(sets, given, load_head(self.card, kspace.device), self.card.reliability[IMAGE])
-
-    def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
-        return reconstruct.network_sets(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
 
 
 def _signal(buffer: ReconBuffer) -> dict[str, float]:
