@@ -27,7 +27,7 @@ from kband_core.completion import complete
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.models import load_card, load_model
 from kband_core.noise import noise_level
-from kband_core.reconstruct import network_sets
+from kband_core.reconstruct import Given
 from kband_core.training.undersampling import Undersampling
 from pipelines.evaluation.evaluation import Judged, before_network, images
 from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
@@ -39,14 +39,14 @@ SCANS = {"t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32c
 PROTOCOLS = (("lines", 4), ("lines", 3), ("equispaced", 4), ("equispaced", 3))
 ACS_LINES = {"prescan": 16}  # of 64 lines; of the others 24
 PICTURED = (("lines", 4), ("equispaced", 3))
+METRICS = {"nmse": nmse, "psnr": psnr, "ssim": ssim}
 
 
 @dataclass(frozen=True)
 class Look:
-    """An image `(y, x)` after some steps, its figures, and the error of the lines that judge."""
+    """An image `(y, x)` after some steps, and its figures."""
 
     step: int
-    error: float
     image: Tensor
     figures: dict[str, float]
 
@@ -70,25 +70,28 @@ class Course:
 @click.command(context_settings={"show_default": True})
 @data_option
 @click.option("--model", default=KBandRecon().model, help="Model of the registry.")
+@click.option(
+    "--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), help="Which scans."
+)
 @click.option("--seed", default=0, help="Of the random lines.")
 @click.option("-o", "--output", default="adaptation.png", type=click.Path(path_type=Path), help="The picture.")
-def main(data: Path, model: str, seed: int, output: Path) -> None:
+def main(data: Path, model: str, scans: tuple[str, ...], seed: int, output: Path) -> None:
     """Print every scan; a gain that the rule let go, or a loss that it took for one, stands beside the oracle's."""
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
         f"model {model}, at most {STEPS} steps; 24 ACS lines (16 of prescan), seed {seed}, the first slice.\n"
         "Magnitudes after one least-squares factor, where maps of all lines are certain; reference: all lines through\n"
         "the same coils and maps. 'held out': what of the error of the lines that judge is gone, of which the rule\n"
-        "wants 1 %; steps: kept of those tried; s: of one core until the rule ends it; oracle: the look, one every\n"
-        "fifth step, with the least true error."
+        "wants 1 %; steps: kept of those tried; s: of one core until the rule ends it; kept, oracle: what the image\n"
+        "at the rule's step gains, and that of the look, one every fifth step, with the least true error."
     )
     rows, gains, shown = [], [], list[Judged]()
-    for name, stem in SCANS.items():
+    for name in scans:
         for sampling, acceleration in PROTOCOLS:
             undersampling = Undersampling(
                 line_acceleration=acceleration, acs_lines=ACS_LINES.get(name, 24), sampling=sampling
             )
-            buffer, truth, thinned, header = _scan(data / f"{stem}.h5", undersampling, seed)
+            buffer, truth, thinned, header = _scan(data / f"{SCANS[name]}.h5", undersampling, seed)
             label = f"{name} {'×'.join(map(str, truth.shape))}, {sampling} R={acceleration}"
             try:
                 course = _course(model, buffer, truth)
@@ -134,12 +137,20 @@ def _first(items: Sequence[object]) -> ReconBuffer:
 def _course(model: str, buffer: ReconBuffer, truth: Tensor) -> Course:
     Network(load_card(model)).require_known(buffer)
     kspace, sampling = buffer.planes()
-    noise = noise_level(kspace, sampling.mask)
-    given = kspace, sampling, buffer.csm[0]
+    noise, network = noise_level(kspace, sampling.mask), load_model(model)
+    given = Given.on_grid(kspace, sampling, buffer.csm[0], noise)
+    last = range(network.unrolls - 1, network.unrolls)
+    before_last = network.unroll(network.begin(given.kspace, given.operator, given.noise), range(last.start))
+
+    def look(step: int, learnt: nn.Module) -> Look:
+        sets = learnt.unroll(before_last, last).image * given.scale[:, None, None, None]
+        return Look(step, *_figures(sets, buffer, truth))
+
+    first = look(0, network)
     start = time.process_time()
-    learner = Learner(load_model(model), *given, noise, rng=torch.Generator().manual_seed(0))
-    rule, beside = StoppingRule(learner.error()), 0.0
-    looks, ended = [_look(0, rule.before, load_model(model), buffer, truth)], None
+    learner = Learner(network, kspace, sampling, buffer.csm[0], noise, rng=torch.Generator().manual_seed(0))
+    rule, ended, beside = StoppingRule(learner.error()), None, 0.0
+    looks = [first]
     for step in range(1, STEPS + 1):
         learner.step()
         if step % EVERY:
@@ -149,22 +160,20 @@ def _course(model: str, buffer: ReconBuffer, truth: Tensor) -> Course:
             rule.look(step, error)
             if rule.is_over or step == STEPS:
                 ended = step, time.process_time() - start - beside
-        now = time.process_time()
-        looks.append(_look(step, error, learner.model_with(learner.learnt()), buffer, truth))
-        beside += time.process_time() - now
+        before = time.process_time()
+        looks.append(look(step, learner.model_with(learner.learnt())))
+        beside += time.process_time() - before
     kept = looks[rule.step // EVERY] if rule.has_gained else looks[0]
     return Course(looks, kept, ended[0], 1 - rule.least / rule.before, ended[1])
 
 
-def _look(step: int, error: float, model: nn.Module, buffer: ReconBuffer, truth: Tensor) -> Look:
+def _figures(sets: Tensor, buffer: ReconBuffer, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
     kspace, sampling = buffer.planes()
-    sets = network_sets(kspace, sampling, buffer.csm[0], model, noise_level(kspace, sampling.mask))
     made = complete(
         sets, buffer.csm[0], kspace, sampling.mask, fill=None, noise=noise_of(buffer), unmixing=unmixing_of(buffer)
     )
     image = fitted(made.image[0].abs() * (truth > 0), truth)
-    values = {name: float(metric(image, truth)) for name, metric in (("nmse", nmse), ("psnr", psnr), ("ssim", ssim))}
-    return Look(step, error, image, values)
+    return image, {name: float(metric(image, truth)) for name, metric in METRICS.items()}
 
 
 def _row(label: str, course: Course) -> tuple[str, ...]:

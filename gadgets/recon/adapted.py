@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 import torch
+from torch import nn
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.recon.network import Network
+from gadgets.recon.network import Network, noise_planes, small_plane
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
 from kband_core.adaptation.adapting import Adapted, adapt
 from kband_core.adaptation.learner import require_adaptable
@@ -46,7 +48,12 @@ class AdaptedNetwork(Method):
         return self.network.label
 
     def prepare(self, calibration: Calibration) -> None:
+        """Run the network once on noise, and let it learn from that. Raises `ValueError` if it fails there."""
         self.network.prepare(calibration)
+        try:
+            _learn_once(load_model(self.network.card, calibration.acs.device), *small_plane(calibration))
+        except RuntimeError as error:
+            raise ValueError(f"the network cannot learn from noise: {error}") from error
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.network.require_known(buffer)
@@ -75,6 +82,13 @@ class AdaptedNetwork(Method):
             load_model(self.network.card, kspace.device), kspace, sampling, maps_of(buffer),
             noise_level(kspace, sampling.mask), rng=torch.Generator().manual_seed(0), seconds=self.seconds,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _learn_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
+    """Load what learning needs, which takes seconds, before the first image waits for it."""
+    planes = noise_planes(device, n_coils, matrix)
+    adapt(module, *planes, torch.ones(1, device=device), rng=torch.Generator().manual_seed(0), steps=1)
 
 
 def require_time_to_adapt(who: str, card: Card, seconds: float, deadline: float, *, is_bounded: bool) -> None:
