@@ -108,6 +108,8 @@ def main(data: Path, model: str, scans: tuple[str, ...], seed: int, output: Path
                 Judged(label, 0, 0, 0, 0, method, thinned, look.figures, look.image, truth, header)
                 for method, look in looks.items() if (sampling, acceleration) in PICTURED
             ]  # fmt: skip
+    if not rows:
+        return
     print_table(("scan", "held out", "steps", "s", "NMSE", "PSNR dB", "kept", "oracle", "at", "SSIM", "kept"), rows)
     kept, oracle = zip(*gains, strict=True)
     click.echo(
