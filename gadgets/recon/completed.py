@@ -56,7 +56,7 @@ class CompletedByGrappa(Method):
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")
         is_told = float(done.share.mean()) >= TOLD
-        completed = told(done, buffer, notes={**made.notes, **(_said(done, filling) if is_told else {})})
+        completed = told(done, buffer, notes={**made.notes, **(_said(done, filling, made) if is_told else {})})
         return replace(completed, sets=None if is_told and done.is_filled else made.sets)
 
     def _filling(self, buffer: ReconBuffer) -> Filling | None:
@@ -69,13 +69,13 @@ class CompletedByGrappa(Method):
             return None
 
 
-def _said(done: Completed, filling: Filling | None) -> dict[str, str]:
+def _said(done: Completed, filling: Filling | None, made: Reconstruction) -> dict[str, str]:
     """What the comment says of an image that misses much of what was measured: a label names one method only."""
-    said = f"misses {_share_of(done)} of the measured energy"
-    if not done.is_filled:
-        return {"ImageComments": said}
-    few = filling.told()
-    comments = filter(None, (f"{said}, completed by GRAPPA", few.get("ImageComments")))
+    said, before = f"misses {_share_of(done)} of the measured energy", made.notes.get("ImageComments")
+    few = filling.told() if done.is_filled else {}
+    if done.is_filled:
+        said = f"{said}, completed by GRAPPA"
+    comments = filter(None, (before, said, few.get("ImageComments")))
     return {**few, "ImageComments": "; ".join(comments)}
 
 

@@ -11,6 +11,7 @@ from gadgets.gadget import Gadget, field
 from gadgets.images.quantitative import EXPECTED_ERROR
 from gadgets.items import Calibration, ImageArray, ReconBuffer
 from gadgets.recon import grappa, sense
+from gadgets.recon.adapted import AdaptedNetwork, AdaptSeconds, require_time_to_adapt
 from gadgets.recon.bounded import Bounded, Uncertainty, look_up_head
 from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
@@ -29,7 +30,8 @@ class KBandRecon(Gadget):
     What lies outside the model's card, that is, unlike all it has seen in training, is reconstructed by SENSE, and
     marked; so is an image at which the network fails. Where no line was left out, only the coils are combined. The
     model is loaded before the first line and tried out at the `Calibration` item. Where a GPU's memory does not
-    suffice, partitions are reconstructed one by one, then on the CPU.
+    suffice, partitions are reconstructed one by one, then on the CPU. With `adapt_seconds` a copy of it learns from the
+    lines of each image first; the meta `kband_adapted` tells whether lines held out gained by that.
 
     Where the image misses acquired lines by more than noise, and GRAPPA misses less, coils whose lines it has filled
     take its place; where that is most of it, the next method makes the image, and it is marked.
@@ -47,6 +49,7 @@ class KBandRecon(Gadget):
     grappa_regularisation: grappa.Regularisation = Grappa.regularisation
     partial_fourier: PartialFourier = "auto"
     uncertainty: Uncertainty = False
+    adapt_seconds: AdaptSeconds = 0.0
     on_failure: OnFailure = "fallback"
     deadline: Deadline = 60.0
 
@@ -55,6 +58,10 @@ class KBandRecon(Gadget):
         self._card = look_up_model("KBandRecon", self.model)
         if self.uncertainty:
             look_up_head("KBandRecon", self._card)
+        if self.adapt_seconds:
+            require_time_to_adapt(
+                "KBandRecon", self._card, self.adapt_seconds, self.deadline, is_bounded=self.uncertainty
+            )
 
     def open(self, scan: Scan) -> None:
         """Refuse a missing or damaged model, and, if told to, a matrix that it has not seen."""
@@ -67,7 +74,8 @@ class KBandRecon(Gadget):
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
         peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
         network = Network(self._card, self.outside_card)
-        first = CompletedByGrappa(network, peer, gives_way_to_better=True)
+        maker = AdaptedNetwork(network, self.adapt_seconds) if self.adapt_seconds else network
+        first = CompletedByGrappa(maker, peer, gives_way_to_better=True)
         methods = [
             Bounded(first, network) if self.uncertainty else first,
             CompletedByGrappa(Sense(self.sense_regularisation, self.sense_n_iterations), peer),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -64,18 +65,24 @@ class Network(Method):
 
     def prepare(self, calibration: Calibration) -> None:
         """Run the network once on noise. Raises `ValueError` if it fails there."""
-        device, n_coils = calibration.acs.device, calibration.acs.shape[-3]
         try:
-            model = load_model(self.card, device)
-            _run_once(model, device, n_coils, SMALL if device.type == "cpu" else calibration.matrix)
+            _run_once(load_model(self.card, calibration.acs.device), *small_plane(calibration))
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"the network fails on noise: {error}") from error
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self.require_known(buffer)
+        return self.image_by(partial(load_model, self.card), buffer)
+
+    def image_by(self, model_on: Callable[[torch.device], nn.Module], buffer: ReconBuffer) -> Reconstruction:
+        """Make the image by this network or by what has become of it, where the device allows."""
         kspace, sampling = buffer.planes()
         noise = noise_level(kspace, sampling.mask)
-        sets = within_memory(self.card.name, self._on_planes, kspace, sampling, maps_of(buffer), noise)
+
+        def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
+            return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise)
+
+        sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise)
         notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
         return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
 
@@ -107,9 +114,6 @@ class Network(Method):
         given = Given.on_grid(kspace, sampling, csm, noise)
         return expected_error(sets, given, load_head(self.card, kspace.device), self.card.reliability[IMAGE])
 
-    def _on_planes(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
-        return reconstruct.network_sets(kspace, sampling, csm, load_model(self.card, kspace.device), noise)
-
 
 def _signal(buffer: ReconBuffer) -> dict[str, float]:
     """SNR of the brightest partition, others may be air, and the share of its calibration that maps leave out."""
@@ -124,8 +128,20 @@ def _signal(buffer: ReconBuffer) -> dict[str, float]:
 @lru_cache(maxsize=64)
 def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
     """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
+    kspace, sampling, csm = noise_planes(device, n_coils, matrix)
+    reconstruct.network(kspace, sampling, csm, module)
+
+
+def small_plane(calibration: Calibration) -> tuple[torch.device, int, tuple[int, int]]:
+    """Return device, coils and matrix of the noise on which a network is tried out ahead of a scan's images."""
+    device = calibration.acs.device
+    return device, calibration.acs.shape[-3], SMALL if device.type == "cpu" else calibration.matrix
+
+
+def noise_planes(device: torch.device, n_coils: int, matrix: tuple[int, int]) -> tuple[Tensor, Grid, Tensor]:
+    """Make k-space, sampling and maps of a plane of which nothing but noise was measured."""
     rng = torch.Generator().manual_seed(0)
     kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
     sampling = Grid(torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device))
     csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
-    reconstruct.network(kspace, sampling, csm, module)
+    return kspace, sampling, csm

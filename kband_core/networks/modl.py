@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -69,6 +69,17 @@ class Settings:
         return 1 if self.shared else self.unrolls
 
 
+@dataclass(frozen=True)
+class Unrolled:
+    """Planes between two unrolls: what was measured, the image sets `(b, set, y, x)`, and the features so far."""
+
+    operator: EncodingOperator
+    noise: Tensor
+    adjoint: Tensor
+    image: Tensor
+    memory: Tensor | None
+
+
 class Modl(nn.Module):
     """MoDL: repeat z = D(x), x = argmin ‖Ax − y‖² + λ‖x − z‖².
 
@@ -91,21 +102,30 @@ class Modl(nn.Module):
 
     def forward(self, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
         """Reconstruct `(b, coil, ky, kx)` to `(b, set, y, x)`."""
-        adjoint = operator.adjoint(kspace)
-        support = operator.csm.abs().sum(-3) > 0  # without maps nothing is measured, and nothing may be invented
-        image = adjoint
-        if self.start == "sense":
-            image = self._agree(operator, adjoint, torch.zeros_like(adjoint), self._weight(0, noise))
-        with torch.autocast(image.device.type, enabled=False):  # around the loop: shared weights are converted once
-            memory = None
-            for unroll in range(self.unrolls):
-                which = min(unroll, len(self.denoisers) - 1)
-                denoised, memory = self._denoised(self.denoisers[which], image, noise, memory)
-                image = self._agree(operator, adjoint, denoised * support, self._weight(which, noise))
-        return image
+        return self.unroll(self.begin(kspace, operator, noise), range(self.unrolls)).image
 
-    def _agree(self, operator: EncodingOperator, adjoint: Tensor, denoised: Tensor, weight: Tensor) -> Tensor:
-        return agree(operator, adjoint, denoised, weight, n_iterations=self.cg_iterations)
+    def begin(self, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Unrolled:
+        """Return what the first unroll starts from."""
+        adjoint = operator.adjoint(kspace)
+        begun = Unrolled(operator, noise, adjoint, adjoint, None)
+        if self.start == "sense":
+            image = self._agree(begun, torch.zeros_like(adjoint), self._weight(0, noise))
+            begun = replace(begun, image=image)
+        return begun
+
+    def unroll(self, at: Unrolled, unrolls: range) -> Unrolled:
+        """Go on from `at` through those of the unrolls, by number; one may stop between any two."""
+        support = at.operator.csm.abs().sum(-3) > 0  # without maps nothing is measured, and nothing may be invented
+        with torch.autocast(at.image.device.type, enabled=False):  # around the loop: shared weights are converted once
+            for unroll in unrolls:
+                which = min(unroll, len(self.denoisers) - 1)
+                denoised, memory = self._denoised(self.denoisers[which], at.image, at.noise, at.memory)
+                image = self._agree(at, denoised * support, self._weight(which, at.noise))
+                at = replace(at, image=image, memory=memory)
+        return at
+
+    def _agree(self, at: Unrolled, denoised: Tensor, weight: Tensor) -> Tensor:
+        return agree(at.operator, at.adjoint, denoised, weight, n_iterations=self.cg_iterations)
 
     def _denoised(
         self, denoiser: nn.Module, image: Tensor, noise: Tensor, memory: Tensor | None

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kband_core.adaptation.learner import Learner
 from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
 from kband_core.coils import root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import apply_grappa, calibrate_grappa
 from kband_core.losses import kspace_loss
 from kband_core.networks import Modl
+from kband_core.noise import noise_level
 from kband_core.nufft import normal_nufft
 from kband_core.operators import encoding_operator
 from kband_core.patterns import equispaced_lines
@@ -86,6 +88,15 @@ def _by_network(scan: Scan) -> Tensor:
     return network(scan.acquired[None], Grid(scan.lines.mask[None]), csm, model)
 
 
+def _by_adapted_network(scan: Scan) -> Tensor:
+    model, csm = _model(scan)
+    planes = scan.acquired[None], Grid(scan.lines.mask[None]), csm
+    learner = Learner(model, *planes, noise_level(scan.acquired[None], planes[1].mask), rng=_seeded())
+    for _ in range(2):
+        learner.step()
+    return network(*planes, learner.model_with(learner.learnt()))
+
+
 def _gradient(scan: Scan) -> Tensor:
     """Of a training step, all weights in a row."""
     model, csm = _model(scan)
@@ -114,6 +125,7 @@ EQUAL: dict[str, tuple[Callable[[Scan], Tensor], float]] = {
     "RAKI, random features": (_by_random_features, SINGLE),
     "g-factor": (_gfactor, SINGLE),
     "network": (_by_network, TENSOR_CORES),
+    "network that adapts": (_by_adapted_network, FITTED),
     "gradient of a training step": (_gradient, 10 * TENSOR_CORES),
     "along a trajectory": (_along_trajectory, SINGLE),
 }
