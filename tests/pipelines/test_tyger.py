@@ -28,7 +28,7 @@ def test_the_command_brings_input_to_output(tmp_path):
     (tmp_path / "in").write_bytes(b"lines")
     pipes = {"INPUT_PIPE": str(tmp_path / "in"), "OUTPUT_PIPE": str(tmp_path / "out")}
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(CODESPEC["command"], env={**os.environ, **pipes, "PATH": path}, check=True, timeout=30)
+    subprocess.run(CODESPEC["command"], env={**os.environ, **pipes, "PATH": path}, check=True, timeout=120)
     assert (tmp_path / "out").read_bytes() == b"lines"
     options = (tmp_path / "options").read_text().split()
     assert CliRunner().invoke(main, [*options, "--help"]).exit_code == 0

@@ -30,7 +30,7 @@ def host():
     """Who hears decisions, at an address of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
         host.bind(("127.0.0.1", 0))
-        host.settimeout(10)
+        host.settimeout(60)
         yield host
 
 

@@ -68,7 +68,7 @@ class Parent:
         self._reader.join(60)
         assert not self._reader.is_alive(), "the module neither answers nor hangs up"
         assert "0 of 2 bytes" in str(self.ending)  # no half message
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def wait_for(self, n_messages: int) -> None:
         """Wait until that many messages have come."""
@@ -80,7 +80,7 @@ class Parent:
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.shutdown(socket.SHUT_RD)
-        self._reader.join(10)
+        self._reader.join(60)
         self._wire.close()
 
     def numbers(self) -> list[int]:

@@ -16,7 +16,7 @@ def test_no_scan_meets_a_worker_that_is_about_to_end():
 
 def test_threads_that_wait_for_the_next_image_end_no_worker():
     """They computed parts of one, and stay."""
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=60)
     side_by_side(lambda _: meeting.wait(), range(3), 3)
     stayed = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD)]
     assert stayed
