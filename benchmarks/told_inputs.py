@@ -14,7 +14,6 @@ from kband_core.networks import Modl
 from kband_core.operators import EncodingOperator
 from kband_core.solvers import solve_normal
 
-TYPICAL_NOISE = 0.03  # of the brightness of the image
 COARSE = 32  # pixels across the grid on which coils are compared
 PROBE_WEIGHT, PROBE_STEPS, PROBE_WINDOW = 0.02, 5, 9
 
@@ -28,7 +27,7 @@ class Told(Modl):
         super().__init__(**settings)
         self.tells = tells
         for denoiser in self.denoisers:
-            denoiser.head = _ToldHead(denoiser.head, n_maps)
+            denoiser.head = _ToldHead(n_maps, denoiser.head)
 
     def forward(self, kspace: Tensor, operator: EncodingOperator, noise: Tensor) -> Tensor:
         maps = self.tells(operator).repeat_interleave(operator.csm.shape[1], 0)
@@ -39,32 +38,18 @@ class Told(Modl):
         return super().forward(kspace, operator, noise)
 
 
-class _ToldHead(nn.Module):
-    def __init__(self, head: nn.Conv2d, n_maps: int) -> None:
-        super().__init__()
-        self.head, self.maps = head, None
+class _ToldHead(nn.Conv2d):
+    """The convolution that it stands for, whose weights keep their names."""
+
+    def __init__(self, n_maps: int, head: nn.Conv2d) -> None:
+        super().__init__(head.in_channels, head.out_channels, head.kernel_size, padding=head.padding)
+        self.maps: Tensor | None = None
         self.told = nn.Conv2d(4 * n_maps, head.out_channels, 3, padding=1)
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(features) + self.told(self.maps)
-
-
-class InSnrUnits(Modl):
-    """MoDL whose denoisers see images over their noise, which then is the same in every scan (as SNRAware)."""
-
-    def _denoised(self, denoiser: nn.Module, image: Tensor, noise: Tensor, memory: Tensor | None) -> Any:
-        unit = (noise / TYPICAL_NOISE).clamp(min=1e-3)[:, None, None, None]
-        denoised, memory = super()._denoised(denoiser, image / unit, noise, memory)
-        return denoised * unit, memory
-
-
-class NoiseUntold(Modl):
-    """MoDL whose denoisers do not know the noise level; λ does."""
-
-    def _denoised(self, denoiser: nn.Module, image: Tensor, noise: Tensor, memory: Tensor | None) -> Any:
-        return super()._denoised(denoiser, image, torch.full_like(noise, TYPICAL_NOISE), memory)
+        return super().forward(features) + self.told(self.maps)
 
 
 def acceleration(operator: EncodingOperator) -> Tensor:

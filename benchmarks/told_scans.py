@@ -62,18 +62,20 @@ KINDS = (
 KIND_MATRIX, KIND_COILS, KIND_ACS = (80, 80), 8, 14
 
 
-def training_batches(data: str, n: int) -> list[Example]:
-    """Make batches of `data`: `lines`, at random or equispaced; `any`, 2-D samples too; `faulty`, maps that err too."""
-    return [_training_batch(data, number) for number in range(n)]
+def training_batches(n: int) -> dict[str, list[Example]]:
+    """Make batches of `any` pattern in turn; of them those of `lines`; and all, every third `faulty`: maps that err."""
+    whole = [_batch(number, faulty=False) for number in range(n)]
+    faulty = [_batch(number, faulty=True) if number // len(PATTERNS) % 3 == 0 else whole[number] for number in range(n)]
+    lines = [one for number, one in enumerate(whole) if PATTERNS[number % len(PATTERNS)] != "poisson"]
+    return {"any": whole, "lines": lines, "faulty": faulty}
 
 
-def _training_batch(data: str, number: int) -> Example:
-    pattern = PATTERNS[number % (2 if data == "lines" else 3)]
-    draw = Undersampling(sampling=pattern, **DRAWN)
+def _batch(number: int, *, faulty: bool) -> Example:
+    draw = Undersampling(sampling=PATTERNS[number % len(PATTERNS)], **DRAWN)
     examples = []
     for place in range(BATCH):
         rng = generator("lines", number, place)
-        plane = _plane(number, place) if data != "faulty" else _faulty(number, place)
+        plane = _faulty(number, place) if faulty else _plane(number, place)
         seen = draw.draw(MATRIX, rng)
         examples.append(make_example(plane, seen, plane.mask, seen))
     n_sets = max(len(one.csm) for one in examples)
@@ -86,10 +88,9 @@ def _plane(number: int, place: int) -> Plane:
 
 
 def _faulty(number: int, place: int) -> Plane:
-    """The scan of the same place with maps of fewer lines, as the chain makes them; every second one wraps."""
-    plane, rng = _plane(number, place), generator("faulty", number, place)
-    if (number + place) % 2:
-        plane = wrapped(MATRIX, _n_coils(number), NOISE, rng)
+    """The scan of the same place with maps of few lines, as the chain makes them; every second one wraps."""
+    rng = generator("faulty", number, place)
+    plane = wrapped(MATRIX, _n_coils(number), NOISE, rng) if (number + place) % 2 else _plane(number, place)
     n_lines = int(torch.randint(FAULTY_LINES[0], FAULTY_LINES[1] + 1, (), generator=rng))
     return replace(plane, csm=coil_maps(resize(plane.kspace, [n_lines], dims=[-2]), MATRIX).certain())
 
