@@ -68,7 +68,7 @@ WAYS = (
 @click.option("--first", default=800, help="Steps of the base, from nothing.")
 @click.option("--steps", default=120, help="Steps that each way goes on with from there.")
 @click.option("--batches", default=300, help="Batches of two scans.")
-@click.option("--tests", default=8, help="Simulated scans of each kind.")
+@click.option("--tests", default=4, help="Simulated scans of each kind.")
 @click.option("--keep", default="told", type=click.Path(file_okay=False, path_type=Path), help="Folder of scans and "
               "weights: what is there is not made again.")  # fmt: skip
 def main(data: Path, first: int, steps: int, batches: int, tests: int, keep: Path) -> None:
