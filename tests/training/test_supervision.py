@@ -63,18 +63,6 @@ def test_examples_follow_the_generator(name):
     assert not torch.equal(first.sampling.mask, other.sampling.mask)
 
 
-@pytest.mark.parametrize("name", ["supervised", "ssdu"])
-def test_lines_and_samples_share_a_batch(name):
-    """The loss of both is the mean of the two; float32 sums in another order."""
-    by_samples = make_plane(torch.rand(SHAPE, generator=torch.Generator().manual_seed(6)) < 0.7, angle=30.0)[0]
-    pair = [make_example(name), make_example(name, by_samples)]
-    loss = build_supervision(name).loss_of
-    zero = lambda kspace, operator, noise: operator.adjoint(kspace)  # noqa: E731
-    apart = torch.stack([loss(zero, stack([one])) for one in pair])
-    assert pair[0].sampling.mask.shape != pair[1].sampling.mask.shape
-    torch.testing.assert_close(loss(zero, stack(pair)), apart.mean(), rtol=1e-4, atol=0)
-
-
 @pytest.mark.parametrize("name", ON_A_GRID)
 def test_the_truth_has_almost_no_loss(name):
     """The object itself, at the example's scale, differs from the target by noise alone: a few per cent of it in ℓ1."""
