@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kband_core.sampling import Grid
@@ -52,15 +53,20 @@ class Batches(Dataset[Any]):
 
 
 def stack(examples: list[Example]) -> Example:
-    """Give examples of one shape a leading batch axis."""
+    """Give examples of one shape a leading batch axis; some may have lost lines, others samples."""
     samplings = [one.sampling for one in examples]
     together = (
         Shots(*(torch.stack([getattr(one, name) for one in samplings]) for name in ("coords", "weight")))
-        if isinstance(samplings[0], Shots) else Grid(torch.stack([one.mask for one in samplings]))
+        if isinstance(samplings[0], Shots) else Grid(_stack([one.mask for one in samplings]))
     )  # fmt: skip
     names = [field.name for field in fields(Example) if field.name != "sampling"]
-    arrays = {name: torch.stack([getattr(one, name) for one in examples]) for name in names}
+    arrays = {name: _stack([getattr(one, name) for one in examples]) for name in names}
     return Example(sampling=together, **arrays)
+
+
+def _stack(arrays: list[Tensor]) -> Tensor:
+    """A mask or weight of whole lines `(ky, 1)` becomes `(ky, kx)` beside one of samples."""
+    return torch.stack(torch.broadcast_tensors(*arrays))
 
 
 def to_device(example: Example, device: torch.device) -> Example:

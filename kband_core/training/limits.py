@@ -36,7 +36,7 @@ class _Covered:
 
     acceleration: tuple[float, float]
     acs_lines: int
-    sampling: Literal["lines", "samples"]
+    sampling: tuple[Literal["lines", "samples"], ...]
     spacing: int
 
 
@@ -62,7 +62,7 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
         "matrix": material.matrix,
         "acs_lines": min(part.acs_lines for part in parts),
         **recipe.limits.model_dump(exclude_none=True),
-        "sampling": tuple(sorted({part.sampling for part in parts})),
+        "sampling": tuple(sorted({one for part in parts for one in part.sampling})),
         "spacing": max(part.spacing for part in parts),
         "coils": material.coils,
         **_signal(recipe, material),
@@ -117,10 +117,10 @@ def _signal(recipe: Recipe, material: Material) -> dict[str, float]:
 def _of_full_planes(drawn: Undersampling, n_lines: int) -> _Covered:
     slowest, fastest = drawn.accelerations
     fewest_acs, most_acs = drawn.acs_numbers
-    if drawn.sampling in ("equispaced", "mixed"):  # calibration lines come on top of the grid
+    if "equispaced" in drawn.patterns:  # calibration lines come on top of the grid
         grid = round(slowest)
         slowest = 1 / (1 / grid + (1 - 1 / grid) * min(most_acs / n_lines, 1))
-    return _Covered((slowest, fastest), fewest_acs, _sampling(drawn.sampling != "poisson"), round(fastest))
+    return _Covered((slowest, fastest), fewest_acs, _samplings(drawn), round(fastest))
 
 
 def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) -> Iterator[_Covered]:
@@ -131,7 +131,7 @@ def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) ->
         if not supervise.draws_from(plane):
             alone = plane.sampling.acceleration()
             yield _Covered(
-                (alone, alone), plane.sampling.central_lines(), _sampling(plane.sampling.is_by_lines()),
+                (alone, alone), plane.sampling.central_lines(), (_sampling(plane.sampling.is_by_lines()),),
                 plane.sampling.spacing() or round(alone),
             )  # fmt: skip
             continue
@@ -140,7 +140,7 @@ def _of_incomplete_planes(supervise: Supervision, planes: Sequence[Acquired]) ->
         accelerations = [grid.within(plane.sampling.mask).acceleration() for grid in drawn[plane.shape]]
         yield _Covered(
             (min(accelerations), max(accelerations)), plane.sampling.central_lines(most=fewest_acs),
-            _sampling(undersampling.sampling != "poisson"),
+            _samplings(undersampling),
             max(round(undersampling.accelerations[1]), plane.sampling.spacing() or 1),
         )  # fmt: skip
 
@@ -149,6 +149,10 @@ def _draws(undersampling: Undersampling, shape: tuple[int, int]) -> list[Grid]:
     rng = torch.Generator().manual_seed(0)
     ends = [replace(undersampling, line_acceleration=end) for end in undersampling.accelerations]
     return [end.draw(shape, rng) for end in ends for _ in range(N_DRAWS)]
+
+
+def _samplings(drawn: Undersampling) -> tuple[Literal["lines", "samples"], ...]:
+    return tuple(sorted({_sampling(pattern != "poisson") for pattern in drawn.patterns}))
 
 
 def _sampling(is_by_lines: bool) -> Literal["lines", "samples"]:

@@ -15,7 +15,8 @@ from kband_core.plural import counted
 from kband_core.sampling import Grid
 
 ROUNDING = 1e-9  # n over n / 15.5 may come out below 15.5, and be rounded to 15 lines for 16
-Sampling = Literal["lines", "equispaced", "mixed", "poisson"]
+Sampling = Literal["lines", "equispaced", "mixed", "poisson", "any"]
+PATTERNS = {"mixed": ("lines", "equispaced"), "any": ("lines", "equispaced", "poisson")}  # of those that draw several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,9 @@ class Undersampling:
     """Draw sampling masks: `line_acceleration` and `acs_lines` are numbers, or (low, high) to draw uniformly from.
 
     `sampling`: variable-density `lines`, `equispaced` lines (the acceleration is rounded, ACS lines come on top),
-    `mixed`, which is either, or a 2-D `poisson` disc with a square of `acs_lines`. Of a range of ACS lines, only what
-    the acceleration leaves room for is drawn. Raises `ValueError` for what cannot be drawn, be it for want of SigPy.
+    `mixed`, which is either, a 2-D `poisson` disc with a square of `acs_lines`, or `any` of these three. Of a range of
+    ACS lines, only what the acceleration leaves room for is drawn. Raises `ValueError` for what cannot be drawn, be it
+    for want of SigPy.
     """
 
     line_acceleration: float | Sequence[float] = 4.0
@@ -36,8 +38,13 @@ class Undersampling:
         check_range("acs_lines", self.acs_numbers)
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"sampling: '{self.sampling}' is not one of {', '.join(get_args(Sampling))}")
-        if self.sampling == "poisson" and find_spec("sigpy") is None:
+        if "poisson" in self.patterns and find_spec("sigpy") is None:
             raise ValueError("sampling: SigPy draws 'poisson' and is missing; pip install kband[train]")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What is drawn: one pattern, or several in turn."""
+        return PATTERNS.get(self.sampling, (self.sampling,))
 
     @property
     def accelerations(self) -> tuple[float, float]:
@@ -57,9 +64,9 @@ class Undersampling:
         """
         low, high = self.accelerations
         acceleration = low + (high - low) * torch.rand((), dtype=torch.float64, generator=rng).item()
-        pattern = self.sampling
-        if pattern == "mixed":
-            pattern = ("lines", "equispaced")[torch.randint(2, (), generator=rng)]
+        pattern = self.patterns[0]
+        if len(self.patterns) > 1:
+            pattern = self.patterns[torch.randint(len(self.patterns), (), generator=rng)]
         fewest, most = self.acs_numbers
         if pattern != "equispaced":  # where ACS lines come on top
             acceleration = max(low, min(acceleration, self._highest(shape, pattern)))
@@ -79,7 +86,7 @@ class Undersampling:
         """Raise `ValueError` if there is no room in k-space of `shape` for the fewest ACS lines at the lowest
         acceleration, so that no draw could succeed."""
         fewest, low = self.acs_numbers[0], self.accelerations[0]
-        pattern = "lines" if self.sampling == "mixed" else self.sampling
+        pattern = self.patterns[0]  # of several the lines, which have least room
         if fewest > shape[0] or (pattern != "equispaced" and low > self._highest(shape, pattern)):
             raise ValueError(
                 f"undersampling: {counted(fewest, 'ACS line')} at acceleration {low:g} have no room in k-space of "

@@ -69,6 +69,12 @@ def test_ssdu_sees_samples_where_samples_lack(limits):
     assert found["acceleration"] == (2.7, 3.3)
 
 
+def test_any_sampling_is_lines_and_samples(limits):
+    """A model that was shown all patterns takes scans of lines, and volumes undersampled along both axes."""
+    pytest.importorskip("sigpy")
+    assert limits(plane(FULL, "a"), name="supervised", sampling="any")["sampling"] == ("lines", "samples")
+
+
 @pytest.mark.parametrize("name", ["supervised", "kband", "vertical", "square"])
 def test_lines_are_left_out_of_what_was_acquired(name, limits):
     """Two halves drawn at random have fewer lines than either: the network never saw R=2.2, but R=3 and more."""

@@ -56,11 +56,24 @@ def test_patterns_are_those_asked_for(rng):
     assert 5 < sum(is_equispaced("mixed") for _ in range(40)) < 35
 
 
+def test_any_draws_all_patterns(rng, monkeypatch):
+    """A third of 60 draws each; 2-D ones stand for themselves here, SigPy needs long to draw its first."""
+    disc = Grid(torch.ones(24, 24, dtype=torch.bool))
+    monkeypatch.setattr("kband_core.training.undersampling.poisson_disc", lambda *_, **__: disc)
+    drawing = Undersampling(sampling="any", line_acceleration=2, acs_lines=4)
+    masks = [drawing.draw((24, 24), rng).mask for _ in range(60)]
+    by_samples = sum(mask.shape[-1] > 1 for mask in masks)
+    equispaced = sum(mask.shape[-1] == 1 and int(mask[:10].sum()) == 5 for mask in masks)
+    assert 8 < by_samples < 35
+    assert 8 < equispaced < 45
+
+
 def test_poisson_discs_without_sigpy_are_refused_at_once(monkeypatch):
     """A worker that misses it in the first step would end in a traceback."""
     monkeypatch.setitem(sys.modules, "sigpy", None)
-    with pytest.raises(ValueError, match=r"^sampling: SigPy draws 'poisson' and is missing; pip install kband\[train"):
-        Undersampling(sampling="poisson")
+    for sampling in ("poisson", "any"):
+        with pytest.raises(ValueError, match=r"^sampling: SigPy draws 'poisson' and is missing; pip install kband\["):
+            Undersampling(sampling=sampling)
     assert Undersampling(sampling="lines")
 
 
