@@ -14,9 +14,9 @@ import click
 from tqdm import tqdm
 
 from kband_core.plural import counted
-from pipelines.commands.names import recipe_names
+from pipelines.commands.names import model_names, recipe_names
 
-OF_SIMULATED_ECHOES = [(None, None, None, device) for device in ("auto", "cpu")]
+OF_SIMULATED_ECHOES = [(None, None, None, None, device) for device in ("auto", "cpu")]
 
 
 @click.command()
@@ -25,6 +25,8 @@ OF_SIMULATED_ECHOES = [(None, None, None, device) for device in ("auto", "cpu")]
               show_default=True, help="Folder for weights, card, log and checkpoint.")
 @click.option("--planes", type=click.Path(path_type=Path), metavar="PLANES.h5",
               help="Train on this file of kband prepare instead of the recipe's data.")
+@click.option("--pretrained", metavar="MODEL", shell_complete=model_names,
+              help="Begin with the weights of this model of the registry, of the same network, not with random ones.")
 @click.option("--steps", type=click.IntRange(1), help="Train for so many steps instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed instead of the recipe's.")
 @click.option("--fold", type=click.IntRange(0), help="Hold out the subjects of this fold, counted from 0.")
@@ -39,9 +41,9 @@ OF_SIMULATED_ECHOES = [(None, None, None, device) for device in ("auto", "cpu")]
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=math.inf,
               help="Stop after so long, at the next step, and write a checkpoint to go on from with --resume.")
 def train(
-    recipe: str, folder: Path, planes: Path | None, steps: int | None, seed: int | None, fold: int | None,
-    folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int, checkpoint_minutes: float,
-    minutes: float,
+    recipe: str, folder: Path, planes: Path | None, pretrained: str | None, steps: int | None, seed: int | None,
+    fold: int | None, folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int,
+    checkpoint_minutes: float, minutes: float,
 ) -> None:  # fmt: skip
     """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
 
@@ -67,14 +69,19 @@ def train(
         if (evaluator := read_evaluator_recipe(recipe)) is not None:
             from pipelines.commands.evaluator_training import changed, train_by
 
-            evaluator = changed(evaluator, steps=steps, seed=seed, planes=planes, folds=folds, resume=resume)
+            unused = {"planes": planes, "pretrained": pretrained, "folds": folds, "resume": resume}
+            evaluator = changed(evaluator, steps=steps, seed=seed, **unused)
             train_by(evaluator, folder, overwrite=overwrite)
             return
         chosen = read_any_recipe(recipe)
-        if isinstance(chosen, WaterFatRecipe) and (planes, fold, folds, device) not in OF_SIMULATED_ECHOES:
-            raise ValueError(f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds or --device")
+        if isinstance(chosen, WaterFatRecipe) and (planes, pretrained, fold, folds, device) not in OF_SIMULATED_ECHOES:
+            raise ValueError(
+                f"{chosen.name} is trained on simulated echoes, on a CPU; no --planes, folds, --pretrained or --device"
+            )
         if planes is not None:
             chosen = chosen.changed("data", planes=str(planes), procedural=None)
+        if pretrained is not None:
+            chosen = chosen.changed(pretrained=pretrained)
         if steps is not None:
             chosen = chosen.changed("optimiser", steps=steps, epochs=None)
         if seed is not None:
