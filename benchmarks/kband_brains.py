@@ -6,6 +6,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import click
@@ -38,9 +39,14 @@ class Row:
 
     scan: str
     protocol: tuple[str, int]
-    label: str
+    label: str  # with matrix, and acceleration with ACS lines
     figures: dict[str, dict[str, float]]
     fallbacks: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Scan and protocol."""
+        return "{}, {} R={}".format(self.scan, *self.protocol)
 
     def best(self, figure: str) -> float:
         """What the best of the peers reaches."""
@@ -123,8 +129,8 @@ def _figures(image: Tensor, reference: Tensor, mapped: Tensor) -> dict[str, floa
 def _pictured(label: str, images: Images) -> list[Judged]:
     """The first slice by every method."""
     reference, shown = images.reference[0], []
-    for method, slices in images.by_method.items():
-        image = fitted(slices[0], reference)
+    for method in sorted(images.by_method, key=[*PEERS, *images.by_method].index):
+        image = fitted(images.by_method[method][0], reference)
         figures = {metric.__name__: float(metric(image, reference)) for metric in (nmse, psnr, ssim)}
         shown.append(Judged(label, 0, 0, 0, 0, method, images.thinned, figures, image, reference, images.header))
     return shown
@@ -139,18 +145,19 @@ def _print_rows(rows: Sequence[Row], models: Sequence[str]) -> None:
     ])  # fmt: skip
     names = [name for name in BETTER if name != "psnr"]
     judged = [row for row in rows if len(row.fallbacks) < len(models)]
-    print_table((f"{', '.join(names)}", "best peer", *models), [
+    print_table(("SSIM, outer, contrast", "best peer", *models), [
         (row.label, " ".join(f"{row.best(name):.3f}" for name in names),
          *("SENSE" if model in row.fallbacks else " ".join(f"{row.figures[model][name]:.3f}" for name in names)
            for model in models))
         for row in judged
     ])  # fmt: skip
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         for reason in row.fallbacks.values():
-            reasons.setdefault(reason, []).append(row.label.partition(" (")[0])
-    for reason, labels in reasons.items():
-        click.echo(f"left to SENSE: {reason}: {'; '.join(labels)}")
+            reasons.setdefault(reason, {})[row.name] = None
+    for reason, names_of_rows in reasons.items():
+        click.echo(f"left to SENSE, {reason}: {'; '.join(names_of_rows)}")
+    click.echo()
 
 
 def _with_lead(row: Row, model: str) -> str:
@@ -175,8 +182,8 @@ def _print_means(rows: Sequence[Row], model: str) -> None:
         for name, chosen in {**groups, "all": judged}.items() if chosen
     ]  # fmt: skip
     print_table((f"{model} over the best peer", "PSNR dB", "SSIM", "outer", "contrast", f"+{AIM} dB"), table)
-    missed = sorted((lead, row.label.partition(" (")[0]) for row, lead in judged if lead < AIM)
-    click.echo(f"{model} misses +{AIM} dB: " + "; ".join(f"{label} {lead:+.2f}" for lead, label in missed) + "\n")
+    missed = "; ".join(f"{row.name} {lead:+.2f}" for row, lead in sorted(judged, key=itemgetter(1)) if lead < AIM)
+    click.echo(f"{model} misses +{AIM} dB: {missed or 'nowhere'}\n")
 
 
 def _behind(row: Row, model: str) -> list[str]:
@@ -184,7 +191,7 @@ def _behind(row: Row, model: str) -> list[str]:
     if model in row.fallbacks:
         return []
     return [
-        f"{row.label}: {model} is behind {peer} in {figure.upper()}, {ours:.4g} against {theirs:.4g}"
+        f"{row.name}: {model} is behind {peer} in {figure.upper()}, {ours:.4g} against {theirs:.4g}"
         for figure in ("psnr", "ssim") for ours in [row.figures[model][figure]]
         for peer in PEERS if peer in row.figures for theirs in [row.figures[peer][figure]] if theirs > ours
     ]  # fmt: skip
