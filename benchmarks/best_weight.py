@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-FIRST, LAST = 0.6, 0.15  # decades from one weight to the next
+FIRST, LAST = 0.6, 0.3  # decades from one weight to the next
 LOWEST, HIGHEST = 1e-6, 10.0
 
 
-def best_image(make: Callable[[float], Tensor], error: Callable[[Tensor], float], start: float) -> tuple[Tensor, float]:
-    """Return the image of the weight with the least error, and that weight, to a factor of 1.4.
+def best_image(
+    make: Callable[[float], Tensor], error: Callable[[Tensor], float], start: float, *, first: float = FIRST
+) -> tuple[Tensor, float]:
+    """Return the image of the weight with the least error, and that weight, to a factor of 2.
 
-    From `start` it goes to the better neighbour, 0.6 decades away, until both are worse; then 0.3, and 0.15. So a
+    From `start` it goes to the better neighbour, `first` decades away, until both are worse; then 0.3 decades. So a
     second minimum farther away would be missed.
     """
     tried: dict[float, tuple[float, Tensor]] = {}
@@ -26,7 +28,7 @@ def best_image(make: Callable[[float], Tensor], error: Callable[[Tensor], float]
             tried[decade] = error(image), image
         return decade
 
-    here, step = found(math.log10(start)), FIRST
+    here, step = found(math.log10(start)), first
     while step > LAST - 1e-6:
         best = min((here, found(here - step), found(here + step)), key=lambda decade: tried[decade][0])
         if best == here:

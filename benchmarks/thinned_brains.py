@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
 import click
 import ismrmrd
 import torch
-from best_weight import best_image
+from best_weight import FIRST, LAST, best_image
 from measure import fitted
 from peers import bart
 from safetensors.torch import load_file, save_file
@@ -69,7 +70,7 @@ class Chains:
             thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
             name = f"{path.stem} {undersampling.sampling} {undersampling.line_acceleration:g} {undersampling.acs_lines}"
             name += f" {seed}{' unwhitened' * self.unwhitened}"
-            images = _kept(self.folder, name, lambda: self._peers(raw, thinned, undersampling.sampling))
+            images = _kept(self.folder, name, lambda: self._peers(path, raw, thinned, undersampling.sampling))
             reference, mapped, fallbacks = images.pop(ALL_LINES), images.pop(MAPPED), {}
             for model in models:
                 pixels, fallback, header = self.pixels("kband", thinned.scan, thinned.lines(raw), model)
@@ -78,19 +79,19 @@ class Chains:
                     fallbacks[model] = fallback
         return Images(images, reference, mapped, thinned, header, fallbacks)
 
-    def _peers(self, raw: Raw, thinned: UndersampledScan, sampling: str) -> dict[str, Tensor]:
-        scan = Scan.from_xml(raw.header_xml)
-        mapped = torch.cat([_mapped(buffer) for buffer in self.buffers(scan, raw)])
-        images = {ALL_LINES: self.pixels("sense", scan, raw)[0] * mapped}
+    def _peers(self, path: Path, raw: Raw, thinned: UndersampledScan, sampling: str) -> dict[str, Tensor]:
+        reference, mapped = _whole(self, path)
+        images = {ALL_LINES: reference, MAPPED: mapped}
         for pipeline in ("sense", *(["grappa"] if sampling == "equispaced" else [])):
             pixels, fallback, _ = self.pixels(pipeline, thinned.scan, thinned.lines(raw))
             if fallback is None:
                 images[pipeline.upper()] = pixels * mapped
-        buffers = self.buffers(thinned.scan, thinned.lines(raw))
+        slices = list(zip(self.buffers(thinned.scan, thinned.lines(raw)), reference, mapped, strict=True))
         for method, (command, start) in BART.items():
-            slices = zip(buffers, images[ALL_LINES], mapped, strict=True)
-            images[method] = torch.stack([_at_best_weight(command, start, *each) for each in slices])
-        return {**images, MAPPED: mapped}
+            image, start = _at_best_weight(command, start, *slices[0])
+            others = [_at_best_weight(command, start, *each, first=LAST)[0] for each in slices[1:]]
+            images[method] = torch.stack([image, *others])
+        return images
 
     def pixels(
         self, pipeline: str, scan: Scan, lines: Iterable, model: str | None = None
@@ -141,13 +142,24 @@ def n_lines_of(path: Path) -> int:
         return int(Scan.from_xml(raw.header_xml).encodings[0].inside.any(0).sum())
 
 
+@lru_cache(maxsize=1)
+def _whole(chains: Chains, path: Path) -> tuple[Tensor, Tensor]:
+    """The image of all lines, and where maps are certain; `(slice, y, x)`."""
+    with open_raw(path) as raw:
+        scan = Scan.from_xml(raw.header_xml)
+        mapped = torch.cat([_mapped(buffer) for buffer in chains.buffers(scan, raw)])
+        return chains.pixels("sense", scan, raw)[0] * mapped, mapped
+
+
 def _mapped(buffer: ReconBuffer) -> Tensor:
     """Where maps are certain, as the image is shown: bool `(z, y, x)`."""
     return ReconSpace.of(buffer).shown((buffer.csm[0, :, 0] != 0).any(-3).to(torch.complex64)).real > 0.5
 
 
-def _at_best_weight(command: list[str], start: float, buffer: ReconBuffer, reference: Tensor, mapped: Tensor) -> Tensor:
-    """The magnitude that `bart pics` makes of a slice as it comes to the network, with the shading of its coils."""
+def _at_best_weight(
+    command: list[str], start: float, buffer: ReconBuffer, reference: Tensor, mapped: Tensor, *, first: float = FIRST
+) -> tuple[Tensor, float]:
+    """The magnitude that `bart pics` makes of a slice as it comes to the network, with the coils' shading, and λ."""
     kspace, sampling = buffer.planes()
     measured, shades = (kspace * sampling.mask)[0], shading(buffer.csm[0], unmixing_of(buffer))
 
@@ -155,7 +167,7 @@ def _at_best_weight(command: list[str], start: float, buffer: ReconBuffer, refer
         image = bart(["pics", "-S", *(word.format(weight) for word in command)], measured, buffer.csm[0, 0])
         return mapped * ReconSpace.of(buffer).shown(image[0] * shades)[0].abs()
 
-    return best_image(make, lambda image: float(nmse(fitted(image, reference), reference)), start)[0]
+    return best_image(make, lambda image: float(nmse(fitted(image, reference), reference)), start, first=first)
 
 
 def _kept(folder: Path | None, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

