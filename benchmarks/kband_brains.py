@@ -60,11 +60,16 @@ class Row:
 @click.command(context_settings={"show_default": True})
 @data_option
 @click.option("--model", "models", multiple=True, default=[KBandRecon().model], help="Of the registry; or several.")
+@click.option("--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), show_default="all",
+              help="Only this one; or several.")
 @click.option("--seeds", default=1, help="Draws of the lines, from 0 on; figures are their means.")
 @click.option("--unwhitened", is_flag=True, help="Leave CoilWhitening out, to see what it is good for.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder of the peers' images, made only once.")
 @click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
-def main(data: Path, models: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None, output: Path) -> None:
+def main(
+    data: Path, models: tuple[str, ...], scans: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None,
+    output: Path,
+) -> None:  # fmt: skip
     """Exit with 1 if a network is behind SENSE, GRAPPA or the wavelets in PSNR or SSIM anywhere."""
     require_bart()
     logging.basicConfig(level=logging.ERROR)
@@ -78,12 +83,13 @@ def main(data: Path, models: tuple[str, ...], seeds: int, unwhitened: bool, keep
         "Contrast: error of the local standard deviation, 5 × 5 pixels."
     )
     chains, rows, pictured = Chains(unwhitened, keep), [], list[Judged]()
-    for scan, stem in SCANS.items():
+    for scan in scans:
+        path = data / f"{SCANS[scan]}.h5"
         for protocol in PROTOCOLS:
-            undersampling = undersampling_of(n_lines_of(data / f"{stem}.h5"), *protocol)
+            undersampling = undersampling_of(n_lines_of(path), *protocol)
             if undersampling is None:
                 continue
-            drawn = [chains.images(data / f"{stem}.h5", undersampling, seed, models) for seed in range(seeds)]
+            drawn = [chains.images(path, undersampling, seed, models) for seed in range(seeds)]
             rows.append(_row(scan, protocol, drawn))
             if protocol in PICTURED and len(rows[-1].fallbacks) < len(models):
                 pictured += _pictured(rows[-1].label, drawn[0])
@@ -161,8 +167,8 @@ def _print_rows(rows: Sequence[Row], models: Sequence[str]) -> None:
 
 
 def _with_lead(row: Row, model: str) -> str:
-    lead = row.lead(model)
-    return "left to SENSE" if lead is None else f"{row.figures[model]['psnr']:.2f} ({lead:+.2f})"
+    lead, reached = row.lead(model), row.figures[model]["psnr"]
+    return f"{reached:.2f} (SENSE)" if lead is None else f"{reached:.2f} ({lead:+.2f})"
 
 
 def _print_means(rows: Sequence[Row], model: str) -> None:

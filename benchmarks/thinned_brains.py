@@ -37,7 +37,6 @@ from pipelines.files.mrd_stream import Raw, open_raw
 ACS_LINES, LEAST_OUTSIDE = (24, 16), 0.2  # of the lines acquired
 SENSE, WAVELETS = ["-l2", "-r", "{}", "-i", "30"], ["-R", "W:3:0:{}", "-i", "100"]  # options of bart pics, and λ
 BART = {"SENSE, best λ": (SENSE, 0.05), "wavelets": (WAVELETS, 0.005)}  # and where the search for it begins
-ALL_LINES, MAPPED = "all lines", "mapped"
 
 
 @dataclass(frozen=True)
@@ -63,25 +62,25 @@ class Chains:
     folder: Path | None = None
 
     def images(self, path: Path, undersampling: Undersampling, seed: int, models: Sequence[str]) -> Images:
-        """Every method on one scan, and all lines through the same chain; of peers GRAPPA only where it needs no
-        fallback.
+        """Every method on one scan, and all lines through the same chain.
+
+        Where no model takes the scan there are no peers; of them GRAPPA only where it needs no fallback.
         """
         with open_raw(path) as raw:
             thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
+            made = {model: self.pixels("kband", thinned.scan, thinned.lines(raw), model) for model in models}
+            fallbacks = {model: fallback for model, (_, fallback, _) in made.items() if fallback is not None}
             name = f"{path.stem} {undersampling.sampling} {undersampling.line_acceleration:g} {undersampling.acs_lines}"
             name += f" {seed}{' unwhitened' * self.unwhitened}"
-            images = _kept(self.folder, name, lambda: self._peers(path, raw, thinned, undersampling.sampling))
-            reference, mapped, fallbacks = images.pop(ALL_LINES), images.pop(MAPPED), {}
-            for model in models:
-                pixels, fallback, header = self.pixels("kband", thinned.scan, thinned.lines(raw), model)
-                images[model] = pixels * mapped
-                if fallback is not None:
-                    fallbacks[model] = fallback
-        return Images(images, reference, mapped, thinned, header, fallbacks)
+            peers, (reference, mapped) = {}, _whole(self, path)
+            if len(fallbacks) < len(models):
+                peers = _kept(self.folder, name, lambda: self._peers(path, raw, thinned, undersampling.sampling))
+        images = peers | {model: pixels * mapped for model, (pixels, _, _) in made.items()}
+        return Images(images, reference, mapped, thinned, made[models[0]][2], fallbacks)
 
     def _peers(self, path: Path, raw: Raw, thinned: UndersampledScan, sampling: str) -> dict[str, Tensor]:
         reference, mapped = _whole(self, path)
-        images = {ALL_LINES: reference, MAPPED: mapped}
+        images = {}
         for pipeline in ("sense", *(["grappa"] if sampling == "equispaced" else [])):
             pixels, fallback, _ = self.pixels(pipeline, thinned.scan, thinned.lines(raw))
             if fallback is None:
