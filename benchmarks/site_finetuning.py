@@ -53,7 +53,7 @@ class Row:
 
 @click.command(context_settings={"show_default": True})
 @data_option
-@click.option("--steps", default=80, help="Of each training, one plane a step.")
+@click.option("--steps", default=60, help="Of each training, one plane a step.")
 @click.option("--rate", default=1e-4, help="The highest learning rate.")
 @click.option("--seed", default=0)
 def main(data: Path, steps: int, rate: float, seed: int) -> None:
