@@ -11,14 +11,11 @@ from pathlib import Path
 
 import click
 import torch
-from kband_brains import ACS_LINES, BRAINS, ONE_LINE_LEFT, PROTOCOLS, Chains, Figures, figures_of
-from measure import data_option, print_conditions, print_table
+from measure import data_option, fitted, print_conditions, print_table
+from thinned_brains import Chains, whole
 from torch import Tensor
 
-from gadgets.items import ReconBuffer
-from gadgets.recon.combined import sum_of_squares
-from gadgets.scan import Scan
-from kband_core.fourier import to_image
+from kband_core.metrics import nmse, psnr
 from kband_core.model_folders import searched_first
 from kband_core.training.recipe import Recipe, read_recipe
 from kband_core.training.trainer import train
@@ -26,6 +23,10 @@ from kband_core.training.undersampling import Undersampling
 from pipelines.evaluation.undersampled_scan import undersample
 from pipelines.files.mrd_stream import open_raw
 
+BRAINS = {"t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32ch_4slices"}
+PROTOCOLS = (("lines", 4), ("lines", 3), ("equispaced", 4), ("equispaced", 3))
+ONE_LINE_LEFT = ("gre", "lines", 4)  # 25 of 100 lines, 24 of them ACS: nothing to reconstruct from
+ACS_LINES = 24
 SHIPPED = "simulated_small"
 TAUGHT_ON = ("textured", "mixed")
 MATRIX = [64, 96]  # of the scans to train on; those of simulated_small have up to 160, and take three times as long
@@ -33,8 +34,16 @@ TOLD_EVERY = 20  # steps
 
 
 @dataclass(frozen=True)
+class Figures:
+    """NMSE, and PSNR in dB, of magnitudes against those of all lines; means of slices."""
+
+    nmse: float
+    psnr: float
+
+
+@dataclass(frozen=True)
 class Row:
-    """Figures of every network on one scan and pattern, means of slices."""
+    """Figures of every network on one scan and pattern."""
 
     label: str
     figures: dict[str, Figures]
@@ -91,14 +100,11 @@ def _name(objects: str) -> str:
 
 
 def _rows(data: Path, folder: Path) -> Iterator[Row]:
+    chains = Chains()
     for brain, stem in BRAINS.items():
-        with open_raw(data / f"{stem}.h5") as raw:
-            scan, lines = Scan.from_xml(raw.header_xml), list(raw)
-            chains = Chains(SHIPPED, unwhitened=False)
-            reference = chains.pixels("sense", scan, lines)[0]
-            buffers = chains.buffers(scan, lines)
-            rss = torch.cat([sum_of_squares(to_image(buffer.planes()[0]), buffer).abs() for buffer in buffers])
-            certain = torch.cat([_certain(buffer) for buffer in buffers])
+        path = data / f"{stem}.h5"
+        reference, mapped = whole(chains, path)
+        with open_raw(path) as raw:
             for sampling, acceleration in PROTOCOLS:
                 if (brain, sampling, acceleration) == ONE_LINE_LEFT:
                     continue
@@ -107,14 +113,16 @@ def _rows(data: Path, folder: Path) -> Iterator[Row]:
                 figures = {}
                 for name in (SHIPPED, *map(_name, TAUGHT_ON)):
                     with searched_first(folder):
-                        image = Chains(name, unwhitened=False).pixels("kband", thinned.scan, thinned.lines(lines))[0]
-                    figures[name] = figures_of(image * certain, reference * certain, rss * certain)
+                        image, fallback, _ = chains.pixels("kband", thinned.scan, thinned.lines(raw), name)
+                    if fallback is not None:
+                        raise click.ClickException(f"{brain}, {sampling} R={acceleration}: {fallback}")
+                    figures[name] = _figures(image * mapped, reference)
                 yield Row(f"{brain}, {sampling} R={acceleration}", figures)
 
 
-def _certain(buffer: ReconBuffer) -> Tensor:
-    """Where maps of all lines are certain: the head, without the air; `(slice, y, x)`."""
-    return (buffer.csm[0, :, 0] != 0).any(-3)
+def _figures(image: Tensor, reference: Tensor) -> Figures:
+    slices = [(fitted(one, other), other) for one, other in zip(image, reference, strict=True)]
+    return Figures(*(statistics.mean(float(metric(*each)) for each in slices) for metric in (nmse, psnr)))
 
 
 def _cells(row: Row, names: tuple[str, ...]) -> list[str]:

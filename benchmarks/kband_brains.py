@@ -1,198 +1,206 @@
-"""The shipped network on real brains from which lines are taken away, raw file to image, against its peers."""
+"""Networks on real scans from which lines are taken away, raw file to image, against their peers."""
 
 from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import takewhile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import click
-import ismrmrd
-import torch
+from fine_detail import contrast_error, outer_error
 from measure import data_option, fitted, print_conditions, print_table
-from peers import bart, require_peers
+from peers import require_bart
+from thinned_brains import Chains, Images, n_lines_of, undersampling_of
 from torch import Tensor
 
-from gadgets.coils.coil_whitening import CoilWhitening
-from gadgets.gadget import Gadget
-from gadgets.items import ReconBuffer
-from gadgets.recon.combined import sum_of_squares, unmixing_of
 from gadgets.recon.kband_recon import KBandRecon
-from gadgets.scan import Scan
-from kband_core.fourier import to_image
-from kband_core.maps_ahead import shading
 from kband_core.metrics import nmse, psnr, ssim
-from kband_core.training.undersampling import Undersampling
-from pipelines.chain.pipeline import Pipeline, installed_xml
-from pipelines.chain.run import run
-from pipelines.chain.verdict import Verdict
 from pipelines.evaluation.evaluation import Judged
-from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
-from pipelines.files.mrd_stream import open_raw
 from pipelines.pictures.error_maps import error_maps
 
-BRAINS = {"t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32ch_4slices"}
-PROTOCOLS = (("lines", 4), ("lines", 3), ("equispaced", 4), ("equispaced", 3))
-ONE_LINE_LEFT = ("gre", "lines", 4)  # 25 of 100 lines, 24 of them ACS: nothing to reconstruct from
-ACS_LINES = 24
-PICTURED = (("lines", 4), ("equispaced", 3))
-WEIGHTS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # λ of the wavelets
-AIM = 1.5  # dB of PSNR over the wavelets
+SCANS = {
+    "t1": "brain_t1_8ch", "flash": "brain_flash_16ch", "gre": "head_gre_32ch_4slices", "prescan": "brain_prescan_16ch",
+    "ball": "phantom_flash_16ch", "flash body coil": "brain_flash_bodycoil_2ch", "se": "brain_se_2avg_noise_2ch",
+    "ball body coil": "phantom_flash_bodycoil_2ch", "bottles": "phantom_gre_2ch_os2",
+}  # fmt: skip
+PROTOCOLS = [(sampling, acceleration) for sampling in ("lines", "equispaced") for acceleration in (2, 3, 4, 6)]
+PICTURED = (("lines", 4), ("equispaced", 4))
+AIM = 1.5  # dB of PSNR over the best peer
+PEERS = ("SENSE", "SENSE, best λ", "GRAPPA", "wavelets")
+BETTER = {"psnr": max, "ssim": max, "outer": min, "contrast": min}
 
 
 @dataclass(frozen=True)
-class Figures:
-    """NMSE, PSNR in dB and SSIM of magnitudes against those of all lines, PSNR against their RSS; means of slices."""
+class Row:
+    """What came of one scan under one protocol: figures by method, means of slices and draws; why models fell back."""
 
-    nmse: float
-    psnr: float
-    ssim: float
-    psnr_rss: float
+    scan: str
+    protocol: tuple[str, int]
+    label: str  # with matrix, and acceleration with ACS lines
+    figures: dict[str, dict[str, float]]
+    fallbacks: dict[str, str]
 
-    def cells(self) -> tuple[str, ...]:
-        return f"{self.nmse:.4f}", f"{self.psnr:.2f}", f"{self.ssim:.3f}", f"{self.psnr_rss:.2f}"
+    @property
+    def name(self) -> str:
+        """Scan and protocol."""
+        return "{}, {} R={}".format(self.scan, *self.protocol)
+
+    def best(self, figure: str) -> float:
+        """What the best of the peers reaches."""
+        return BETTER[figure](self.figures[peer][figure] for peer in PEERS if peer in self.figures)
+
+    def lead(self, model: str) -> float | None:
+        """PSNR of a model over that of the best peer; None where it fell back."""
+        return None if model in self.fallbacks else self.figures[model]["psnr"] - self.best("psnr")
 
 
 @click.command(context_settings={"show_default": True})
 @data_option
-@click.option("--model", default=KBandRecon().model, help="Model of the registry.")
-@click.option("--seed", default=0, help="Of the random lines.")
+@click.option("--model", "models", multiple=True, default=[KBandRecon().model], help="Of the registry; or several.")
+@click.option("--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), show_default="all",
+              help="Only this one; or several.")
+@click.option("--seeds", default=1, help="Draws of the lines, from 0 on; figures are their means.")
 @click.option("--unwhitened", is_flag=True, help="Leave CoilWhitening out, to see what it is good for.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder of the peers' images, made only once.")
 @click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
-def main(data: Path, model: str, seed: int, unwhitened: bool, output: Path) -> None:
-    """Exit with 1 if the network is behind SENSE, GRAPPA or the wavelets in NMSE or SSIM on any scan."""
-    require_peers()
-    chains = Chains(model, unwhitened)
+def main(
+    data: Path, models: tuple[str, ...], scans: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None,
+    output: Path,
+) -> None:  # fmt: skip
+    """Exit with 1 if a network is behind SENSE, GRAPPA or the wavelets in PSNR or SSIM anywhere."""
+    require_bart()
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
-        f"{ACS_LINES} ACS lines, seed {seed}; all slices, 4 of gre: means. Coils {'not ' * unwhitened}whitened by\n"
-        "calibration lines. Network, SENSE and GRAPPA: undersampled raw file through pipelines kband, sense and\n"
-        "grappa to the pixels that a scanner would get. Wavelets: bart pics -R W, 100 iterations, on the same\n"
-        "compressed data and the same maps, at the λ of the least NMSE of each slice. Magnitudes after one\n"
-        "least-squares factor, where maps of all lines are certain, air apart; reference: all lines through the same\n"
-        "chain; 'to RSS': to their root sum of squares. Wavelets get the shading of the coils from the maps."
+        f"24 ACS lines, 16 where hardly any others would be left; {seeds} draws; all slices, 4 of gre: means. Coils\n"
+        f"{'not ' * unwhitened}whitened by calibration lines. Networks, SENSE, GRAPPA: undersampled raw file through\n"
+        "pipelines kband, sense and grappa to the pixels that a scanner would get. Wavelets, and SENSE at its best\n"
+        "λ: bart pics, 100 and 30 iterations, on the same compressed data, maps and shading, at the λ of the least\n"
+        "NMSE of each slice. Magnitudes after one least-squares factor, where maps of all lines are certain, air\n"
+        "apart; reference: all lines through the same chain. Outer: NMSE of k-space beyond half its radius.\n"
+        "Contrast: error of the local standard deviation, 5 × 5 pixels."
     )
-    rows, behind, shown = [], [], list[Judged]()
-    for name, stem in BRAINS.items():
-        for sampling, acceleration in PROTOCOLS:
-            if (name, sampling, acceleration) == ONE_LINE_LEFT:
+    chains, rows, pictured = Chains(unwhitened, keep), [], list[Judged]()
+    for scan in scans:
+        path = data / f"{SCANS[scan]}.h5"
+        for protocol in PROTOCOLS:
+            undersampling = undersampling_of(n_lines_of(path), *protocol)
+            if undersampling is None:
                 continue
-            undersampling = Undersampling(line_acceleration=acceleration, acs_lines=ACS_LINES, sampling=sampling)
-            images, thinned, header = _images(data / f"{stem}.h5", undersampling, chains, seed)
-            reference, rss = images.pop("all lines"), images.pop("root sum of squares")
-            figures = {method: figures_of(image, reference, rss) for method, image in images.items()}
-            label = f"{name} {'×'.join(map(str, reference.shape[1:]))}, {sampling} R={acceleration}"
-            label += f" ({thinned.acceleration():.2f})"
-            rows += [(label if n == 0 else "", method, *figures[method].cells()) for n, method in enumerate(figures)]
-            behind += _behind(label, figures, model)
-            if (sampling, acceleration) in PICTURED:
-                shown += [
-                    Judged(
-                        label, 0, 0, 0, 0, method, thinned, asdict(figures_of(image[:1], reference[:1], rss[:1])),
-                        fitted(image[0], reference[0]), reference[0], header,
-                    )
-                    for method, image in images.items()
-                ]  # fmt: skip
-    print_table(("scan", "method", "NMSE", "PSNR dB", "SSIM", "PSNR to RSS"), rows)
-    error_maps(shown).savefig(output, format="png")
+            drawn = [chains.images(path, undersampling, seed, models) for seed in range(seeds)]
+            rows.append(_row(scan, protocol, drawn))
+            if protocol in PICTURED and len(rows[-1].fallbacks) < len(models):
+                pictured += _pictured(rows[-1].label, drawn[0])
+            click.echo(rows[-1].label, err=True)
+    _print_rows(rows, models)
+    for model in models:
+        _print_means(rows, model)
+    error_maps(pictured).savefig(output, format="png")
     click.echo(f"{output}: images, sampling and errors")
+    behind = [sentence for model in models for row in rows for sentence in _behind(row, model)]
     for sentence in behind:
         click.echo(sentence)
-    if any("behind" in sentence for sentence in behind):
+    if behind:
         raise SystemExit(1)
 
 
-def _images(
-    path: Path, undersampling: Undersampling, chains: Chains, seed: int
-) -> tuple[dict[str, Tensor], UndersampledScan, ismrmrd.ImageHeader]:
-    """Magnitudes `(slice, y, x)` by method, where maps are certain; which lines were left; a header."""
-    with open_raw(path) as raw:
-        thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
-        scan = Scan.from_xml(raw.header_xml)
-        everything = chains.buffers(scan, raw)
-        buffers = chains.buffers(thinned.scan, thinned.lines(raw))
-        whole, header = chains.pixels("sense", scan, raw)
-        images = {"all lines": whole}
-        for pipeline in ("sense", *(["grappa"] if undersampling.sampling == "equispaced" else [])):
-            images[pipeline.upper()] = chains.pixels(pipeline, thinned.scan, thinned.lines(raw))[0]
-        images["wavelets"] = torch.stack(list(map(_wavelets, buffers, whole)))
-        images[chains.model] = chains.pixels("kband", thinned.scan, thinned.lines(raw))[0]
-    images["root sum of squares"] = torch.cat(
-        [sum_of_squares(to_image(buffer.planes()[0]), buffer).abs() for buffer in everything]
-    )
-    certain = torch.cat([(buffer.csm[0, :, 0] != 0).any(-3) for buffer in everything])
-    return {method: image * certain for method, image in images.items()}, thinned, header
+def _row(scan: str, protocol: tuple[str, int], drawn: Sequence[Images]) -> Row:
+    first = drawn[0]
+    sampling, acceleration = protocol
+    label = f"{scan} {'×'.join(map(str, first.reference.shape[1:]))}, {sampling} R={acceleration}"
+    figures = {
+        method: {
+            name: statistics.mean(
+                _figures(*slices)[name] for images in drawn
+                for slices in zip(images.by_method[method], images.reference, images.mapped, strict=True)
+            )
+            for name in BETTER
+        }
+        for method in first.by_method
+    }  # fmt: skip
+    fallbacks = {model: reason for images in drawn for model, reason in images.fallbacks.items()}
+    return Row(scan, protocol, f"{label} ({first.thinned.acceleration():.2f})", figures, fallbacks)
 
 
-@dataclass(frozen=True)
-class Chains:
-    """The installed pipelines, with a model of choice, and without `CoilWhitening` if so wanted."""
-
-    model: str
-    unwhitened: bool
-
-    def pixels(self, pipeline: str, scan: Scan, lines: Iterable) -> tuple[Tensor, ismrmrd.ImageHeader]:
-        """The images of a scan through an installed pipeline, and the first one's header.
-
-        A fallback, or a flaw, stops the benchmark.
-        """
-        verdict = Verdict()
-        images = list(run(Pipeline(self._gadgets(pipeline)), scan, lines, verdict))
-        fallbacks = [image.meta["kband_fallback"] for image in images if image.meta["kband_fallback"] != "no"]
-        if verdict.flaw or fallbacks:
-            raise click.ClickException(f"{pipeline}: {verdict.flaw or fallbacks[0]}")
-        images.sort(key=lambda image: image.slice)
-        pixels = [torch.from_numpy(image.data[0, 0].astype("float32")) for image in images]
-        return torch.stack(pixels), images[0].getHead()
-
-    def buffers(self, scan: Scan, lines: Iterable) -> list[ReconBuffer]:
-        """The slices of a scan as they come to the network: whitened, compressed, with maps."""
-        before = list(takewhile(lambda gadget: not isinstance(gadget, KBandRecon), self._gadgets("kband")))
-        items = run(Pipeline(before), scan, lines, Verdict())
-        buffers = [item.single((0, 0, 0)) for item in items if isinstance(item, ReconBuffer)]
-        return sorted(buffers, key=ReconBuffer.slice_counters)
-
-    def _gadgets(self, pipeline: str) -> list[Gadget]:
-        gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
-        for gadget in gadgets:
-            if isinstance(gadget, KBandRecon):
-                gadget.model = self.model
-        return [gadget for gadget in gadgets if not (self.unwhitened and isinstance(gadget, CoilWhitening))]
+def _figures(image: Tensor, reference: Tensor, mapped: Tensor) -> dict[str, float]:
+    image = fitted(image, reference)
+    return {
+        "psnr": float(psnr(image, reference)), "ssim": float(ssim(image, reference)),
+        "outer": outer_error(image, reference), "contrast": contrast_error(image, reference, mapped),
+    }  # fmt: skip
 
 
-def _wavelets(buffer: ReconBuffer, reference: Tensor) -> Tensor:
-    kspace, sampling = buffer.planes()
-    measured = (kspace * sampling.mask)[0]
-    tried = []
-    for weight in WEIGHTS:
-        image = bart(["pics", "-S", "-R", f"W:3:0:{weight}", "-i", "100"], measured, buffer.csm[0, 0])
-        tried.append((image[0] * shading(buffer.csm[0], unmixing_of(buffer)))[0].abs())
-    return min(tried, key=lambda image: float(nmse(fitted(image, reference), reference)))
+def _pictured(label: str, images: Images) -> list[Judged]:
+    """The first slice by every method."""
+    reference, shown = images.reference[0], []
+    for method in sorted(images.by_method, key=[*PEERS, *images.by_method].index):
+        image = fitted(images.by_method[method][0], reference)
+        figures = {metric.__name__: float(metric(image, reference)) for metric in (nmse, psnr, ssim)}
+        shown.append(Judged(label, 0, 0, 0, 0, method, images.thinned, figures, image, reference, images.header))
+    return shown
 
 
-def figures_of(image: Tensor, reference: Tensor, rss: Tensor) -> Figures:
-    metrics: Sequence[Callable] = (nmse, psnr, ssim)
-    slices = [
-        (*(float(metric(fitted(x, y), y)) for metric in metrics), float(psnr(fitted(x, z), z)))
-        for x, y, z in zip(image, reference, rss, strict=True)
-    ]
-    return Figures(*map(statistics.mean, zip(*slices, strict=True)))
+def _print_rows(rows: Sequence[Row], models: Sequence[str]) -> None:
+    """PSNR by method and the lead of each model; then the rest, the best peer beside each model."""
+    print_table(("PSNR dB", *PEERS, *models), [
+        (row.label, *(f"{row.figures[peer]['psnr']:.2f}" if peer in row.figures else "" for peer in PEERS),
+         *(_with_lead(row, model) for model in models))
+        for row in rows
+    ])  # fmt: skip
+    names = [name for name in BETTER if name != "psnr"]
+    judged = [row for row in rows if len(row.fallbacks) < len(models)]
+    print_table(("SSIM, outer, contrast", "best peer", *models), [
+        (row.label, " ".join(f"{row.best(name):.3f}" for name in names),
+         *("SENSE" if model in row.fallbacks else " ".join(f"{row.figures[model][name]:.3f}" for name in names)
+           for model in models))
+        for row in judged
+    ])  # fmt: skip
+    reasons: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for reason in row.fallbacks.values():
+            reasons.setdefault(reason, {})[row.name] = None
+    for reason, names_of_rows in reasons.items():
+        click.echo(f"left to SENSE, {reason}: {'; '.join(names_of_rows)}")
+    click.echo()
 
 
-def _behind(label: str, figures: dict[str, Figures], model: str) -> list[str]:
-    """Sentences: whom the network is behind in what, and by how much it leads the wavelets."""
-    ours = figures[model]
-    found = [
-        f"{label}: behind {method} in {what}"
-        for method, theirs in figures.items()
-        for what, worse in (("NMSE", ours.nmse > theirs.nmse), ("SSIM", ours.ssim < theirs.ssim))
-        if worse
-    ]
-    gain = ours.psnr - figures["wavelets"].psnr
-    return [*found, f"{label}: {gain:+.2f} dB PSNR over the wavelets; the aim is +{AIM}"]
+def _with_lead(row: Row, model: str) -> str:
+    lead, reached = row.lead(model), row.figures[model]["psnr"]
+    return f"{reached:.2f} (SENSE)" if lead is None else f"{reached:.2f} ({lead:+.2f})"
+
+
+def _print_means(rows: Sequence[Row], model: str) -> None:
+    """Means of leads by protocol and by scan; how many reach the aim, and which do not."""
+    judged = [(row, row.lead(model)) for row in rows if row.lead(model) is not None]
+    names = ["{} R={}".format(*row.protocol) for row, _ in judged]
+    groups = {
+        name: [one for one, its in zip(judged, names, strict=True) if its == name]
+        for name in sorted(set(names), key=lambda name: ("lines" not in name, name))
+    }
+    groups |= {scan: [one for one in judged if one[0].scan == scan] for scan in SCANS}
+    table = [
+        (name, f"{statistics.mean(lead for _, lead in chosen):+.2f}",
+         *(f"{statistics.mean(row.figures[model][figure] - row.best(figure) for row, _ in chosen):+.3f}"
+           for figure in BETTER if figure != "psnr"),
+         f"{sum(lead >= AIM for _, lead in chosen)} of {len(chosen)}")
+        for name, chosen in {**groups, "all": judged}.items() if chosen
+    ]  # fmt: skip
+    print_table((f"{model} over the best peer", "PSNR dB", "SSIM", "outer", "contrast", f"+{AIM} dB"), table)
+    missed = "; ".join(f"{row.name} {lead:+.2f}" for row, lead in sorted(judged, key=itemgetter(1)) if lead < AIM)
+    click.echo(f"{model} misses +{AIM} dB: {missed or 'nowhere'}\n")
+
+
+def _behind(row: Row, model: str) -> list[str]:
+    """Sentences: whom a network is behind in what."""
+    if model in row.fallbacks:
+        return []
+    return [
+        f"{row.name}: {model} is behind {peer} in {figure.upper()}, {ours:.4g} against {theirs:.4g}"
+        for figure in ("psnr", "ssim") for ours in [row.figures[model][figure]]
+        for peer in PEERS if peer in row.figures for theirs in [row.figures[peer][figure]] if theirs > ours
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

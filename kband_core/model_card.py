@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,15 +22,18 @@ TITLES = {
     "line_evaluator": "line evaluator",
 }  # of networks, as their papers write them
 IMAGE = "image"  # the quantity of `reliability` that a head speaks of
-LATER = ("warning", "reliability", "uncertainty", "echoes")  # what earlier versions do not know: unsaid if empty
+# what earlier versions do not know: unsaid if empty
+LATER = ("warning", "reliability", "uncertainty", "echoes", "pretrained")
 BANDS = ("kband", "reference", "sectors")  # supervisions by bands that turn, weighted for all of k-space
 TRAINED = {
+    "kband": "supervised by bands", "reference": "supervised by bands", "sectors": "supervised by sectors",
     "ssdu": "self-supervised", "vertical": "supervised by vertical bands", "square": "supervised by central squares",
     "lines": "supervised",
     "spokes": "supervised", "spokes_ssdu": "self-supervised", "rings": "supervised by central discs",
     "water_fat": "supervised",
     "predicted_spokes": "supervised by spokes",
 }  # fmt: skip
+BEGINS = re.compile(r"^pretrained: (.+)$", re.MULTILINE)  # in the text of a recipe
 
 
 class _Part(BaseModel):
@@ -106,9 +110,20 @@ class Uncertainty(_Part):
     n_scans: int
 
 
+class Earlier(_Part):
+    """A training before this one, with whose weights it began: the model, and what its card said of its training."""
+
+    name: str
+    sha256: str
+    supervision: str
+    trained_on: str
+    steps: int
+
+
 class Card(_Part):
     """What a model is, what it was trained on and how, where it may be used, and how well it did.
 
+    `supervision`, `trained_on` and `steps` are those of the last training, `pretrained` all before it, oldest first.
     `reliability`: by the name of a quantity, how far the scale of errors that is said of it may be trusted; that of
     `IMAGE` is the head's, which `uncertainty` describes.
     """
@@ -129,17 +144,27 @@ class Card(_Part):
     reliability: dict[str, Reliability] = {}
     uncertainty: Uncertainty | None = None
     echoes: EchoLimits | None = None  # of a model that maps them
+    pretrained: tuple[Earlier, ...] = ()
 
     @property
     def label(self) -> str:
-        """What an image says made it, for people: "k-band NAME" of a network trained on bands, else network, name, and
-        how it was trained on what.
+        """What an image says made it, for people: "k-band NAME" of a network trained on bands alone, else network,
+        name, and how it was trained on what, one training after the other.
         """
-        if self.supervision in BANDS:
+        trainings = [*self.pretrained, self]
+        untold = None if self.pretrained else BEGINS.search(self.recipe)  # the card of an earlier version
+        if untold is None and all(training.supervision in BANDS for training in trainings):
             return f"k-band {self.name}"
         network = TITLES.get(self.network.name, self.network.name)
-        how, material = TRAINED.get(self.supervision, self.supervision), self.trained_on.partition(" of ")[0]
-        return f"{network} {self.name}, {how} on {material}"
+        taught = [_taught(training) for training in trainings]
+        if untold is not None and self.supervision in BANDS:
+            taught.insert(0, f"begun with {untold[1]}")
+        return f"{network} {self.name}, {', then '.join(dict.fromkeys(taught))}"
+
+    def as_earlier(self) -> tuple[Earlier, ...]:
+        """What the card of a training that begins with this model tells of those before it."""
+        told = {name: getattr(self, name) for name in Earlier.model_fields}
+        return (*self.pretrained, Earlier(**told))
 
     def mismatch(
         self,
@@ -177,6 +202,12 @@ class Card(_Part):
             lost = f"{100 * unmapped:.1f} % of the calibration where coil maps are zero"
             found.append(f"{lost}, {self.name} has seen {100 * seen.unmapped:g} % at most")
         return found
+
+
+def _taught(training: Card | Earlier) -> str:
+    """How, and on what."""
+    how, material = TRAINED.get(training.supervision, training.supervision), training.trained_on.partition(" of ")[0]
+    return f"{how} on {material}"
 
 
 def read_card(path: Path) -> Card:

@@ -1,10 +1,11 @@
-"""The network before the first step of a training."""
+"""The network before the first step of a training, and what the model that it begins with was taught by."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from kband_core.models import load_model
+from kband_core.model_card import Earlier
+from kband_core.models import load_card, load_model
 from kband_core.training.recipe import Recipe
 
 
@@ -19,8 +20,23 @@ def first_network(recipe: Recipe) -> nn.Module:
         theirs, ours = ({k: tuple(v.shape) for k, v in n.state_dict().items()} for n in (pretrained, network))
         if not theirs.items() <= ours.items():
             raise ValueError(
-                f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name} "
-                f"with {recipe.network.settings}; the network of its model card expected"
+                f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name}, "
+                f"for it is {_difference(recipe)}; a recipe with the network of its model card expected"
             )
         network.load_state_dict(pretrained.state_dict(), strict=False)
     return network
+
+
+def earlier_trainings(recipe: Recipe) -> tuple[Earlier, ...]:
+    """Return all trainings before that of the recipe, oldest first, as the card of its pretrained model tells them."""
+    return () if recipe.pretrained is None else load_card(recipe.pretrained).as_earlier()
+
+
+def _difference(recipe: Recipe) -> str:
+    """In what the network of the pretrained model differs from that of the recipe."""
+    theirs, ours = load_card(recipe.pretrained).network, recipe.network
+    if theirs.name != ours.name:
+        return theirs.name
+    names = sorted({*theirs.config, *ours.settings})
+    told = [(name, theirs.config.get(name, "its default"), ours.settings.get(name, "its default")) for name in names]
+    return "of " + ", ".join(f"{name} {its}, not {own}" for name, its, own in told if its != own)

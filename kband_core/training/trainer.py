@@ -21,7 +21,7 @@ from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.divergence import Divergence
 from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
-from kband_core.training.first_network import first_network
+from kband_core.training.first_network import earlier_trainings, first_network
 from kband_core.training.folder import held_folder
 from kband_core.training.history import History
 from kband_core.training.limits import covered
@@ -92,6 +92,7 @@ class _Training:
             raise ValueError(f"a batch of {optimiser.batch} cannot be shared by {own.n_ranks} processes")
         self.recipe, self.folder, self.own = recipe, folder, own
         self.material = find_material(recipe, fold)
+        self.earlier = [each.model_dump() for each in earlier_trainings(recipe)]
         self.limits = covered(recipe, self.material)
         self.n_steps = optimiser.steps or optimiser.epochs * self.material.scans.steps_per_epoch(optimiser.batch)
         with torch.random.fork_rng(devices=[]):
@@ -126,6 +127,7 @@ class _Training:
                 f"{self.checkpoint}: {counted(self.state.step, 'step is', 'steps are')} done, but {self.n_steps} "
                 "wanted"
             )
+        self.earlier = content.get("pretrained", self.earlier)  # another model may bear the name by now
         self._saved_step = self.state.step
 
     @contextmanager
@@ -214,7 +216,8 @@ class _Training:
 
     def _save(self) -> None:
         if self.own.rank == 0:
-            save_checkpoint(self.checkpoint, {"identity": self.identity, **self.state.content()})
+            told = {"identity": self.identity, "pretrained": self.earlier}
+            save_checkpoint(self.checkpoint, {**told, **self.state.content()})
         self._saved_step = self.state.step
 
     def _card(self) -> dict[str, object]:
@@ -230,6 +233,7 @@ class _Training:
             "date": datetime.date.today(),
             "limits": self.limits,
             "metrics": self.state.best["figures"],
+            "pretrained": self.earlier,
             "warning": no_better_than_sense(self.state.best["figures"]),
         }
 

@@ -15,12 +15,14 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from kband_core.plural import counted
-from pipelines.commands.names import recipe_names
+from pipelines.commands.names import model_names, recipe_names
 
 NOT_FOR = {  # kind of recipe → options that it cannot honour: it simulates its scans, on a CPU
-    "water_fat": ("planes", "fold", "folds", "device", "n_workers"),
-    "line_evaluator": ("planes", "fold", "folds", "device", "n_workers", "resume", "checkpoint_minutes", "minutes"),
-}
+    "water_fat": ("planes", "pretrained", "fold", "folds", "device", "n_workers"),
+    "line_evaluator": (
+        "planes", "pretrained", "fold", "folds", "device", "n_workers", "resume", "checkpoint_minutes", "minutes",
+    ),
+}  # fmt: skip
 
 
 @click.command()
@@ -29,6 +31,8 @@ NOT_FOR = {  # kind of recipe → options that it cannot honour: it simulates it
               show_default=True, help="Folder for weights, card, log and checkpoint.")
 @click.option("--planes", type=click.Path(path_type=Path), metavar="PLANES.h5",
               help="Train on this file of kband prepare instead of the recipe's data.")
+@click.option("--pretrained", metavar="MODEL", shell_complete=model_names,
+              help="Begin with the weights of this model of the registry, of the same network, not with random ones.")
 @click.option("--steps", type=click.IntRange(1), help="Train for so many steps instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed instead of the recipe's.")
 @click.option("--fold", type=click.IntRange(0), help="Hold out the subjects of this fold, counted from 0.")
@@ -43,9 +47,9 @@ NOT_FOR = {  # kind of recipe → options that it cannot honour: it simulates it
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=math.inf,
               help="Stop after so long, at the next step, and write a checkpoint to go on from with --resume.")
 def train(
-    recipe: str, folder: Path, planes: Path | None, steps: int | None, seed: int | None, fold: int | None,
-    folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int, checkpoint_minutes: float,
-    minutes: float,
+    recipe: str, folder: Path, planes: Path | None, pretrained: str | None, steps: int | None, seed: int | None,
+    fold: int | None, folds: int | None, resume: bool, overwrite: bool, device: str, n_workers: int,
+    checkpoint_minutes: float, minutes: float,
 ) -> None:  # fmt: skip
     """Train a network by RECIPE, a YAML file or the name of a shipped recipe.
 
@@ -79,6 +83,8 @@ def train(
             return
         if planes is not None:
             chosen = chosen.changed("data", planes=str(planes), procedural=None)
+        if pretrained is not None:
+            chosen = chosen.changed(pretrained=pretrained)
         if steps is not None:
             chosen = chosen.changed("optimiser", steps=steps, epochs=None)
         if seed is not None:

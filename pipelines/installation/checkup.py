@@ -107,9 +107,10 @@ def check_models() -> Iterator[Check]:
         except ValueError as error:
             yield Check("warning", f"{error}; bring it to {path.parent} again")
             continue
+        materials = dict.fromkeys(training.trained_on for training in (*card.pretrained, card))
         size = path.with_suffix(".safetensors").stat().st_size / 1e6
         yield Check("ok", f"model '{name}' in {path.parent}: sha256 {card.sha256[:12]} as in its card, {size:.1f} MB, "
-                          f"{card.parameters:,} parameters, trained on {card.trained_on}")  # fmt: skip
+                          f"{card.parameters:,} parameters, trained on {', then on '.join(materials)}")  # fmt: skip
 
 
 def check_pipelines() -> Iterator[Check]:

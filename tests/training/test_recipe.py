@@ -5,6 +5,8 @@ import re
 import pytest
 import yaml
 
+from gadgets.recon.kband_recon import KBandRecon
+from kband_core.training.first_network import first_network
 from kband_core.training.lines.recipe import LinesRecipe
 from kband_core.training.recipe import Recipe, parse_recipe, read_recipe
 from kband_core.training.recipe_kinds import read_any_recipe
@@ -23,6 +25,14 @@ def test_every_shipped_recipe_can_be_followed(name):
     assert recipe.description
     assert isinstance(recipe, LinesRecipe) or recipe.network.build()
     assert not isinstance(recipe, Recipe) or recipe.supervision.build()
+
+
+def test_the_recipe_of_a_site_begins_with_the_model_that_ships(monkeypatch):
+    """It names the network a second time, which must be that of the model."""
+    monkeypatch.delenv("KBAND_MODELS", raising=False)
+    recipe = read_recipe("site_ssdu")
+    assert recipe.pretrained == KBandRecon().model
+    assert first_network(recipe)
 
 
 def test_a_recipe_can_be_written_and_read():

@@ -126,15 +126,23 @@ def test_a_training_begins_with_the_pretrained_weights(tmp_path, uninterrupted, 
     still = tiny_recipe().changed("optimiser", learning_rate=1e-30).changed(name="second", pretrained="tiny")
     train(still, tmp_path, device="cpu", n_workers=0)
     assert same(load_file(tmp_path / "second.safetensors"), load_file(uninterrupted[0] / "tiny.safetensors"))
-    assert yaml.safe_load((tmp_path / "second.yaml").read_text())["recipe"].count("pretrained: tiny") == 1
+    card, first = (
+        Card.model_validate(yaml.safe_load(path.read_text()))
+        for path in (tmp_path / "second.yaml", uninterrupted[0] / "tiny.yaml")
+    )
+    assert card.recipe.count("pretrained: tiny") == 1
+    assert card.pretrained == first.as_earlier()
 
 
 def test_pretrained_weights_of_another_network_are_refused(tmp_path, uninterrupted, monkeypatch):
     """What fits in part would begin with noise in the rest."""
     monkeypatch.setenv("KBAND_MODELS", str(uninterrupted[0]))
     wider = tiny_recipe().changed("network", unrolls=3, shared=False).changed(pretrained="tiny")
-    with pytest.raises(ValueError, match="the weights of 'tiny' do not fit network modl"):
+    of_card = "do not fit network modl, for it is of shared its default, not False, unrolls 1, not 3; a recipe with"
+    with pytest.raises(ValueError, match=f"the weights of 'tiny' {of_card}"):
         train(wider, tmp_path, device="cpu", n_workers=0)
+    with pytest.raises(ValueError, match="do not fit network modl, for it is upnet; a recipe with"):
+        train(tiny_recipe().changed(pretrained="simulated_waterfat"), tmp_path, device="cpu", n_workers=0)
     with pytest.raises(ValueError, match="no model 'nobody'"):
         train(tiny_recipe().changed(pretrained="nobody"), tmp_path, device="cpu", n_workers=0)
 
