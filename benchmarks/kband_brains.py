@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gadgets.recon.kband_recon import KBandRecon
 from kband_core.metrics import nmse, psnr, ssim
+from kband_core.plural import counted
 from pipelines.evaluation.evaluation import Judged
 from pipelines.pictures.error_maps import error_maps
 
@@ -74,7 +75,7 @@ def main(
     require_bart()
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
-        f"24 ACS lines, 16 where hardly any others would be left; {seeds} draws; all slices, 4 of gre: means. Coils\n"
+        f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre: means. Coils\n"
         f"{'not ' * unwhitened}whitened by calibration lines. Networks, SENSE, GRAPPA: undersampled raw file through\n"
         "pipelines kband, sense and grappa to the pixels that a scanner would get. Wavelets, and SENSE at its best\n"
         "λ: bart pics, 100 and 30 iterations, on the same compressed data, maps and shading, at the λ of the least\n"

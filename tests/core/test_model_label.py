@@ -47,10 +47,11 @@ def test_the_others_say_network_name_and_supervision(card, words):
 
 
 def test_the_model_that_ships_says_that_it_was_supervised(monkeypatch):
-    """It was trained on fully sampled simulated scans, not on bands."""
+    """It was trained on fully sampled simulated scans, not on bands; the one beside it on bands alone."""
     monkeypatch.delenv("KBAND_MODELS", raising=False)
     assert (SHIPPED / "simulated_small.yaml").is_file()
     assert load_card("simulated_small").label == "MoDL simulated_small, supervised on simulated scans"
+    assert load_card("simulated_kband").label == "k-band simulated_kband"
 
 
 @pytest.mark.parametrize(

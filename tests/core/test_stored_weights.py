@@ -1,5 +1,6 @@
 """What lies in a model's file, and that the model that ships is what its card says."""
 
+import pytest
 import safetensors.torch
 import torch
 import yaml
@@ -28,10 +29,11 @@ def test_bf16_convolutions_are_stored_as_they_compute(tmp_path, monkeypatch, rng
     assert stored["weight"].dtype == torch.float32
 
 
-def test_the_shipped_model_comes_of_the_shipped_recipe():
+@pytest.mark.parametrize("name", ["simulated_small", "simulated_kband"])
+def test_the_shipped_model_comes_of_the_shipped_recipe(name):
     """Who trains by the recipe of that name gets the network that ships."""
-    card = load_card("simulated_small")
-    recipe = read_recipe("simulated_small")
+    card = load_card(name)
+    recipe = read_recipe(name)
     assert recipe == parse_recipe(yaml.safe_load(card.recipe), "the card's")
     assert card.steps <= recipe.optimiser.steps
-    assert load_model(card) is load_model("simulated_small")
+    assert load_model(card) is load_model(name)

@@ -123,8 +123,9 @@ def test_planes_of_a_file_tell_coils_snr_and_what_maps_leave_out(limits):
     assert found["unmapped"] == pytest.approx(1.1 * 0.25, abs=0.04)
 
 
-def test_simulated_scans_tell_what_the_simulation_draws(monkeypatch):
+@pytest.mark.parametrize("name", ["simulated_small", "simulated_kband"])
+def test_simulated_scans_tell_what_the_simulation_draws(name, monkeypatch):
     """The card that ships says what training by its recipe would write: noise of up to 0.08 of the brightness."""
     monkeypatch.delenv("KBAND_MODELS", raising=False)
-    recipe = read_recipe("simulated_small")
-    assert load_card("simulated_small").limits == Limits(**covered(recipe, find_material(recipe, None)))
+    recipe = read_recipe(name)
+    assert load_card(name).limits == Limits(**covered(recipe, find_material(recipe, None)))
