@@ -75,8 +75,8 @@ def main(
     require_bart()
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
-        f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre: means. Coils\n"
-        f"{'not ' * unwhitened}whitened by calibration lines. Networks, SENSE, GRAPPA: undersampled raw file through\n"
+        f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre:\n"
+        f"means. Coils {'not ' * unwhitened}whitened by calibration lines. Networks, SENSE, GRAPPA: raw file through\n"
         "pipelines kband, sense and grappa to the pixels that a scanner would get. Wavelets, and SENSE at its best\n"
         "λ: bart pics, 100 and 30 iterations, on the same compressed data, maps and shading, at the λ of the least\n"
         "NMSE of each slice. Magnitudes after one least-squares factor, where maps of all lines are certain, air\n"
