@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
+from functools import partial
 
 import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from gadgets.scan import Scan
 from pipelines import replay
@@ -231,6 +233,7 @@ def test_noise_is_whitened_to_one(tmp_path):
 
 def test_images_are_counted_where_they_are_waited_for(monkeypatch, capsys):
     """Maps of g take longer than all lines; of images that come at once no bar is shown."""
+    monkeypatch.setattr(replay, "tqdm", partial(tqdm, disable=False))
     assert list(replay._counted(iter("abc"))) == ["a", "b", "c"]
     assert "image" not in capsys.readouterr().err
     monkeypatch.setattr(replay, "LONG_WAIT", 0)

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 # The libraries behind leave filters of their own for their own messages; one fork for each module is a fresh process.
+# The core, which needs no MRD library, is imported once for all.
 FRESH = """
 import importlib, os, sys, warnings
-import h5py, matplotlib.figure, torch, tqdm
+import h5py, matplotlib.figure, pydantic, scipy.ndimage, torch, tqdm, xsdata.formats.dataclass.parsers
+before = warnings.filters[:]
+import kband_core.models, kband_core.training.trainer
+assert warnings.filters == before, "kband_core"
 for module in sys.argv[1:]:
     if os.fork() == 0:
         before = warnings.filters[:]
