@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -71,7 +71,7 @@ class AdaptedNetwork(Method):
         return replace(made, notes={**made.notes, **notes})
 
     def _as_it_came(self, buffer: ReconBuffer, why: str) -> Reconstruction:
-        made = self.network.reconstruct(buffer)
+        made = self.network.image_by(partial(load_model, self.network.card), buffer)  # it is known to be like its card
         return replace(made, notes={**made.notes, "kband_adapted": f"{why}: network as it came"})
 
     def _adapted(self, buffer: ReconBuffer) -> Adapted:

@@ -23,6 +23,7 @@ NOT_FOR = {  # kind of recipe → options that it cannot honour: it simulates it
         "planes", "pretrained", "fold", "folds", "device", "n_workers", "resume", "checkpoint_minutes", "minutes",
     ),
 }  # fmt: skip
+HONOURED = {"device": ("auto", "cpu"), "n_workers": (0,)}  # what such recipes do anyway
 
 
 @click.command()
@@ -127,8 +128,12 @@ def _refuse_options(kind: str | None) -> None:
     """Raise `ValueError` for options on the command line that a kind of recipe cannot honour."""
     context = click.get_current_context()
     options = {each.name: each.opts[-1] for each in context.command.params}
-    is_given = ParameterSource.COMMANDLINE
-    if given := [options[name] for name in NOT_FOR.get(kind, ()) if context.get_parameter_source(name) == is_given]:
+    given = [
+        options[name] for name in NOT_FOR.get(kind, ())
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        and context.params[name] not in HONOURED.get(name, ())
+    ]  # fmt: skip
+    if given:
         raise ValueError(f"{', '.join(given)}: not for a recipe of the kind {kind}, which simulates its scans on a CPU")
 
 

@@ -65,7 +65,7 @@ def test_turning_an_example_turns_its_errors():
 
 def test_train_writes_a_model_that_maps(tmp_path, recipe, monkeypatch):
     """Weights and a card that says what it has seen, how well it does beside the fit, and how far σ may be trusted."""
-    told = kband("train", recipe, "-o", tmp_path / "models")
+    told = kband("train", recipe, "-o", tmp_path / "models", "--device", "cpu", "--workers", 0)  # as it does anyway
     assert told.exit_code == 0, told.output
     assert "tiny_maps: 2 of 2 steps in" in told.output
     monkeypatch.setenv("KBAND_MODELS", str(tmp_path / "models"))
