@@ -78,7 +78,7 @@ class GridOperator:
 
     def adjoint(self, kspace: Tensor) -> Tensor:
         """Aᴴ: `(..., coil, ky, kx)` → `(..., set, y, x)`."""
-        if not self._by_lines:
+        if not self.has_columns:
             return combine(to_image(self._mask * kspace), self.csm)
         n_lines, acquired = kspace.shape[-2], send(self.sampling.here().lines().nonzero().flatten(), kspace.device)
         lines = to_image(self._mask[..., acquired, :] * kspace[..., acquired, :], (-1,)).movedim(-1, -3)  # x coil ky
@@ -99,10 +99,22 @@ class GridOperator:
         Of whole lines nothing changes along kx: columns are apart, and a transform along the last axis reads its memory
         in order. Else coils are.
         """
-        if not self._by_lines:
+        if not self.has_columns:
             return sum(self._of_parts(self._normal_of_part, [image.unsqueeze(-3)] * len(self._parts)))
         columns = image.mT.contiguous().unsqueeze(-2).split(self._widths, dim=-3)
         return torch.cat(self._of_parts(self._normal_of_part, columns), dim=-2).mT
+
+    def of_columns(self, compute: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor], image: Tensor) -> Tensor:
+        """Let `compute` make columns anew of those of `image` `(..., set, y, x)`, given AᴴA of them: of whole lines only.
+
+        No column needs another one then. `compute` gets some of them at a time, `(..., set, x, y)`, a core's share.
+        """
+
+        def of_part(part: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+            columns, maps = part
+            return compute(lambda x: self._normal_of_part((x.unsqueeze(-2), maps)), columns)
+
+        return torch.cat(self._of_parts(of_part, image.mT.contiguous().split(self._widths, dim=-2)), dim=-2).mT
 
     def _of_parts(self, compute: Callable[[tuple], Tensor], arrays: Sequence[Tensor]) -> list[Tensor]:
         """Compute of each array with its maps, side by side; but in turn where derivatives are recorded."""
@@ -113,7 +125,7 @@ class GridOperator:
 
     def _normal_of_part(self, part: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
         image, (csm, csm_conj) = part
-        dims, coils = ((-1,), -2) if self._by_lines else ((-2, -1), -3)
+        dims, coils = ((-1,), -2) if self.has_columns else ((-2, -1), -3)
         coil_image = csm * image
         if csm.shape[-4] > 1:
             coil_image = coil_image.sum(-4, keepdim=True)
@@ -132,14 +144,15 @@ class GridOperator:
         return [csm.shape[-3] for csm, _ in self._parts]
 
     @cached_property
-    def _by_lines(self) -> bool:
+    def has_columns(self) -> bool:
+        """Whether whole lines were measured: AᴴA leaves each column of the image by itself."""
         return self._mask.shape[-1] == 1
 
     @cached_property
     def _shifted_mask(self) -> Tensor:
         """The mask with its centre at the edge `(..., set, coil, ky, kx)`; of whole lines `(..., set, x, coil, ky)`."""
-        mask = torch.fft.ifftshift(self._mask, (-2,) if self._by_lines else (-2, -1)).unsqueeze(-4)
-        return mask.mT if self._by_lines else mask
+        mask = torch.fft.ifftshift(self._mask, (-2,) if self.has_columns else (-2, -1)).unsqueeze(-4)
+        return mask.mT if self.has_columns else mask
 
     @cached_property
     def _parts(self) -> list[tuple[Tensor, Tensor]]:
@@ -147,7 +160,7 @@ class GridOperator:
 
         A GPU takes all at once.
         """
-        csm = self.csm.movedim(-1, -3) if self._by_lines else self.csm
+        csm = self.csm.movedim(-1, -3) if self.has_columns else self.csm
         # torch's own broadcast_shapes loads a package for symbolic algebra at first use: 0.3 s, after the last line
         batch = np.broadcast_shapes(csm.shape[:-4], self._shifted_mask.shape[:-4])
         csm = csm.expand(*batch, *csm.shape[-4:])

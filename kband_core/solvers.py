@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kband_core.operators import EncodingOperator
+from kband_core.operators import EncodingOperator, GridOperator
 from kband_core.plural import counted
 from kband_core.threads import single_thread
 
@@ -47,9 +47,16 @@ def conjugate_gradient(
 def solve_normal(operator: EncodingOperator, b: Tensor, weight: Tensor | float, n_iterations: int) -> Tensor:
     """Solve (AᴴA + λ) x = b, `weight` being λ, by a fixed number of conjugate-gradient steps: for any sampling.
 
-    `b` `(..., set, y, x)`: the sets of an image belong together, the axes before them are batch.
+    `b` `(..., set, y, x)`: the sets of an image belong together, the axes before them are batch. Of whole lines every
+    column is a system of its own, with steps of its own length, and stays with the core that solves it.
     """
     with single_thread():  # the operator has threads of its own
+        if isinstance(operator, GridOperator) and operator.has_columns:
+            return operator.of_columns(
+                lambda normal, columns: conjugate_gradient(
+                    lambda x: normal(x) + weight * x, columns, n_iterations, dims=(-3, -1)
+                ), b,
+            )  # fmt: skip
         return conjugate_gradient(lambda x: operator.normal(x) + weight * x, b, n_iterations)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -123,6 +124,20 @@ class Modl(nn.Module):
                 image = self._agree(at, denoised * support, self._weight(which, at.noise))
                 at = replace(at, image=image, memory=memory)
         return at
+
+    def weights_of(self, unrolls: Sequence[int]) -> dict[str, Tensor]:
+        """Return the weights of some of the unrolls, by number, as a shorter network of these alone has them.
+
+        Raises `ValueError` for one that has no weights of its own.
+        """
+        for unroll in unrolls:
+            if not 0 <= unroll < len(self.denoisers):
+                last = len(self.denoisers) - 1
+                raise ValueError(f"modl: no unroll {unroll} with weights of its own, 0 to {last} expected")
+        weights = {name: getattr(self, name)[list(unrolls)] for name in ("weight", "weight_by_noise")}
+        for place, unroll in enumerate(unrolls):
+            weights |= {f"denoisers.{place}.{name}": each for name, each in self.denoisers[unroll].state_dict().items()}
+        return weights
 
     def _agree(self, at: Unrolled, denoised: Tensor, weight: Tensor) -> Tensor:
         return agree(at.operator, at.adjoint, denoised, weight, n_iterations=self.cg_iterations)

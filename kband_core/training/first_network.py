@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from kband_core.model_card import Earlier
 from kband_core.models import load_card, load_model
+from kband_core.networks.modl import Modl
 from kband_core.training.recipe import Recipe
 
 
@@ -16,15 +17,26 @@ def first_network(recipe: Recipe) -> nn.Module:
     """
     network = recipe.network.build()
     if recipe.pretrained is not None:
-        pretrained = load_model(recipe.pretrained)
-        theirs, ours = ({k: tuple(v.shape) for k, v in n.state_dict().items()} for n in (pretrained, network))
+        weights = _weights(recipe)
+        theirs, ours = ({k: tuple(v.shape) for k, v in of.items()} for of in (weights, network.state_dict()))
         if not theirs.items() <= ours.items():
             raise ValueError(
                 f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name}, "
                 f"for it is {_difference(recipe)}; a recipe with the network of its model card expected"
             )
-        network.load_state_dict(pretrained.state_dict(), strict=False)
+        network.load_state_dict(weights, strict=False)
     return network
+
+
+def _weights(recipe: Recipe) -> dict[str, Tensor]:
+    """Those of the pretrained model, or of some of its unrolls."""
+    pretrained, unrolls = load_model(recipe.pretrained), recipe.pretrained_unrolls
+    if unrolls is None:
+        return pretrained.state_dict()
+    if not isinstance(pretrained, Modl):
+        name = load_card(recipe.pretrained).network.name
+        raise ValueError(f"recipe {recipe.name}: pretrained_unrolls: '{recipe.pretrained}' is {name}, which has none")
+    return pretrained.weights_of(unrolls)
 
 
 def earlier_trainings(recipe: Recipe) -> tuple[Earlier, ...]:

@@ -168,10 +168,12 @@ class WholeRecipe(Section):
 class Recipe(WholeRecipe):
     """One training of a network that makes images.
 
-    `pretrained` names the model of the registry whose weights it begins with; without, they are random.
+    `pretrained` names the model of the registry whose weights it begins with; without, they are random. Of an unrolled
+    one `pretrained_unrolls` may choose some, from 0 on: a shorter network begins with these.
     """
 
     pretrained: str | None = None
+    pretrained_unrolls: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     network: NetworkRecipe
     supervision: SupervisionRecipe
     data: DataRecipe = DataRecipe()
@@ -179,6 +181,12 @@ class Recipe(WholeRecipe):
     validation: ValidationRecipe = ValidationRecipe()
     limits: LimitsRecipe = LimitsRecipe()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _unrolls_of_something(self) -> Recipe:
+        if self.pretrained_unrolls is not None and self.pretrained is None:
+            raise ValueError("pretrained_unrolls are given, but no pretrained model that has them")
+        return self
 
     @model_validator(mode="after")
     def _epochs_end(self) -> Recipe:

@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 ROW_EVERY = 50  # steps
 FUSED = ("cpu", "cuda")  # devices on which Adam is one kernel: a fourth of the time on a CPU
-SAMES = ("network", "pretrained", "supervision", "data", "optimiser", "seed")  # in checkpoint and recipe
+SAMES = (  # in checkpoint and recipe
+    "network", "pretrained", "pretrained_unrolls", "supervision", "data", "optimiser", "seed",
+)  # fmt: skip
 
 Tell = Callable[[int, int, float, Mapping[str, float]], None]
 
