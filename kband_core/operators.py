@@ -105,7 +105,7 @@ class GridOperator:
         return torch.cat(self._of_parts(self._normal_of_part, columns), dim=-2).mT
 
     def of_columns(self, compute: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor], image: Tensor) -> Tensor:
-        """Let `compute` make columns anew of those of `image` `(..., set, y, x)`, given AᴴA of them: of whole lines only.
+        """Let `compute` make columns of those of `image` `(..., set, y, x)`, given AᴴA of them: of whole lines only.
 
         No column needs another one then. `compute` gets some of them at a time, `(..., set, x, y)`, a core's share.
         """

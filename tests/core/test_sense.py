@@ -9,7 +9,7 @@ from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
 from kband_core.reconstruct import check_image, sense, zero_filled
 from kband_core.sampling import Grid
-from kband_core.solvers import conjugate_gradient
+from kband_core.solvers import conjugate_gradient, solve_normal
 from tests.laws import check_adjoint, nmse
 
 
@@ -61,6 +61,21 @@ def test_conjugate_gradient_solves_each_system_of_a_batch(rng):
     b = torch.randn(4, 5, dtype=torch.complex128, generator=rng)
     x = conjugate_gradient(lambda v: (matrix @ v.unsqueeze(-1)).squeeze(-1), b, 12, dims=(-1,))
     torch.testing.assert_close(x, torch.linalg.solve(matrix, b))
+
+
+@pytest.mark.parametrize("n_sets", [1, 2])
+def test_columns_of_whole_lines_are_solved_apart(n_sets, rng):
+    """To the same image as all at once, each plane with its λ; a column that nothing is seen of stays zero."""
+    mask = torch.rand(2, 12, 1, generator=rng) > 0.3
+    csm = random_complex(rng, 2, n_sets, 5, 12, 7) / 5
+    csm[..., 3] = 0
+    image, weight = random_complex(rng, 2, n_sets, 12, 7), torch.tensor([0.1, 0.3])[:, None, None, None]
+    of_lines, of_samples = (encoding_operator(Grid(each), csm) for each in (mask, mask.expand(2, 12, 7)))
+    b = of_lines.normal(image)
+    solved = solve_normal(of_lines, b, weight, 60)
+    torch.testing.assert_close(solved, solve_normal(of_samples, b, weight, 200), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(of_lines.normal(solved) + weight * solved, b, rtol=1e-3, atol=1e-4)
+    assert not solved[..., 3].any()
 
 
 def test_conjugate_gradient_does_not_diverge_after_convergence(rng):
