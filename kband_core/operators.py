@@ -160,7 +160,7 @@ class GridOperator:
 
         A GPU takes all at once.
         """
-        csm = self.csm.movedim(-1, -3) if self.has_columns else self.csm
+        csm = self.csm.mT.contiguous().movedim(-2, -3) if self.has_columns else self.csm
         # torch's own broadcast_shapes loads a package for symbolic algebra at first use: 0.3 s, after the last line
         batch = np.broadcast_shapes(csm.shape[:-4], self._shifted_mask.shape[:-4])
         csm = csm.expand(*batch, *csm.shape[-4:])
@@ -168,7 +168,9 @@ class GridOperator:
         if csm.device.type == "cpu":
             n_parts = self._n_threads * math.ceil(csm.numel() * csm.element_size() / (self._n_threads * IN_CACHE))
         together = -(-csm.shape[-3] // n_parts)
-        return side_by_side(
-            lambda part: (part.contiguous(), part.conj().resolve_conj().contiguous()),
-            csm.split(together, dim=-3), self._n_threads,
-        )  # fmt: skip
+
+        def in_memory(part: Tensor) -> tuple[Tensor, Tensor]:
+            part = part.contiguous()
+            return part, part.conj().resolve_conj()
+
+        return side_by_side(in_memory, csm.split(together, dim=-3), self._n_threads)

@@ -15,13 +15,13 @@ from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import noise_of
 from gadgets.recon.memory import within_memory
+from gadgets.recon.noise_ahead import NoiseAhead
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
 from kband_core.likeness import signal_to_noise, unmapped_share
 from kband_core.model_card import IMAGE
 from kband_core.models import Card, load_card, load_head, load_model
-from kband_core.noise import noise_level
 from kband_core.reconstruct import Given
 from kband_core.sampling import Grid
 from kband_core.uncertainty.expected_error import expected_error
@@ -48,7 +48,7 @@ def look_up_model(who: str, name: str) -> Card:
     return card
 
 
-@dataclass(frozen=True)
+@dataclass
 class Network(Method):
     """The network of a card, with the maps of the buffer; images unlike all it has seen are not for it.
 
@@ -59,12 +59,16 @@ class Network(Method):
     outside_card: OutsideCard = "fallback"
     fills_one_side: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        self._noise = NoiseAhead()
+
     @property
     def label(self) -> str:
         return self.card.label
 
     def prepare(self, calibration: Calibration) -> None:
-        """Run the network once on noise. Raises `ValueError` if it fails there."""
+        """Tell the noise, and run the network once on some. Raises `ValueError` if it fails there."""
+        self._noise.prepare(calibration)
         try:
             _run_once(load_model(self.card, calibration.acs.device), *small_plane(calibration))
         except (ValueError, RuntimeError) as error:
@@ -77,7 +81,7 @@ class Network(Method):
     def image_by(self, model_on: Callable[[torch.device], nn.Module], buffer: ReconBuffer) -> Reconstruction:
         """Make the image by this network or by what has become of it, where the device allows."""
         kspace, sampling = buffer.planes()
-        noise = noise_level(kspace, sampling.mask)
+        noise = self._noise.of(buffer)
 
         def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
             return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise)
@@ -107,7 +111,7 @@ class Network(Method):
     def expected_error(self, buffer: ReconBuffer, sets: Tensor) -> Tensor:
         """Return the expected error `(z, y, x)` of image sets that it has made of a buffer."""
         kspace, sampling = buffer.planes()
-        noise = noise_level(kspace, sampling.mask)
+        noise = self._noise.of(buffer)
         return within_memory(self.card.name, self._errors, kspace, sampling, maps_of(buffer), noise, sets)
 
     def _errors(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, sets: Tensor) -> Tensor:
