@@ -11,7 +11,7 @@ from torch import Tensor
 from kband_core.axes import check_axes
 from kband_core.eigenmaps import align_phase, dominant_eigenvectors, interpolate_eigenvectors, principal_coil
 from kband_core.fourier import resize, to_image
-from kband_core.noise_windows import strongest_noise, strongest_of_noise
+from kband_core.noise_windows import strongest_noise, strongest_of_noise, window_gram
 from kband_core.plural import counted
 from kband_core.sampling import runs
 
@@ -202,10 +202,13 @@ def _window_projection(
     H(r) = kernel⁻² Σ P e^{+i(u−u')r}. P follows from the smaller of WWᴴ and WᴴW, W having windows as columns. What has
     no more energy than `noise` `(...)` is no signal.
     """
-    n_coils = acs.shape[-3]
-    windows = acs.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)
-    wide = windows.shape[-1] > windows.shape[-2]
-    energies, basis = torch.linalg.eigh(windows @ windows.mH if wide else windows.mH @ windows)
+    n_coils, n_lines, n_samples = acs.shape[-3:]
+    wide = (n_lines - kernel + 1) * (n_samples - kernel + 1) > n_coils * kernel**2
+    if wide:
+        energies, basis = torch.linalg.eigh(window_gram(acs, kernel, acs.dtype))
+    else:
+        windows = acs.unfold(-2, kernel, 1).unfold(-2, kernel, 1).flatten(-4, -3).movedim(-3, -1).flatten(-4, -2)
+        energies, basis = torch.linalg.eigh(windows.mH @ windows)
     is_signal = energies > threshold**2 * energies[..., -1:]
     if above_noise:
         is_signal &= energies > strongest_noise(energies, acs.shape[-3:], kernel)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from kband_core.threads import side_by_side, usable_threads
+
+IN_CACHE = 1 << 20  # bytes of vectors or operators: some times as many are computed with
 
 
 def dominant_eigenvectors(operator: Tensor, n_sets: int) -> tuple[Tensor, Tensor]:
@@ -16,6 +21,14 @@ def dominant_eigenvectors(operator: Tensor, n_sets: int) -> tuple[Tensor, Tensor
 
     operator `(..., coil, coil)` → values `(..., set)`, falling, and vectors `(..., coil, set)`.
     """
+    points = operator.flatten(0, -3)
+    parts = points.tensor_split(_n_parts(points), 0)
+    found = side_by_side(lambda part: _dominant(part, n_sets), parts, usable_threads())
+    values, vectors = (torch.cat([one[n] for one in found]).unflatten(0, operator.shape[:-2]) for n in range(2))
+    return values, vectors
+
+
+def _dominant(operator: Tensor, n_sets: int) -> tuple[Tensor, Tensor]:
     power = operator
     for _ in range(4):
         power = power @ (power / _trace(power))
@@ -35,18 +48,26 @@ def interpolate_eigenvectors(values: Tensor, vectors: Tensor, shape: Sequence[in
 
     values `(..., y, x, set)`, vectors `(..., y, x, coil, set)`, in and out.
     """
-    for dim, length in zip((-4, -3), shape, strict=True):
-        neighbours, weights, nearest = _cubic(vectors.shape[dim], length, vectors.device)
-        factors = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
-        start = factors.index_select(dim, nearest)
-        factors = factors.index_select(dim, neighbours.flatten()).unflatten(dim, neighbours.shape)
-        factors = factors.movedim(dim, -2).flatten(-2)  # (..., y, x, coil, neighbour·set)
-        weights = weights.repeat_interleave(vectors.shape[-1], dim=-1).unsqueeze(-1)
-        weights = weights.unsqueeze(-3) if dim == -4 else weights  # (y, 1, ·, 1) or (x, ·, 1)
-        vectors = _orthonormal(factors @ (weights * (factors.mH @ start)))
-        overlap = factors.mH @ vectors
-        values, vectors = _ritz(vectors, overlap.mH @ (weights * overlap))
+    for dim, across, length in ((-4, -3, shape[0]), (-3, -4, shape[1])):
+        n_parts = _n_parts(vectors)
+        parts = zip(values.tensor_split(n_parts, across + 1), vectors.tensor_split(n_parts, across), strict=True)
+        found = side_by_side(lambda part, at=(dim, length): _along(*part, *at), list(parts), usable_threads())
+        values, vectors = (torch.cat([one[n] for one in found], at) for n, at in enumerate((across + 1, across)))
     return values, vectors
+
+
+def _along(values: Tensor, vectors: Tensor, dim: int, length: int) -> tuple[Tensor, Tensor]:
+    """Resample along one axis."""
+    neighbours, weights, nearest = _cubic(vectors.shape[dim], length, vectors.device)
+    factors = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
+    start = factors.index_select(dim, nearest)
+    factors = factors.index_select(dim, neighbours.flatten()).unflatten(dim, neighbours.shape)
+    factors = factors.movedim(dim, -2).flatten(-2)  # (..., y, x, coil, neighbour·set)
+    weights = weights.repeat_interleave(vectors.shape[-1], dim=-1).unsqueeze(-1)
+    weights = weights.unsqueeze(-3) if dim == -4 else weights  # (y, 1, ·, 1) or (x, ·, 1)
+    vectors = _orthonormal(factors @ (weights * (factors.mH @ start)))
+    overlap = factors.mH @ vectors
+    return _ritz(vectors, overlap.mH @ (weights * overlap))
 
 
 def align_phase(vectors: Tensor, reference: Tensor) -> Tensor:
@@ -76,6 +97,14 @@ def principal_coil(acs: Tensor) -> Tensor:
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[..., -1]
     largest = principal.gather(-1, principal.abs().argmax(-1, keepdim=True))
     return principal * torch.sgn(largest).conj()
+
+
+def _n_parts(points: Tensor) -> int:
+    """Parts of what is at many points: some for each core, none too large for its cache; a GPU takes all at once."""
+    if points.device.type != "cpu":
+        return 1
+    n_threads = usable_threads()
+    return n_threads * math.ceil(points.numel() * points.element_size() / (n_threads * IN_CACHE))
 
 
 def _cubic(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

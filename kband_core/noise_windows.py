@@ -80,13 +80,37 @@ def quietest(energies: Tensor) -> Tensor:
 
 def window_grams(lines: Tensor, whole: Tensor, size: int) -> Tensor:
     """Return Σ w wᴴ over the windows `whole` of each plane of `(..., coil, ky, kx)`: complex128, `(plane, n, n)`."""
+    planes = lines.reshape(-1, *lines.shape[-3:])
+    if whole.all():
+        return window_gram(planes, size, torch.complex128)
     whole = whole.expand(*lines.shape[:-3], -1)
     grams = [  # plane by plane: windows take far more memory than what they are made of
         sum((part.mT @ part.conj()).to(torch.complex128) for part in windows.split(TOGETHER))
-        for plane, counted in zip(lines.reshape(-1, *lines.shape[-3:]), whole.reshape(-1, whole.shape[-1]), strict=True)
+        for plane, counted in zip(planes, whole.reshape(-1, whole.shape[-1]), strict=True)
         for windows in [_windows(plane, size) * counted.unsqueeze(-1)]
     ]
     return torch.stack(grams)
+
+
+def window_gram(lines: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Return Σ w wᴴ over all size × size windows w of `(..., coil, ky, kx)`: `(..., n, n)` for n = coil·size².
+
+    Windows share rows: what two of them have in common along kx is multiplied once, and summed over the windows that
+    hold both. A row is multiplied with `size` others then, not with size². Sums of over 128 samples are in `dtype`.
+    """
+    n_coils, n_lines, _ = lines.shape[-3:]
+    rows = lines.unfold(-1, size, 1).movedim(-2, -1).transpose(-4, -3).flatten(-3, -2)  # (..., ky, coil·ux, kx)
+    gram = lines.new_zeros(*lines.shape[:-3], *(n_coils, size, size) * 2, dtype=dtype)
+    for apart in range(size):
+        pair = rows[..., apart:, :, :], rows[..., : n_lines - apart, :, :]
+        below, above = (side.split(TOGETHER, -1) for side in pair)
+        shared = sum((one @ other.mH).to(dtype) for one, other in zip(below, above, strict=True))
+        for first in range(size - apart):
+            block = shared[..., first : first + n_lines - size + 1, :, :].sum(-3)
+            block = block.unflatten(-1, (n_coils, size)).unflatten(-3, (n_coils, size))
+            gram[..., first + apart, :, :, first, :] = block
+            gram[..., first, :, :, first + apart, :] = block.movedim((-2, -1), (-4, -3)).conj()
+    return gram.flatten(-3).flatten(-4, -2)
 
 
 def _windows(lines: Tensor, size: int) -> Tensor:

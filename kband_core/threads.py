@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
@@ -16,6 +17,8 @@ THREAD = "side by side"  # begins the name of threads that wait for parts to com
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
+_around: ContextVar[int] = ContextVar("threads around single_thread")
+
 
 @contextmanager
 def single_thread() -> Iterator[None]:
@@ -25,11 +28,18 @@ def single_thread() -> Iterator[None]:
     busy machine it costs seconds.
     """
     n_threads = torch.get_num_threads()
+    told = _around.set(usable_threads())
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(n_threads)
+        _around.reset(told)
+
+
+def usable_threads() -> int:
+    """How many threads parts may be computed on side by side: those that torch has, or had outside `single_thread`."""
+    return _around.get(torch.get_num_threads())
 
 
 def side_by_side(compute: Callable[[Part], Result], parts: Sequence[Part], n_threads: int) -> list[Result]:

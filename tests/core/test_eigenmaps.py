@@ -85,3 +85,17 @@ def test_aligned_phase_is_relative_to_the_principal_coil(rng):
     product = torch.einsum("c,yxcs->yxs", reference.conj(), align_phase(smooth_vectors((6, 7)), reference))
     assert (product.real > 0).all()
     assert product.imag.abs().max() < 1e-6
+
+
+def test_parts_of_the_points_change_nothing(rng, monkeypatch):
+    """Each point is computed by itself, and each row or column of them."""
+    operator, _ = operators(30 * 20, [1.0, 0.7, 0.3], rng)
+    operator = operator.unflatten(0, (1, 30, 20))
+    whole = [dominant_eigenvectors(operator, n_sets=2)]
+    whole.append(interpolate_eigenvectors(*whole[0], (41, 56)))
+    monkeypatch.setattr("kband_core.eigenmaps.IN_CACHE", 1000)
+    parts = [dominant_eigenvectors(operator, n_sets=2)]
+    parts.append(interpolate_eigenvectors(*parts[0], (41, 56)))
+    for one, other in zip(whole, parts, strict=True):
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a, b)

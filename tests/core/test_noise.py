@@ -5,6 +5,7 @@ import torch
 
 from kband_core.bands import band_mask
 from kband_core.noise import noise_level
+from kband_core.noise_windows import window_gram
 from kband_core.patterns import equispaced_lines, poisson_disc, variable_density_lines
 from tests.core.noisy_head import SIGMA, scan
 
@@ -69,3 +70,13 @@ def test_one_scan_after_another(rng):
     few[:, 8:18] = True
     levels = [float(noise_level(kspace * mask, mask)) for mask in (every, few, every)]
     assert levels == pytest.approx([1, 1, 1], abs=0.07)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize(("shape", "size"), [((2, 3, 9, 300), 3), ((4, 6, 7), 6), ((1, 5, 5), 1)])
+def test_gram_of_windows_is_the_sum_over_all_of_them(shape, size, dtype, rng):
+    """In the order of coil, line and sample; along kx in parts, too."""
+    lines = torch.randn(shape, dtype=dtype, generator=rng)
+    windows = lines.unfold(-2, size, 1).unfold(-2, size, 1).movedim(-5, -3).flatten(-3).flatten(-3, -2)
+    gram = window_gram(lines, size, torch.complex128)
+    torch.testing.assert_close(gram, (windows.mT @ windows.conj()).to(torch.complex128), rtol=1e-4, atol=1e-3)

@@ -8,7 +8,7 @@ import torch
 
 from kband_core.operators import encoding_operator
 from kband_core.sampling import Grid
-from kband_core.threads import _compute_alone, side_by_side, single_thread
+from kband_core.threads import _compute_alone, side_by_side, single_thread, usable_threads
 
 
 def test_threads_come_back():
@@ -25,6 +25,20 @@ def test_threads_come_back():
         work()
     assert inside == [1]
     assert torch.get_num_threads() == before
+
+
+def test_parts_may_take_the_threads_that_products_leave():
+    """Inside `single_thread` as many as outside, however deep; a thread that computes alone has no others."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with single_thread(), single_thread():
+            assert (torch.get_num_threads(), usable_threads()) == (1, 3)
+            with ThreadPoolExecutor(1, initializer=_compute_alone) as alone:
+                assert alone.submit(usable_threads).result() == 1
+        assert usable_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
