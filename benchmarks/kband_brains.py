@@ -61,6 +61,8 @@ class Row:
 @click.command(context_settings={"show_default": True})
 @data_option
 @click.option("--model", "models", multiple=True, default=[KBandRecon().model], help="Of the registry; or several.")
+@click.option("--denoising", "shares", multiple=True, default=[1.0], show_default=True,
+              help="Share of the noise that networks are told; or several.")
 @click.option("--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), show_default="all",
               help="Only this one; or several.")
 @click.option("--seeds", default=1, help="Draws of the lines, from 0 on; figures are their means.")
@@ -68,11 +70,13 @@ class Row:
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder of the peers' images, made only once.")
 @click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
 def main(
-    data: Path, models: tuple[str, ...], scans: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None,
+    data: Path, models: tuple[str, ...], shares: tuple[float, ...],
+    scans: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None,
     output: Path,
 ) -> None:  # fmt: skip
     """Exit with 1 if a network is behind SENSE, GRAPPA or the wavelets in PSNR or SSIM anywhere."""
     require_bart()
+    models = tuple(name if share == 1 else f"{name} {share:g}" for name in models for share in shares)
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
         f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre:\n"

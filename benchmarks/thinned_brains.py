@@ -118,7 +118,8 @@ class Chains:
         gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
         for gadget in gadgets:
             if model is not None and isinstance(gadget, KBandRecon):
-                gadget.model = model
+                gadget.model, _, share = model.partition(" ")  # and of how much of the noise it is told
+                gadget.denoising = float(share or 1)
         return [gadget for gadget in gadgets if not (self.unwhitened and isinstance(gadget, CoilWhitening))]
 
 

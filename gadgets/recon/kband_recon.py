@@ -15,6 +15,7 @@ from gadgets.recon.adapted import AdaptedNetwork, AdaptSeconds, require_time_to_
 from gadgets.recon.bounded import Bounded, Uncertainty, look_up_head
 from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
+from gadgets.recon.denoising import Denoising, require_denoising
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.network import Network, OutsideCard, look_up_model
 from gadgets.recon.partial_fourier import PartialFourier
@@ -31,7 +32,8 @@ class KBandRecon(Gadget):
     marked; so is an image at which the network fails. Where no line was left out, only the coils are combined. The
     model is loaded before the first line and tried out at the `Calibration` item. Where a GPU's memory does not
     suffice, partitions are reconstructed one by one, then on the CPU. With `adapt_seconds` a copy of it learns from the
-    lines of each image first; the meta `kband_adapted` tells whether lines held out gained by that.
+    lines of each image first; the meta `kband_adapted` tells whether lines held out gained by that. With `denoising`
+    below 1 it is told of a part of the noise only, keeps more of faint detail and of noise, and the comment says so.
 
     Where the image misses acquired lines by more than noise, and GRAPPA misses less, coils whose lines it has filled
     take its place; where that is most of it, the next method makes the image, and it is marked.
@@ -48,6 +50,7 @@ class KBandRecon(Gadget):
     grappa_kernel_samples: grappa.KernelSamples = Grappa.kernel_samples
     grappa_regularisation: grappa.Regularisation = Grappa.regularisation
     partial_fourier: PartialFourier = "auto"
+    denoising: Denoising = Network.denoising
     uncertainty: Uncertainty = False
     adapt_seconds: AdaptSeconds = 0.0
     on_failure: OnFailure = "fallback"
@@ -58,6 +61,8 @@ class KBandRecon(Gadget):
         self._card = look_up_model("KBandRecon", self.model)
         if self.uncertainty:
             look_up_head("KBandRecon", self._card)
+        if self.denoising < 1:
+            require_denoising("KBandRecon", self._card, is_bounded=self.uncertainty, adapts=self.adapt_seconds > 0)
         if self.adapt_seconds:
             require_time_to_adapt(
                 "KBandRecon", self._card, self.adapt_seconds, self.deadline, is_bounded=self.uncertainty
@@ -73,7 +78,7 @@ class KBandRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
         peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
-        network = Network(self._card, self.outside_card)
+        network = Network(self._card, self.outside_card, self.denoising)
         maker = AdaptedNetwork(network, self.adapt_seconds) if self.adapt_seconds else network
         first = CompletedByGrappa(maker, peer, gives_way_to_better=True)
         methods = [

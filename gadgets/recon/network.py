@@ -57,6 +57,7 @@ class Network(Method):
 
     card: Card
     outside_card: OutsideCard = "fallback"
+    denoising: float = 1.0  # share of the noise that it is told of
     fills_one_side: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -81,14 +82,13 @@ class Network(Method):
     def image_by(self, model_on: Callable[[torch.device], nn.Module], buffer: ReconBuffer) -> Reconstruction:
         """Make the image by this network or by what has become of it, where the device allows."""
         kspace, sampling = buffer.planes()
-        noise = self._noise.of(buffer)
+        noise = self.denoising * self._noise.of(buffer)
 
         def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
             return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise)
 
         sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise)
-        notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
-        return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
+        return Reconstruction(merge_sets(sets), notes=model_notes(self.card, self.denoising), sets=sets)
 
     def require_known(self, buffer: ReconBuffer) -> None:
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; `ValueError` without maps.
@@ -117,6 +117,15 @@ class Network(Method):
     def _errors(self, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, sets: Tensor) -> Tensor:
         given = Given.on_grid(kspace, sampling, csm, noise)
         return expected_error(sets, given, load_head(self.card, kspace.device), self.card.reliability[IMAGE])
+
+
+def model_notes(card: Card, denoising: float) -> dict[str, str]:
+    """Say of an image by which weights it was made, and, also in its comment, of which share of the noise they were
+    told, unless it was all."""
+    notes = {"kband_model": card.name, "kband_model_sha256": card.sha256[:12]}
+    if denoising == 1:
+        return notes
+    return {**notes, "kband_denoising": f"{denoising:g}", "ImageComments": f"denoising {denoising:g}"}
 
 
 def _signal(buffer: ReconBuffer) -> dict[str, float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
 from gadgets.items import ReconBuffer
-from gadgets.recon.network import OutsideCard
+from gadgets.recon.network import OutsideCard, model_notes
 from gadgets.recon.nufft_sense import shot_planes
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
 from kband_core.coils import merge_sets
@@ -28,6 +28,7 @@ class ShotsNetwork(Method):
 
     card: Card
     outside_card: OutsideCard = "fallback"
+    denoising: float = 1.0  # share of the noise that it is told of
 
     @property
     def label(self) -> str:
@@ -36,9 +37,9 @@ class ShotsNetwork(Method):
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         self._require_known(buffer)
         model = load_model(self.card, maps_of(buffer).device)
-        sets = torch.cat([given.image_of(model) for given in _given(buffer)])
-        notes = {"kband_model": self.card.name, "kband_model_sha256": self.card.sha256[:12]}
-        return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
+        told = (replace(given, noise=self.denoising * given.noise) for given in _given(buffer))
+        sets = torch.cat([given.image_of(model) for given in told])
+        return Reconstruction(merge_sets(sets), notes=model_notes(self.card, self.denoising), sets=sets)
 
     def expected_error(self, buffer: ReconBuffer, sets: Tensor) -> Tensor:
         """Return the expected error `(z, y, x)` of image sets that it has made of a buffer."""

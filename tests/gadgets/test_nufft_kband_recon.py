@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+import torch
 
 from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.errors import PipelineError, ScanError
@@ -10,7 +11,7 @@ from gadgets.items import ImageArray
 from gadgets.receiving.trajectory_buffer import TrajectoryBuffer
 from gadgets.recon.nufft_kband_recon import NufftKBandRecon
 from gadgets.scan import Scan
-from kband_core.models import load_card
+from kband_core.models import load_card, load_model
 from pipelines.chain.pipeline import Pipeline
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -51,6 +52,18 @@ def test_image_says_which_network_made_it():
     meta = image_of(scanned()).meta[0, 0, 0]
     assert (meta["kband_method"], meta["kband_fallback"]) == ("k-band tiny", "no")
     assert (meta["kband_model"], meta["kband_model_sha256"]) == ("tiny", load_card("tiny").sha256[:12])
+
+
+def test_a_network_hears_of_a_part_of_the_noise(monkeypatch):
+    """Half of what it hears otherwise; the image says so."""
+    heard, network = [], type(load_model("tiny"))
+    hear = network.forward
+    monkeypatch.setattr(network, "forward", lambda self, *given: heard.append(given[2]) or hear(self, *given))
+    monkeypatch.setattr("gadgets.recon.denoising._hears", lambda module: True)  # untrained, it would not
+    assert "kband_denoising" not in image_of(scanned()).meta[0, 0, 0]
+    meta = image_of(scanned(), denoising=0.5).meta[0, 0, 0]
+    torch.testing.assert_close(heard[-1], heard[0] / 2)
+    assert (meta["kband_denoising"], meta["ImageComments"]) == ("0.5", "k-band tiny; denoising 0.5")
 
 
 def test_a_network_that_knows_shots_makes_spirals(folder):
