@@ -51,6 +51,7 @@ def test_the_model_that_ships_says_that_it_was_supervised(monkeypatch):
     monkeypatch.delenv("KBAND_MODELS", raising=False)
     assert (SHIPPED / "simulated_small.yaml").is_file()
     assert load_card("simulated_small").label == "MoDL simulated_small, supervised on simulated scans"
+    assert load_card("simulated_fast").label == "MoDL simulated_fast, supervised on simulated scans"
     assert load_card("simulated_kband").label == "k-band simulated_kband"
 
 

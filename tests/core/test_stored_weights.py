@@ -29,7 +29,7 @@ def test_bf16_convolutions_are_stored_as_they_compute(tmp_path, monkeypatch, rng
     assert stored["weight"].dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["simulated_small", "simulated_kband"])
+@pytest.mark.parametrize("name", ["simulated_small", "simulated_fast", "simulated_kband"])
 def test_the_shipped_model_comes_of_the_shipped_recipe(name):
     """Who trains by the recipe of that name gets the network that ships."""
     card = load_card(name)

@@ -123,7 +123,7 @@ def test_planes_of_a_file_tell_coils_snr_and_what_maps_leave_out(limits):
     assert found["unmapped"] == pytest.approx(1.1 * 0.25, abs=0.04)
 
 
-@pytest.mark.parametrize("name", ["simulated_small", "simulated_kband"])
+@pytest.mark.parametrize("name", ["simulated_small", "simulated_fast", "simulated_kband"])
 def test_simulated_scans_tell_what_the_simulation_draws(name, monkeypatch):
     """The card that ships says what training by its recipe would write: noise of up to 0.08 of the brightness."""
     monkeypatch.delenv("KBAND_MODELS", raising=False)
