@@ -27,10 +27,10 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     central = [min(CENTRAL, n["ky"]), n["kx"]]
     lines = resize(kspace, central)
     acquired = resize(mask.expand(*mask.shape[:-1], n["kx"]), central) & (lines != 0).any(-3)
-    size, whole = choose_windows(acquired, n["coil"], DIRECTIONS)
+    size, whole = choose_windows(acquired.cpu(), n["coil"], DIRECTIONS)
     if not whole.any(-1).all():
         raise ValueError("noise level: the centre of k-space holds no samples")
     shape, planes = lines.shape[-3:], whole.view(-1, whole.shape[-1])
     pure = torch.stack([noise_energies(shape, one, size, lines.dtype) for one in planes])
     least = send(quietest(pure), lines.device).view(whole.shape[:-1])
-    return (quietest(window_energies(lines, whole, size)) / least).sqrt().to(lines.real.dtype)
+    return (quietest(window_energies(lines, send(whole, lines.device), size)) / least).sqrt().to(lines.real.dtype)
