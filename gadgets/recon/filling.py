@@ -16,7 +16,7 @@ from gadgets.recon.few_lines import told_of_few_lines
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Map
 from kband_core.grappa import GrappaKernel, fill_lines, kernel_misfit
-from kband_core.lattice_grappa import LatticeKernel, apply_lattice_grappa
+from kband_core.lattice_grappa import LatticeKernel, fill_lattice
 
 
 class Filling(Protocol):
@@ -88,7 +88,7 @@ class LatticeFilling:
     buffer: ReconBuffer
 
     def fill(self) -> Tensor:
-        return apply_lattice_grappa(self.kernel(), *self.buffer.planes())
+        return fill_lattice(self.kernel(), *self.buffer.planes())
 
     def misses(self) -> float:
         return self.kernel().misfit
