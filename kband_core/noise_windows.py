@@ -13,6 +13,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kband_core.device import send
+
 CENTRAL = 24  # lines, which calibration lines and every band contain
 # Share of the directions that noise is told from: its SD is the same to 4 % between 0.02 and 0.2; 0.4 hold signal.
 QUIETEST = 0.1
@@ -31,7 +33,7 @@ def strongest_noise(energies: Tensor, shape: tuple[int, int, int], size: int) ->
     """
     _, n_lines, n_samples = shape
     whole = torch.ones((n_lines - size + 1) * (n_samples - size + 1), dtype=torch.bool)
-    pure = noise_energies(shape, whole, size, torch.complex64).to(energies)
+    pure = send(noise_energies(shape, whole, size, torch.complex64).to(energies.dtype), energies.device)
     return EDGE * (quietest(energies) / quietest(pure)).unsqueeze(-1) * pure[-1]
 
 

@@ -15,6 +15,7 @@ from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.coil_noise import calibration_whitening, unequal_coils
+from kband_core.device import send
 
 
 @dataclass
@@ -52,7 +53,8 @@ class _Whitening(NamedTuple):
     def of(cls, acs: Tensor) -> _Whitening:
         matrix = calibration_whitening(acs)
         back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
-        return cls(Recombination.of(acs, matrix, back), unequal_coils(matrix))
+        there = (send(one, acs.device) for one in (matrix, back))
+        return cls(Recombination.of(acs, *there), unequal_coils(matrix))
 
 
 def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:
