@@ -63,9 +63,10 @@ def complete(
     they do not, without a border between. What `fill` itself misses of the energy it fills in, `fill_misses` times
     that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
 
-    Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it
-    so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination.
-    The mask of `sampling` is `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is known.
+    Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)`, on the CPU, undoes
+    what made it so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps'
+    combination. The mask of `sampling` is `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is
+    known.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
     ahead = ahead or MapsAhead.of(csm)
@@ -173,6 +174,7 @@ def _joined(
     if is_filled:
         kept, without_maps = other
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
-    magnitude = energy(coil_image if unmixing is None else compress(coil_image, unmixing)).sqrt()
+    as_came = coil_image if unmixing is None else compress(coil_image, send(unmixing, coil_image.device))
+    magnitude = energy(as_came).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
     return Completed(torch.polar(magnitude, phase), share, is_filled, lambda: coil_image)

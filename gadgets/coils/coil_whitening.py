@@ -53,8 +53,7 @@ class _Whitening(NamedTuple):
     def of(cls, acs: Tensor) -> _Whitening:
         matrix = calibration_whitening(acs)
         back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
-        there = (send(one, acs.device) for one in (matrix, back))
-        return cls(Recombination.of(acs, *there), unequal_coils(matrix))
+        return cls(Recombination.of(acs, send(matrix, acs.device), back), unequal_coils(matrix))
 
 
 def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:

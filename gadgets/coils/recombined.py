@@ -16,8 +16,8 @@ from kband_core.coils import compress
 class Recombination:
     """Other coils of one slice, as its calibration lines want them.
 
-    `matrix` `(virtual, coil)`, `back` `(coil, virtual)` undoes it; `acs` `(z, virtual, ky, kx)` are the calibration
-    lines, made once, so that gadgets behind know them by their memory.
+    `matrix` `(virtual, coil)`; `back` `(coil, virtual)` undoes it and is small, so it stays on the CPU; `acs` `(z,
+    virtual, ky, kx)` are the calibration lines, made once, so that gadgets behind know them by their memory.
     """
 
     matrix: Tensor
@@ -27,7 +27,7 @@ class Recombination:
     @classmethod
     def of(cls, acs: Tensor, matrix: Tensor, back: Tensor) -> Recombination:
         """Combine the calibration lines `(z, coil, ky, kx)`."""
-        return cls(matrix, back, compress(acs, matrix))
+        return cls(matrix, back.cpu(), compress(acs, matrix))
 
 
 def recombined(buffer: ReconBuffer, slices: Sequence[Recombination]) -> ReconBuffer:

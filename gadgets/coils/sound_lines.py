@@ -84,7 +84,8 @@ def _sound(buffer: ReconBuffer, calibrations: PerSlice[Tensor]) -> ReconBuffer:
     if sound is here:
         return buffer
     kspace = buffer.kspace if sound.kspace is kspace else send(sound.kspace, device)
-    return replace(sound, kspace=kspace, acs=send(sound.acs, device), sampling=buffer.sampling)
+    acs = buffer.acs if torch.equal(sound.acs, acs) else send(sound.acs, device)
+    return replace(sound, kspace=kspace, acs=acs, sampling=buffer.sampling)
 
 
 class _Found:

@@ -13,6 +13,7 @@ from gadgets.recon.reconstruction import Map, Reconstruction
 from kband_core.coil_noise import ROUNDING
 from kband_core.coils import compress, root_sum_of_squares
 from kband_core.completion import Completed, combine_completed
+from kband_core.device import send
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
 from kband_core.sampling import Grid
@@ -42,7 +43,7 @@ def combined(
 def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
     """Root sum of squares of coil images `(z, coil, y, x)`, over the coils as they came; complex `(z, y, x)`."""
     if buffer.unmixing is not None:
-        coil_image = compress(coil_image, buffer.unmixing[0])
+        coil_image = compress(coil_image, send(buffer.unmixing[0], coil_image.device))
     return root_sum_of_squares(coil_image).to(buffer.kspace.dtype)
 
 
