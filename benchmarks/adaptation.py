@@ -172,7 +172,7 @@ def _course(model: str, buffer: ReconBuffer, truth: Tensor) -> Course:
 def _figures(sets: Tensor, buffer: ReconBuffer, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
     kspace, sampling = buffer.planes()
     made = complete(
-        sets, buffer.csm[0], kspace, sampling.mask, fill=None, noise=noise_of(buffer), unmixing=unmixing_of(buffer)
+        sets, buffer.csm[0], kspace, sampling, fill=None, noise=noise_of(buffer), unmixing=unmixing_of(buffer)
     )
     image = fitted(made.image[0].abs() * (truth > 0), truth)
     return image, {name: float(metric(image, truth)) for name, metric in METRICS.items()}

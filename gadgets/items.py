@@ -21,7 +21,7 @@ from kband_core.sampling import Grid, Trajectory
 
 LONGEST_SENTENCE = 400  # characters of an `Aside`: it stands in one line of a console
 LARGEST_WAVEFORM = 1 << 16  # bytes
-PER_SLICE = "acs", "csm", "all_maps", "unmixing"  # of a `ReconBuffer`
+THERE = "kspace", "acs", "csm", "all_maps"  # of a `ReconBuffer`, where the device is
 AsideKind = Literal["feedback", "progress", "warning", "decision"]
 
 
@@ -71,7 +71,7 @@ class ReconBuffer:
     acs_row  matrix row of the first ACS line where those lines may also serve the image (embedded), else None
     csm      complex64 [slice z set coil y x] coil sensitivity maps, zero where they are uncertain, or None
     all_maps the same, where they are uncertain too: to combine coils, whose noise has no border then
-    unmixing complex64 [slice coil virtual] what undoes whitening and compression, or None; noise then has SD 1
+    unmixing complex64 [slice coil virtual] on the CPU, undoes whitening and compression; or None. Noise has SD 1
     ahead    what csm and all_maps, of a single plane, tell without an image, or None
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     looked   figures of its lines, told as they came: of a single plane, as long as these are the very lines; or None
@@ -118,7 +118,7 @@ class ReconBuffer:
     def single(self, index: tuple[int, int, int]) -> ReconBuffer:
         """Return the buffer of one image, (slice, s, n); all its axes stay, of length 1."""
         one = tuple(slice(i, i + 1) for i in index)
-        per_slice = {name: getattr(self, name) for name in PER_SLICE}
+        per_slice = {name: getattr(self, name) for name in (*THERE[1:], "unmixing")}
         return replace(
             self, kspace=self.kspace[one], sampling=self.sampling[one], headers=self.headers[one],
             counts=self.counts[one], held_out=self.held_out and tuple(part[one] for part in self.held_out),
@@ -163,12 +163,12 @@ class ReconBuffer:
         if (rows := self._acs_rows()) is not None:
             plane[rows] = True
         if self.readout != (0, self.kspace.shape[-1]):
-            plane = plane & self.measured_readout().to(plane.device)
+            plane = plane & self.measured_readout(plane.device)
         return Grid(plane[None]).to(self.kspace.device)
 
-    def measured_readout(self) -> Tensor:
-        """Return which samples along kx were measured, bool `(kx,)`."""
-        samples = torch.arange(self.kspace.shape[-1], device=self.kspace.device)
+    def measured_readout(self, device: torch.device | None = None) -> Tensor:
+        """Return which samples along kx were measured, bool `(kx,)`; where k-space is, if not told where."""
+        samples = torch.arange(self.kspace.shape[-1], device=device or self.kspace.device)
         return (samples >= self.readout[0]) & (samples < self.readout[1])
 
     def _acs_rows(self) -> slice | None:
@@ -179,7 +179,7 @@ class ReconBuffer:
     def to(self, device: torch.device) -> ReconBuffer:
         """Return the same buffer on `device`."""
         held_out = None if self.held_out is None else tuple(send(part, device) for part in self.held_out)
-        there = {name: send(one, device) for name in ("kspace", *PER_SLICE) if (one := getattr(self, name)) is not None}
+        there = {name: send(one, device) for name in THERE if (one := getattr(self, name)) is not None}
         return replace(self, **there, sampling=self.sampling.to(device), held_out=held_out)
 
 

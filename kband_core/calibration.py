@@ -183,10 +183,9 @@ def _central_samples(who: str, acs: Tensor, shortest: int, longest: int = FEWEST
         )
     acs = resize(acs, [min(n_samples, max(n_lines, longest))], dims=[-1])
     peak = acs.abs().amax(dim=(-3, -2, -1), keepdim=True)
-    n_broken = int((~torch.isfinite(acs)).sum())
+    n_broken, n_empty = torch.stack([(~torch.isfinite(acs)).sum(), (peak == 0).sum()]).tolist()
     if n_broken:
         raise ValueError(f"{who}: {n_broken} of {acs.numel()} calibration samples are not finite")
-    n_empty = int((peak == 0).sum())
     if n_empty:
         of_all = counted(peak.numel(), "slice has", "slices have")
         raise ValueError(f"{who}: {n_empty} of {of_all} only zeros in the calibration lines")

@@ -103,17 +103,19 @@ def calibration_whitening(acs: Tensor) -> Tensor:
     Where noise is white already, as far as that can be told, and where its covariance cannot be told, from too few
     samples, coils are scaled alike; so they are where there is no noise, as in simulations: to that of rounding.
 
-    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex64. Raises `ValueError` for other axes.
+    `acs` `(z, coil, ky, kx)`; returns `(coil, coil)` in complex64, on the CPU, for it is small. Raises `ValueError` for
+    other axes.
     """
     check_axes(acs=(acs, "z coil ky kx"))
-    as_it_is = torch.eye(acs.shape[-3], dtype=acs.dtype, device=acs.device)
+    acs = acs.cpu()
+    as_it_is = torch.eye(acs.shape[-3], dtype=acs.dtype)
     least = ROUNDING * float(acs.abs().max())
     try:
         covariance = calibration_noise(acs)
         level = float(covariance.diagonal().real.mean().sqrt())
         if level < least or is_white(covariance):
             return as_it_is / max(level, least)
-        return whitening_matrix(covariance).to(acs.device)
+        return whitening_matrix(covariance)
     except (ValueError, torch.linalg.LinAlgError):
         level = float(noise_level(acs, torch.ones_like(acs[:, 0], dtype=torch.bool)).square().mean().sqrt())
         return as_it_is / max(level, least)

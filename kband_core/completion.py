@@ -16,8 +16,10 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine, compress, merge_sets
+from kband_core.device import send
 from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.maps_ahead import MapsAhead, energy, few_of, shading
+from kband_core.sampling import Grid
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
 NOISE = 1.5  # times the mean energy of noise: five times its scatter above it
@@ -28,7 +30,7 @@ class Completed:
     """An image, and how it came about.
 
     image       complex64 `(..., y, x)`
-    share       `(...)` of the acquired energy that the maps' image missed beyond noise
+    share       `(...)` of the acquired energy that the maps' image missed beyond noise, on the CPU
     is_filled   whether anything took its place there
     coil_image  returns the white coil images `(..., coil, y, x)` it was made of
     """
@@ -43,7 +45,7 @@ def complete(
     image: Tensor,
     csm: Tensor,
     kspace: Tensor,
-    mask: Tensor,
+    sampling: Grid,
     *,
     fill: Callable[[], Tensor] | None,
     fill_misses: Callable[[], float] = lambda: 0.0,
@@ -61,30 +63,31 @@ def complete(
     they do not, without a border between. What `fill` itself misses of the energy it fills in, `fill_misses` times
     that, counts as n does: an image stays that is nearer to its data than the filling is. Without `fill`, all do.
 
-    Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)` undoes what made it
-    so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps' combination.
-    `mask` `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is known.
+    Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)`, on the CPU, undoes
+    what made it so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps'
+    combination. The mask of `sampling` is `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is
+    known.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
     ahead = ahead or MapsAhead.of(csm)
-    missed, by_noise = _around(_missed(ahead.seen(image), kspace, mask)), _by_noise(noise, mask, csm.shape[-3])
-    kept = _beyond(missed, by_noise)
-    is_missed = bool(kept.any())
-    share = _share(missed, by_noise, kspace) if is_missed else kept.new_zeros(kept.shape[:-2])
-    if fill is None or not is_missed:
+    missed = _around(_missed(ahead.seen(image), kspace, sampling))
+    by_noise = _by_noise(noise, sampling.mask, csm.shape[-3])
+    share = _share(missed, by_noise, kspace)
+    if fill is None or not share.any():
         return _joined(image, csm, None, share, unmixing, ahead)
-    filled = fill()
+    filled, kept = fill(), _beyond(missed, by_noise)
     if of_filling := fill_misses():
-        made = _around(energy(to_image(filled - mask.unsqueeze(-3) * kspace)))
+        made = _around(energy(to_image(filled - sampling.mask.unsqueeze(-3) * kspace)))
         kept = _beyond(missed, by_noise + of_filling / NOISE * made)
-    other = (kept, to_image(filled)) if kept.any() else None
-    return _joined(image, csm, other, share, unmixing, ahead)
+        if not kept.any():
+            return _joined(image, csm, None, share, unmixing, ahead)
+    return _joined(image, csm, (kept, to_image(filled)), share, unmixing, ahead)
 
 
 def combine_completed(
     kspace: Tensor,
     filled: Tensor,
-    mask: Tensor,
+    sampling: Grid,
     csm: Tensor,
     *,
     noise: Tensor | float = 1.0,
@@ -93,33 +96,33 @@ def combine_completed(
 ) -> Completed:
     """Combine coils by maps, completed in the same way by what maps do not explain.
 
-    `filled` `(..., coil, ky, kx)` is `kspace` with its gaps filled, by GRAPPA or RAKI, or `kspace` itself where `mask`
-    has none. Maps should have unit length everywhere, also in air: noise has no border then.
+    `filled` `(..., coil, ky, kx)` is `kspace` with its gaps filled, by GRAPPA or RAKI, or `kspace` itself where there
+    are none. Maps should have unit length everywhere, also in air: noise has no border then.
     """
     coil_image = to_image(filled)
     image = combine(coil_image, csm)
-    if mask.all():  # maps of unit length: what they leave has the energy that is left
+    if sampling.is_complete():  # maps of unit length: what they leave has the energy that is left
         missed = energy(coil_image) - energy(image)
     else:
         ahead = ahead or MapsAhead.of(csm)
-        missed = _missed(ahead.seen(image), kspace, mask)
-    missed, by_noise = _around(missed), _by_noise(noise, mask, csm.shape[-3])
-    kept = _beyond(missed, by_noise)
-    if not kept.any():
-        return _joined(image, csm, None, kept.new_zeros(kept.shape[:-2]), unmixing, ahead)
-    return _joined(image, csm, (kept, coil_image), _share(missed, by_noise, kspace), unmixing, ahead)
+        missed = _missed(ahead.seen(image), kspace, sampling)
+    missed, by_noise = _around(missed), _by_noise(noise, sampling.mask, csm.shape[-3])
+    share = _share(missed, by_noise, kspace)
+    other = (_beyond(missed, by_noise), coil_image) if share.any() else None
+    return _joined(image, csm, other, share, unmixing, ahead)
 
 
-def _missed(explained: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+def _missed(explained: Tensor, kspace: Tensor, sampling: Grid) -> Tensor:
     """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain.
 
     `explained` are S·x of few combinations of coils, `(..., combination, x, y)`; `kspace` is y of all.
     """
+    mask = sampling.mask
     if mask.shape[-1] > 1:
         return energy(to_image(mask.unsqueeze(-3) * (few_of(kspace) - to_kspace(explained.mT))))
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
     n_rows, n_samples = kspace.shape[-2:]
-    rows = mask.reshape(-1, n_rows).any(0).nonzero().flatten()
+    rows = send(sampling.here().lines().nonzero().flatten(), kspace.device)
     x = torch.arange(n_samples, device=rows.device)
     measured = kspace.flatten(0, -3).index_select(-2, rows).unflatten(0, kspace.shape[:-2])
     measured = torch.fft.ifft(few_of(measured) * uncentred(x, n_samples, kspace.dtype), norm="ortho").mT
@@ -152,9 +155,10 @@ def _beyond(missed: Tensor, noise: Tensor) -> Tensor:
 
 
 def _share(missed: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
+    """What `noise` does not explain, of the acquired energy `(...)`; on the CPU, for all that follows depends on it."""
     beyond = (missed - NOISE * noise).clamp(min=0).sum((-2, -1))
     acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
-    return beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)
+    return (beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)).cpu()
 
 
 def _joined(
@@ -170,6 +174,7 @@ def _joined(
     if is_filled:
         kept, without_maps = other
         coil_image = torch.lerp(coil_image, without_maps, kept.unsqueeze(-3).to(coil_image.dtype))
-    magnitude = energy(coil_image if unmixing is None else compress(coil_image, unmixing)).sqrt()
+    as_came = coil_image if unmixing is None else compress(coil_image, send(unmixing, coil_image.device))
+    magnitude = energy(as_came).sqrt()
     phase = merge_sets(combine(coil_image, csm)).angle()
     return Completed(torch.polar(magnitude, phase), share, is_filled, lambda: coil_image)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.device import send
 from kband_core.noise_windows import EDGE
 from kband_core.plural import counted
 
@@ -79,14 +80,14 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
     rows = windows.flatten(0, 1)
     gram = (rows.mT @ rows.conj()).to(torch.complex128) / len(rows)
     energies, directions = torch.linalg.eigh(gram)
-    is_empty = energies < _strongest_noise(rows.shape[1], len(rows))
-    if is_empty.double().mean() < EMPTY:
+    n_empty = int((energies < _strongest_noise(rows.shape[1], len(rows))).sum())  # the first ones: they rise
+    if n_empty / len(energies) < EMPTY:
         raise ValueError(
-            f"consistency: {int(is_empty.sum())} of {len(energies)} directions of windows of "
+            f"consistency: {n_empty} of {len(energies)} directions of windows of "
             f"{counted(len(acs), 'coil')} are free "
             f"of signal, at least {EMPTY:.0%} needed to judge by"
         )
-    empty = directions[:, is_empty][:, :MOST_EMPTY].to(acs.dtype)
+    empty = directions[:, : min(n_empty, MOST_EMPTY)].to(acs.dtype)
     most = float(_energies(windows, empty).mean(-1).max())
     return WindowLaw(empty.unflatten(0, (len(acs), LINES, SAMPLES)), max(most, 1.0), acceleration)
 
@@ -99,22 +100,26 @@ def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
     known. Raises `ValueError` if there is no such pair.
     """
     check_axes(kspace=(kspace, "coil ky kx"), lines=(lines, "ky"))
-    reach = (LINES - 1) * law.acceleration
+    reach, lines = (LINES - 1) * law.acceleration, lines.cpu()
     first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
     if len(first) == 0:
         raise ValueError(f"consistency: no two of {counted(int(lines.sum()), 'line')} are {reach} apart")
     energies = _energies_of_pairs(law, kspace, lines, first)
     by_row = energies.mean(-1)
-    row = int(by_row.argmax())
-    column = int(energies[row].argmax())
-    pair_of = first[row] + reach * torch.arange(LINES, device=first.device)
-    pair = kspace[:, pair_of, column * SAMPLES : (column + 1) * SAMPLES]
+    row = by_row.argmax(0, keepdim=True)
+    column = energies.index_select(0, row).flatten().argmax(0, keepdim=True)
+    pair_of = send(first, row.device).index_select(0, row) + reach * torch.arange(LINES, device=row.device)
+    within = column * SAMPLES + torch.arange(SAMPLES, device=row.device)
+    pair = kspace.index_select(1, pair_of).index_select(2, within)
     empty = law.empty.flatten(0, -2)
-    beyond = (empty @ (empty.mH @ pair.flatten())).view(pair.shape).abs()
-    place, sample = divmod(int(beyond.argmax()), SAMPLES)
+    place = (empty @ (empty.mH @ pair.flatten())).abs().argmax(0, keepdim=True)
+    found = torch.cat([part.double() for part in (by_row.amax(0, keepdim=True), row, column, place)])
+    energy, *indices = found.tolist()  # all at once: a GPU is waited for
+    row, column, place = map(int, indices)
+    place, sample = divmod(place, SAMPLES)
     coil, line = divmod(place, LINES)
     where = int(first[row]) + line * law.acceleration, coil, column * SAMPLES + sample
-    return Misfit(float(by_row[row]) / law.most, *where)
+    return Misfit(energy / law.most, *where)
 
 
 def contradicting_lines(acs: Tensor) -> list[int]:
@@ -159,11 +164,13 @@ def doubled_share(csm: Tensor) -> float:
 def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:
     """As `_energies`, of windows side by side that begin at the lines `first`; every line is projected only once."""
     n_columns = kspace.shape[-1] // SAMPLES
-    parts = kspace[:, lines, : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
+    acquired, number = torch.nonzero(lines).flatten(), lines.cumsum(0) - 1
+    parts = kspace[..., : n_columns * SAMPLES].index_select(1, send(acquired, kspace.device))
+    parts = parts.unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
     onto = law.empty.transpose(1, 2).flatten(0, 1)  # coil·sample, line, direction
     of_line = (parts @ onto.flatten(1).conj()).unflatten(-1, onto.shape[1:])
-    acquired = lines.cumsum(0) - 1
-    there = sum(of_line[acquired[first + n * law.acceleration], :, n] for n in range(LINES))
+    pairs = (send(number[first + n * law.acceleration], kspace.device) for n in range(LINES))
+    there = sum(of_line[:, :, n].index_select(0, pair) for n, pair in enumerate(pairs))
     return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
 
 

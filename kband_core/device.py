@@ -39,6 +39,13 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=tensor.device.type == "cpu")
 
 
+def in_same_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same numbers in the same memory: known without a look at them, on a GPU at once."""
+    return (one.device, one.dtype, one.shape, one.stride(), one.data_ptr()) == (
+        other.device, other.dtype, other.shape, other.stride(), other.data_ptr()
+    )  # fmt: skip
+
+
 def planes_at_once(n_bytes: int, device: torch.device) -> int:
     """Count the planes, of `n_bytes` each, that are worked on at once: as free memory of a GPU lets, some on a CPU."""
     most = ON_CPU if device.type == "cpu" else int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])

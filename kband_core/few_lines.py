@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
-from kband_core.grappa import GrappaKernel, apply_grappa
+from kband_core.grappa import GrappaKernel, fill_lines
 from kband_core.plural import counted
 from kband_core.sampling import Grid
 
@@ -41,8 +41,8 @@ def outer_misfit(kernel: GrappaKernel, kspace: Tensor, first: int, last: int, ca
     measured = torch.stack([central, noise.to(central.device)])
     made = _filled(kernel, _filled(kernel, measured, rows), rows[:-1] + 1)
     wanted, found = (of[:, :, inner, across - 1 : length - across + 1] for of in (measured, made))
-    missed, left = (found - wanted).abs().square().sum((1, 2, 3)).tolist()
-    energy, by_noise = wanted.abs().square().sum((1, 2, 3)).tolist()
+    sums = [part.abs().square().sum((1, 2, 3)) for part in (found - wanted, wanted)]
+    (missed, left), (energy, by_noise) = torch.stack(sums).tolist()
     return max(missed - left, 0.0) / (max(energy - by_noise, 0.0) + BESIDE_NOISE * left)
 
 
@@ -51,4 +51,4 @@ def _filled(kernel: GrappaKernel, kspace: Tensor, rows: Tensor) -> Tensor:
     lines = torch.zeros(kspace.shape[-2], dtype=torch.bool)
     lines[rows] = True
     grid = Grid(lines[:, None]).to(kspace.device)
-    return apply_grappa(kernel, kspace * grid.mask, grid)
+    return fill_lines(kernel, kspace * grid.mask, grid)

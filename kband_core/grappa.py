@@ -83,14 +83,20 @@ def apply_grappa(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor
     they are, so partial Fourier sampling remains partial.
 
     kspace `(..., coil, ky, kx)`, its leading axes those of the kernel or broadcast with them; sampling: every R-th
-    line, from any first line, plus any others.
+    line, from any first line, plus any others. Raises `ValueError` for others, and if a sample is not finite.
     """
+    check_finite("apply_grappa", kspace)
+    return fill_lines(kernel, kspace, sampling)
+
+
+def fill_lines(kernel: GrappaKernel, kspace: Tensor, sampling: Grid) -> Tensor:
+    """Do what `apply_grappa` does to samples known to be finite, as are all that a scan has let in: a GPU is not waited
+    for."""
     n_coils = kernel.weights.shape[-3]
     mask = sampling.here().lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != n_coils:
         raise ValueError(f"apply_grappa: the kernel has {counted(n_coils, 'coil')}, but kspace has {lengths['coil']}")
-    check_finite("apply_grappa", kspace)
     acceleration = kernel.acceleration
     first, last = sampling.uniform_ends("apply_grappa", acceleration)
     n_lines, n_samples = kernel.weights.shape[-2:]
@@ -130,7 +136,7 @@ def kernel_misfit(kernel: GrappaKernel, acs: Tensor) -> float:
         between = send(between.nonzero().flatten(), acs.device)
         target = acs[:, between]
         grid = Grid(lines[:, None]).to(acs.device)
-        difference = apply_grappa(kernel, acs * grid.mask, grid)[:, between] - target
+        difference = fill_lines(kernel, acs * grid.mask, grid)[:, between] - target
         missed = missed + difference.abs().square().sum().double() - by_noise * target.numel()
         energy = energy + target.abs().square().sum().double()
     missed, energy = torch.stack([missed, energy]).tolist()

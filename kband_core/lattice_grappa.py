@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes, check_finite
-from kband_core.device import planes_at_once
+from kband_core.device import planes_at_once, send
 from kband_core.footprint import balanced_energy
 from kband_core.fourier import resize, to_kspace
 from kband_core.lattice import Lattice, fit_lattice, lines_left_out
@@ -67,7 +67,7 @@ def calibrate_lattice_grappa(
     lines = to_kspace(acs.movedim(0, -1), dims=(-1,))  # (coil, kz, ky, kx)
     lines = resize(lines, [min(lines.shape[-1], MOST_SAMPLES)], [-1])
     n_samples = min(n_samples, lines.shape[-1])
-    offsets, missed, energy = [], 0.0, 0.0
+    offsets, energies = [], torch.zeros(2, dtype=torch.float64, device=acs.device)  # what is missed, and of what
     for behind in [(v, u) for v in range(along_y) for u in range(along_z) if (v, u) != (0, 0)]:
         sources = _sources(lattice, behind)
         columns, targets = _windows(lines, lattice, sources, n_samples)
@@ -77,10 +77,11 @@ def calibrate_lattice_grappa(
             regularisation=regularisation,
         )  # fmt: skip
         targets = targets.flatten(1)
-        missed += float((targets - weights @ columns.flatten(1)).abs().square().sum())
-        energy += float(targets.abs().square().sum())
+        missed = targets - weights @ columns.flatten(1)
+        energies = energies + torch.stack([part.abs().square().sum() for part in (missed, targets)])
         shape = (len(weights), acs.shape[1], len(sources), n_samples)
         offsets.append(Offset(behind, sources, weights.view(shape)))
+    missed, energy = energies.tolist()
     return LatticeKernel(lattice.acceleration, lattice.shift, tuple(offsets), missed / energy if energy else 0.0)
 
 
@@ -99,7 +100,7 @@ def lattice_of(sampling: Grid, acceleration: tuple[int, int]) -> Lattice:
 
     Raises `ValueError` if a line of the lattice is missing, corners and what lies beyond the outermost lines apart.
     """
-    acquired = sampling.mask[0].cpu()
+    acquired = sampling.here().mask[0].cpu()
     lattice = fit_lattice(acquired, acceleration)
     wanted = lattice.mask(tuple(acquired.shape))
     within = _extent((acquired & wanted).any(1))[:, None] & _extent((acquired & wanted).any(0))
@@ -117,25 +118,32 @@ def apply_lattice_grappa(kernel: LatticeKernel, kspace: Tensor, sampling: Grid) 
     """Fill k-space `(x, coil, kz, ky)`, x being in image space, where nothing was measured and sources are near.
 
     A convolution along kx is a product at every x. Samples of which half the sources, or more, are missing, beyond the
-    edges or in corners that were left out, stay as they are. Raises `ValueError` as `lattice_of` does.
+    edges or in corners that were left out, stay as they are. Raises `ValueError` as `lattice_of` does, and if a sample
+    is not finite.
     """
-    lengths = check_axes(kspace=(kspace, "x coil kz ky"))
     check_finite("apply_lattice_grappa", kspace)
+    return fill_lattice(kernel, kspace, sampling)
+
+
+def fill_lattice(kernel: LatticeKernel, kspace: Tensor, sampling: Grid) -> Tensor:
+    """Do what `apply_lattice_grappa` does to samples known to be finite, as are all that a scan has let in: a GPU is
+    not waited for."""
+    lengths = check_axes(kspace=(kspace, "x coil kz ky"))
     lattice = lattice_of(sampling, kernel.acceleration)
     shape = lengths["kz"], lengths["ky"]
-    acquired = sampling.mask[0]
-    measured = acquired & lattice.mask(shape, acquired.device)
-    behind_y, behind_z = lattice.phases(shape, acquired.device)
+    acquired = sampling.here().mask[0].cpu()
+    measured = acquired & lattice.mask(shape)
+    behind_y, behind_z = lattice.phases(shape)
     (along_y, along_z), filled = kernel.acceleration, kspace.clone(memory_format=torch.contiguous_format)
     reach = (2 * along_y, 2 * along_y, 2 * along_z, 2 * along_z)
-    padded_mask = torch.nn.functional.pad(measured, reach)
+    padded_mask, measured = torch.nn.functional.pad(measured, reach), send(measured, kspace.device)
     width = padded_mask.shape[1]
     for offset in kernel.offsets:
         targets = ((behind_y == offset.behind[0]) & (behind_z == offset.behind[1]) & ~acquired).nonzero()
         z, y = targets.unbind(1)
         at = torch.stack([(z + 2 * along_z + dz) * width + y + 2 * along_y + dy for dz, dy in offset.sources])
         near = padded_mask.flatten()[at].float().mean(0) >= FEWEST_SOURCES
-        z, y, at = z[near], y[near], at[:, near]
+        z, y, at = (send(index, kspace.device) for index in (z[near], y[near], at[:, near]))
         n_x = planes_at_once(4 * kspace.element_size() * lengths["coil"] * at.numel(), kspace.device)
         for first in range(0, lengths["x"], n_x):
             some = slice(first, first + n_x)

@@ -9,16 +9,16 @@ from kband_core.axes import check_axes
 from kband_core.coils import sample_energy
 from kband_core.fourier import resize, to_image
 from kband_core.noise_windows import CENTRAL
-from kband_core.scaling import plane_scale
+from kband_core.scaling import central_brightness
 
 
 def signal_to_noise(kspace: Tensor, noise: Tensor) -> Tensor:
     """Return how bright planes `(..., coil, ky, kx)` are, in units of the noise of one coil; `(...)`.
 
     Brightness is the scale that networks divide by, the 95th percentile of a low-resolution root sum of squares;
-    `noise` `(...)` is the SD of a complex sample, the same in all coils. Raises `ValueError` where there is no signal.
+    `noise` `(...)` is the SD of a complex sample, the same in all coils. 0 or NaN where there is no signal.
     """
-    return plane_scale(kspace) / noise
+    return central_brightness(kspace) / noise
 
 
 def unmapped_share(acs: Tensor, csm: Tensor, noise: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, compress, sample_energy
+from kband_core.device import send
 
 FEW = 6  # combinations of coils, whose energy tells that of all
 ALIKE = 1e-5  # of their size: coils that are combined to others of equal length and at right angles, but for rounding
@@ -45,14 +46,14 @@ class MapsAhead:
 def shading(csm: Tensor, unmixing: Tensor | None = None, ahead: MapsAhead | None = None) -> Tensor:
     """Return how bright the coils as they came see a pixel of 1, by the first set of maps; `(..., y, x)`.
 
-    `unmixing` `(..., coil as it came, coil)`. Where it only turns and scales coil vectors, as after a noise scan, their
-    length tells, which may be known ahead.
+    `unmixing` `(..., coil as it came, coil)`, on the CPU. Where it only turns and scales coil vectors, as after a noise
+    scan, their length tells, which may be known ahead.
     """
     first = csm[..., 0, :, :, :]
-    scale = 1.0 if unmixing is None else _scale(unmixing)
+    scale = torch.ones(1, 1) if unmixing is None else _scale(unmixing)
     if scale is None:
-        return energy(compress(first, unmixing)).sqrt()
-    return scale * (energy(first).sqrt() if ahead is None else ahead.length)
+        return energy(compress(first, send(unmixing, csm.device))).sqrt()
+    return send(scale, csm.device) * (energy(first).sqrt() if ahead is None else ahead.length)
 
 
 def few_of(coil_image: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def few_of(coil_image: Tensor) -> Tensor:
     that of noise as well. Fewer coils stay as they are.
     """
     n_coils = coil_image.shape[-3]
-    return coil_image if n_coils <= FEW else compress(coil_image, _drawn(n_coils).to(coil_image.device))
+    return coil_image if n_coils <= FEW else compress(coil_image, send(_drawn(n_coils), coil_image.device))
 
 
 def energy(coil_image: Tensor) -> Tensor:

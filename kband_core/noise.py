@@ -27,7 +27,7 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     central = [min(CENTRAL, n["ky"]), n["kx"]]
     lines = resize(kspace, central)
     acquired = resize(mask.expand(*mask.shape[:-1], n["kx"]), central) & (lines != 0).any(-3)
-    size, whole = choose_windows(acquired, n["coil"], DIRECTIONS)
+    size, whole = choose_windows(acquired.cpu(), n["coil"], DIRECTIONS)
     if not whole.any(-1).all():
         raise ValueError("noise level: the centre of k-space holds no samples")
     shape, planes = lines.shape[-3:], whole.view(-1, whole.shape[-1])

@@ -13,6 +13,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kband_core.device import send
+
 CENTRAL = 24  # lines, which calibration lines and every band contain
 # Share of the directions that noise is told from: its SD is the same to 4 % between 0.02 and 0.2; 0.4 hold signal.
 QUIETEST = 0.1
@@ -31,7 +33,7 @@ def strongest_noise(energies: Tensor, shape: tuple[int, int, int], size: int) ->
     """
     _, n_lines, n_samples = shape
     whole = torch.ones((n_lines - size + 1) * (n_samples - size + 1), dtype=torch.bool)
-    pure = noise_energies(shape, whole, size, torch.complex64).to(energies)
+    pure = send(noise_energies(shape, whole, size, torch.complex64).to(energies.dtype), energies.device)
     return EDGE * (quietest(energies) / quietest(pure)).unsqueeze(-1) * pure[-1]
 
 
@@ -59,7 +61,7 @@ def choose_windows(acquired: Tensor, n_coils: int, most: int) -> tuple[int, Tens
 def window_energies(lines: Tensor, whole: Tensor, size: int) -> Tensor:
     """Return the mean energies of windows `whole` `(..., window)` of `(..., coil, ky, kx)` by direction, rising."""
     energies = torch.linalg.eigvalsh(window_grams(lines, whole, size)).clamp(min=0)
-    return energies.view(*lines.shape[:-3], -1) / whole.sum(-1, keepdim=True)
+    return energies.view(*lines.shape[:-3], -1) / send(whole.sum(-1, keepdim=True), lines.device)
 
 
 def noise_energies(shape: tuple[int, int, int], whole: Tensor, size: int, dtype: torch.dtype) -> Tensor:
@@ -83,7 +85,7 @@ def window_grams(lines: Tensor, whole: Tensor, size: int) -> Tensor:
     planes = lines.reshape(-1, *lines.shape[-3:])
     if whole.all():
         return window_gram(planes, size, torch.complex128)
-    whole = whole.expand(*lines.shape[:-3], -1)
+    whole = send(whole, lines.device).expand(*lines.shape[:-3], -1)
     grams = [  # plane by plane: windows take far more memory than what they are made of
         sum((part.mT @ part.conj()).to(torch.complex128) for part in windows.split(TOGETHER))
         for plane, counted in zip(planes, whole.reshape(-1, whole.shape[-1]), strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kband_core.device import send
 from kband_core.nufft_engines import require_finufft, to_planes, to_samples
 
 TOLERANCE = {torch.complex64: 1e-6, torch.complex128: 1e-12}  # relative to the largest sample
@@ -48,7 +49,7 @@ def normal_spectrum(coords: Tensor, shape: tuple[int, int], weight: Tensor | Non
     """
     y, x = _points(coords.cpu(), torch.float32).double().numpy()
     weights = np.ones(y.shape) if weight is None else weight.detach().cpu().double().flatten().numpy()
-    return _spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)).to(coords.device)
+    return send(_spectrum(y.tobytes(), x.tobytes(), weights.tobytes(), tuple(shape)), coords.device)
 
 
 @lru_cache(maxsize=KEPT)

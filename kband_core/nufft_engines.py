@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kband_core.device import send
+
 
 def require_finufft() -> ModuleType:
     """Return finufft. Raises `ValueError`, saying what to install, if it is missing."""
@@ -28,7 +30,7 @@ def to_samples(planes: Tensor, points: Tensor, eps: float) -> Tensor:
         return engine.nufft2d2(*points, planes, isign=-1, eps=eps, gpu_device_id=planes.device.index)
     arrays = *_array(points), _array(planes)
     samples = require_finufft().nufft2d2(*arrays, isign=-1, eps=eps, nthreads=torch.get_num_threads())
-    return torch.from_numpy(samples).to(planes.device)
+    return send(torch.from_numpy(samples), planes.device)
 
 
 def to_planes(samples: Tensor, points: Tensor, shape: tuple[int, int], eps: float) -> Tensor:
@@ -37,7 +39,7 @@ def to_planes(samples: Tensor, points: Tensor, shape: tuple[int, int], eps: floa
         return engine.nufft2d1(*points, samples, shape, isign=1, eps=eps, gpu_device_id=samples.device.index)
     arrays = *_array(points), _array(samples)
     planes = require_finufft().nufft2d1(*arrays, shape, isign=1, eps=eps, nthreads=torch.get_num_threads())
-    return torch.from_numpy(planes).to(samples.device)
+    return send(torch.from_numpy(planes), samples.device)
 
 
 def _of_gpu(data: Tensor) -> ModuleType | None:

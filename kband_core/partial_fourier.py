@@ -142,14 +142,15 @@ def trusted_pocs(image: Tensor, spans: Sequence[Span]) -> Prediction:
     if not is_predictable(spans):
         least = min(span.half_width for span in spans)
         raise ValueError(f"partial Fourier: {least} samples on both sides of the centre, {NARROWEST} needed")
-    correlation, weight = min((_trust(image, spans, number) for number in range(len(spans))), key=lambda pair: pair[1])
+    agreements = torch.stack([_agreement(image, spans, number) for number in range(len(spans))])
+    correlation, weight = min((_trust(*told) for told in agreements.tolist()), key=lambda pair: pair[1])
     if weight < SLIGHT:
         return Prediction(image, correlation, 0.0)
     return Prediction(torch.lerp(image, pocs(image, spans), weight), correlation, weight)
 
 
-def _trust(image: Tensor, spans: Sequence[Span], number: int) -> tuple[float, float]:
-    """Correlation and weight of what is predicted of one axis's strip."""
+def _agreement(image: Tensor, spans: Sequence[Span], number: int) -> Tensor:
+    """Re⟨q, t⟩, ‖q‖ and ‖t‖ of what is predicted of one axis's strip, q, and what was measured there, t."""
     dims, device = [span.dim for span in spans], image.device
     narrowed = [span.narrowed() if n == number else span for n, span in enumerate(spans)]
     seen = _all(span.measured(device) for span in narrowed)
@@ -158,8 +159,12 @@ def _trust(image: Tensor, spans: Sequence[Span], number: int) -> tuple[float, fl
     without = torch.where(hidden, 0, kspace)
     truth = kspace - without
     guess = torch.where(hidden, to_kspace(pocs(to_image(without, dims), narrowed), dims), 0)
-    agreement = float(torch.linalg.vecdot(guess.flatten(), truth.flatten()).real)
-    of_guess, of_truth = (float(torch.linalg.vector_norm(part)) for part in (guess, truth))
+    agreement = torch.linalg.vecdot(guess.flatten(), truth.flatten()).real
+    return torch.stack([agreement, *(torch.linalg.vector_norm(part) for part in (guess, truth))])
+
+
+def _trust(agreement: float, of_guess: float, of_truth: float) -> tuple[float, float]:
+    """Correlation and weight of a prediction."""
     if of_guess * of_truth == 0:
         return 0.0, 0.0
     correlation = agreement / (of_guess * of_truth)

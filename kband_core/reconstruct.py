@@ -66,9 +66,13 @@ class Given:
     scale: Tensor
 
     @classmethod
-    def on_grid(cls, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor | None = None) -> Given:
-        """Make it of planes on a grid; `noise` `(b,)` is the SD of a sample, told from `kspace` where none is given."""
-        scale, noise = plane_scale(kspace), noise_level(kspace, sampling.mask) if noise is None else noise
+    def on_grid(
+        cls, kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor | None = None, scale: Tensor | None = None
+    ) -> Given:
+        """Make it of planes on a grid. `noise` `(b,)` is the SD of a sample, `scale` `(b,)` their `plane_scale`: told
+        from `kspace` where none is given."""
+        scale = plane_scale(kspace) if scale is None else scale
+        noise = noise_level(kspace, sampling.mask) if noise is None else noise
         return cls(kspace / scale[:, None, None, None], encoding_operator(sampling, csm), noise / scale, scale)
 
     @classmethod
@@ -98,10 +102,11 @@ def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise
 
 
 def network_sets(
-    kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None
-) -> Tensor:
-    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`."""
-    return Given.on_grid(kspace, sampling, csm, noise).image_of(model)
+    kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None,
+    scale: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`. `scale` as of `Given.on_grid`."""
+    return Given.on_grid(kspace, sampling, csm, noise, scale).image_of(model)
 
 
 def network_along(kspace: Tensor, sampling: Trajectory, csm: Tensor, model: nn.Module) -> Tensor:

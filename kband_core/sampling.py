@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -197,8 +198,16 @@ class Trajectory:
 
     def __getitem__(self, index: Any) -> Trajectory:
         """Return the trajectory of a part of the leading axes."""
-        return Trajectory(self.coords[index], None if self.density is None else self.density[index])
+        return self._of_the_same(self.coords[index], None if self.density is None else self.density[index])
 
     def to(self, device: torch.device) -> Trajectory:
         """Return the same trajectory on `device`."""
-        return Trajectory(self.coords.to(device), None if self.density is None else self.density.to(device))
+        density = None if self.density is None else send(self.density, device)
+        return self._of_the_same(send(self.coords, device), density)
+
+    def _of_the_same(self, coords: Tensor, density: Tensor | None) -> Trajectory:
+        """A trajectory of the same numbers, which were looked at: not again, for which a GPU would be waited for."""
+        other = copy(self)
+        object.__setattr__(other, "coords", coords)
+        object.__setattr__(other, "density", density)
+        return other

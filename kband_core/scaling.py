@@ -24,16 +24,25 @@ def plane_scale(kspace: Tensor) -> Tensor:
 
     Wang et al., K-band, arXiv 2308.02958, take the same percentile of fully sampled images.
     """
+    return check_scale(central_brightness(kspace))
+
+
+def check_scale(scale: Tensor) -> Tensor:
+    """Return a `central_brightness`, or a multiple of it, that can be divided by. Raises `ValueError` otherwise."""
+    if not (scale > 0).all():
+        raise ValueError("scale: the centre of k-space holds no signal, or NaN")
+    return scale
+
+
+def central_brightness(kspace: Tensor) -> Tensor:
+    """Return what `plane_scale` does, and 0 or NaN where the disc holds no signal: a GPU is not waited for."""
     n = check_axes(kspace=(kspace, "... coil ky kx"))
     across = [min(DISC, n["ky"]), min(DISC, n["kx"])]
     y, x = (torch.arange(length, device=kspace.device) - length // 2 for length in across)
     disc = y[:, None].square() + x.square() <= (DISC / 2) ** 2
     grid = [2 * length for length in across]
     low = to_image(resize(resize(kspace, across) * disc, grid)) * math.sqrt(math.prod(grid) / (n["ky"] * n["kx"]))
-    scale = torch.quantile(root_sum_of_squares(low).flatten(-2), PERCENTILE, dim=-1)
-    if not (scale > 0).all():
-        raise ValueError("scale: the centre of k-space holds no signal, or NaN")
-    return scale
+    return torch.quantile(root_sum_of_squares(low).flatten(-2), PERCENTILE, dim=-1)
 
 
 def relative_level(noise: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from gadgets.coils.recombined import recombined
+from gadgets.coils.per_slice import PerSlice
+from gadgets.coils.recombined import Recombination, recombined
+from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
-from kband_core.coils import compress, compression_matrix
-from kband_core.threads import single_thread
+from kband_core.coils import compression_matrix
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +33,18 @@ class CoilCompression(Gadget):
 
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[Calibration | ReconBuffer]:
         """Compress each item with the matrix of its own calibration lines."""
+        compressions = PerSlice("CoilCompression", self._of_slices)
         for item in items:
             if item.acs is None or item.acs.shape[-3] <= self.n_coils:
                 yield item
-                continue
-            matrix = self._matrix(item.acs)
-            if isinstance(item, Calibration):
-                yield replace(item, acs=compress(item.acs, matrix))
-                continue
-            one = matrix.squeeze(-3)
-            yield recombined(item, one, one.mH)
+            elif isinstance(item, Calibration):
+                found = compressions.prepare(item)
+                yield replace(item, acs=found[0].acs) if found else item
+            else:
+                yield recombined(item, compressions.of(item))
 
-    def _matrix(self, acs: Tensor) -> Tensor:
-        """One matrix for all z of a slice, `(..., 1, virtual, coil)`: kz was, and z is, the same coils."""
-        together = acs.movedim(-3, -4).flatten(-3, -2)  # (..., coil, z·ky, kx)
-        with single_thread():
-            return compression_matrix(together, self.n_coils).unsqueeze(-3)
+    def _of_slices(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Recombination]:
+        """One matrix for all z of a slice, of ACS `(slice, z, coil, ky, kx)`: kz was, and z is, the same coils."""
+        together = acs.movedim(2, 1).flatten(2, 3)  # (slice, coil, z·ky, kx)
+        matrices = compression_matrix(together, self.n_coils)
+        return [Recombination.of(lines, one, one.mH) for lines, one in zip(acs, matrices, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -15,7 +16,7 @@ from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.calibration import coil_maps, espirit_maps, walsh_maps
-from kband_core.device import planes_at_once
+from kband_core.device import in_same_memory, planes_at_once
 from kband_core.eigenmaps import principal_coil, with_phase_of
 from kband_core.fourier import resize
 from kband_core.maps_ahead import MapsAhead
@@ -23,7 +24,6 @@ from kband_core.noise import noise_level
 from kband_core.sampling import Grid
 
 COARSE = 32  # points of the grid of eigenvectors, of many x: a quarter of the time, and 1 % more error of SENSE at most
-Maps = tuple[Tensor, Tensor, tuple[MapsAhead, MapsAhead] | None]  # certain ones, all, and what these tell
 BYTES_PER_PIXEL = 8 * 16  # and coil: eigenvectors of four neighbours, two sets of them, twice
 
 
@@ -52,31 +52,29 @@ class CoilSensitivities(Gadget):
             else:
                 yield self._with_maps(item, maps)
 
-    def _prepared(self, item: Calibration, maps: PerSlice[Maps]) -> Calibration:
-        for _, csm, _ in maps.prepare(item):
-            if item.turned or item.encoding.multiband > 1:
-                break
-            acs = without_contradiction(item.acs, csm)
-            if acs is not item.acs:
-                item = replace(item, acs=acs)
-                maps.prepare(item)
+    def _prepared(self, item: Calibration, maps: PerSlice[_Maps]) -> Calibration:
+        found = maps.prepare(item)
+        if item.turned or item.encoding.multiband > 1 or not found or in_same_memory(found[0].sound, item.acs):
+            return item
+        item = replace(item, acs=found[0].sound)
+        maps.prepare(item)
         return item
 
-    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[Maps]) -> ReconBuffer:
+    def _with_maps(self, buffer: ReconBuffer, maps: PerSlice[_Maps]) -> ReconBuffer:
         try:
             found = maps.of(buffer)
             if len(found) == 1 and isinstance(buffer.sampling, Grid) and not (buffer.turned or buffer.bands):
-                buffer = mended(buffer, found[0][1])
+                buffer = mended(buffer, found[0].sound)
                 found = maps.of(buffer)
-            csm, all_maps, ahead = zip(*found, strict=True)
-            only = ahead[0] if len(found) == 1 else None
-            return replace(buffer, csm=_stacked(csm), all_maps=_stacked(all_maps), ahead=only)
+            csm, all_maps = _stacked([one.certain for one in found]), _stacked([one.all for one in found])
+            return replace(buffer, csm=csm, all_maps=all_maps, ahead=found[0].ahead if len(found) == 1 else None)
         except (ValueError, RuntimeError) as error:
             return replace(buffer, problems=(*buffer.problems, f"CoilSensitivities: {error}"))
 
-    def _plane_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Maps]:
+    def _plane_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[_Maps]:
         """The `_maps` of each slice, and what they tell ahead of the image."""
-        return [(csm, all_maps, _ahead(csm, all_maps)) for csm, all_maps in self._maps(acs, encoding, matrix)]
+        found = zip(acs, self._maps(acs, encoding, matrix), strict=True)
+        return [_Maps(lines, csm, all_maps, _ahead(csm, all_maps)) for lines, (csm, all_maps) in found]
 
     def _maps(
         self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int], noise: Tensor | None = None
@@ -90,13 +88,13 @@ class CoilSensitivities(Gadget):
         maps = coil_maps(acs, matrix) if noise is None else coil_maps(acs, matrix, noise=noise, eigen_grid=COARSE)
         return list(zip(maps.certain(), maps.csm, strict=True))
 
-    def _turned_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Maps]:
+    def _turned_maps(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[_Maps]:
         """The same for ACS `(slice, x, coil, kz, ky)`, some x at a time; the phase of all x refers to one coil."""
         acs = resize(acs, [min(self.acs_lines, n) for n in acs.shape[-2:]])
         reference = principal_coil(acs.movedim(-3, -4).flatten(-3, -2))
         n_x = planes_at_once(BYTES_PER_PIXEL * acs.shape[-3] * matrix[0] * matrix[1], acs.device)
         return [
-            (*(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, matrix, encoding, n_x)), None)
+            _Maps(volume, *(with_phase_of(csm, coil) for csm in self._some_at_a_time(volume, matrix, encoding, n_x)))
             for volume, coil in zip(acs, reference, strict=True)
         ]
 
@@ -108,6 +106,21 @@ class CoilSensitivities(Gadget):
         for csm in zip(*parts, strict=True):
             n_sets = max(part.shape[1] for part in csm)
             yield torch.cat([_with_sets(part, n_sets) for part in csm])
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Maps `(z, set, coil, y, x)` of one slice from its calibration lines `(z, coil, ky, kx)`, certain ones and all."""
+
+    acs: Tensor
+    certain: Tensor
+    all: Tensor
+    ahead: tuple[MapsAhead, MapsAhead] | None = None  # what these tell
+
+    @cached_property
+    def sound(self) -> Tensor:
+        """The calibration lines, of which none contradicts the others."""
+        return without_contradiction(self.acs, self.all)
 
 
 def _ahead(csm: Tensor, all_maps: Tensor) -> tuple[MapsAhead, MapsAhead] | None:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
-from gadgets.coils.recombined import recombined
+from gadgets.coils.recombined import Recombination, recombined
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.coil_noise import calibration_whitening, unequal_coils
-from kband_core.coils import compress
+from kband_core.device import send
 
 
 @dataclass
@@ -44,28 +44,27 @@ class CoilWhitening(Gadget):
 
 
 class _Whitening(NamedTuple):
-    """The matrix of a slice, what undoes it, and which coils are too unequal, if any: all known before the image."""
+    """What whitens a slice, and which coils are too unequal, if any: all known before the image."""
 
-    matrix: Tensor
-    back: Tensor
+    coils: Recombination
     unequal: tuple[int, int, float] | None
 
     @classmethod
-    def of(cls, lines: Tensor) -> _Whitening:
-        matrix = calibration_whitening(lines)
+    def of(cls, acs: Tensor) -> _Whitening:
+        matrix = calibration_whitening(acs)
         back = torch.linalg.pinv(matrix.to(torch.complex128)).to(matrix.dtype)
-        return cls(matrix, back, unequal_coils(matrix))
+        return cls(Recombination.of(acs, send(matrix, acs.device), back), unequal_coils(matrix))
 
 
 def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:
-    return replace(item, acs=compress(item.acs, found[0].matrix)) if found else item
+    return replace(item, acs=found[0].coils.acs) if found else item
 
 
 def _whitened(buffer: ReconBuffer, whitenings: PerSlice[_Whitening]) -> ReconBuffer:
     try:
         found = whitenings.of(buffer)
-        matrix, back = (torch.stack([getattr(one, name) for one in found]) for name in ("matrix", "back"))
-        return replace(recombined(buffer, matrix, back), problems=(*buffer.problems, *_unequal(found)))
+        of_slices = [one.coils for one in found]
+        return replace(recombined(buffer, of_slices), problems=(*buffer.problems, *_unequal(found)))
     except (ValueError, RuntimeError) as error:
         return replace(buffer, problems=(*buffer.problems, f"CoilWhitening: {error}"))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gadgets.items import ReconBuffer
 from kband_core.consistency import DOUBLED, contradicting_lines, doubled_share
-from kband_core.device import send
+from kband_core.device import in_same_memory, send
 from kband_core.mending import amplified_lines, mend_calibration
 from kband_core.plural import counted
 
@@ -32,11 +32,13 @@ def without_contradiction(acs: Tensor, csm: Tensor) -> Tensor:
     return torch.stack([mend_calibration(plane, broken) for plane in acs])
 
 
-def mended(buffer: ReconBuffer, csm: Tensor) -> ReconBuffer:
-    """Return a buffer of one slice without lines that contradict, in its k-space either; it says so."""
+def mended(buffer: ReconBuffer, acs: Tensor) -> ReconBuffer:
+    """Return a buffer of one slice without lines that contradict, in its k-space either; it says so.
+
+    `acs` are its calibration lines `without_contradiction`.
+    """
     was = buffer.acs[0]
-    acs = without_contradiction(was, csm)
-    if acs is was or torch.equal(acs, was):
+    if in_same_memory(acs, was) or torch.equal(acs, was):
         return buffer
     kspace, changed = buffer.kspace.clone(), (acs != was).any(-1).any(0).any(0)
     first = kspace.shape[-2] // 2 - acs.shape[-2] // 2 if buffer.acs_row is None else buffer.acs_row

@@ -12,6 +12,7 @@ from torch import Tensor
 from gadgets.encoding import Encoding
 from gadgets.image_matrix import image_matrix
 from gadgets.items import Calibration, ReconBuffer
+from kband_core.device import in_same_memory
 from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)
@@ -65,4 +66,6 @@ class PerSlice(Generic[Result]):
 
     def _is_known(self, key: tuple[int, int], acs: Tensor) -> bool:
         known = self._known.get(key)
-        return known is not None and known[0].shape == acs.shape and torch.equal(known[0], acs)
+        if known is None or known[0].shape != acs.shape:
+            return False
+        return in_same_memory(known[0], acs) or torch.equal(known[0], acs)

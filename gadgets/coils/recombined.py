@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,14 +12,34 @@ from gadgets.items import ReconBuffer
 from kband_core.coils import compress
 
 
-def recombined(buffer: ReconBuffer, matrix: Tensor, back: Tensor) -> ReconBuffer:
-    """Return the same buffer of other coils, by `matrix` `(slice, virtual, coil)`: k-space, calibration and held-out
-    lines. `back` `(slice, coil, virtual)` undoes it."""
+@dataclass(frozen=True)
+class Recombination:
+    """Other coils of one slice, as its calibration lines want them.
+
+    `matrix` `(virtual, coil)`; `back` `(coil, virtual)` undoes it and is small, so it stays on the CPU; `acs` `(z,
+    virtual, ky, kx)` are the calibration lines, made once, so that gadgets behind know them by their memory.
+    """
+
+    matrix: Tensor
+    back: Tensor
+    acs: Tensor
+
+    @classmethod
+    def of(cls, acs: Tensor, matrix: Tensor, back: Tensor) -> Recombination:
+        """Combine the calibration lines `(z, coil, ky, kx)`."""
+        return cls(matrix, back.cpu(), compress(acs, matrix))
+
+
+def recombined(buffer: ReconBuffer, slices: Sequence[Recombination]) -> ReconBuffer:
+    """Return the same buffer of other coils: k-space, calibration and held-out lines, slice by slice."""
+    matrix, back, acs = (
+        getattr(slices[0], name)[None] if len(slices) == 1 else torch.stack([getattr(one, name) for one in slices])
+        for name in ("matrix", "back", "acs")
+    )
 
     def combined(kspace: Tensor) -> Tensor:
         return torch.einsum("lvc,lsnc...->lsnv...", matrix, kspace)
 
     held_out = buffer.held_out and (combined(buffer.held_out[0]), buffer.held_out[1])
-    acs = compress(buffer.acs, matrix.unsqueeze(1))
     unmixing = back if buffer.unmixing is None else buffer.unmixing @ back
     return replace(buffer, kspace=combined(buffer.kspace), acs=acs, held_out=held_out, unmixing=unmixing)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
+from kband_core.device import send
 
 SAME = ("slice", "phase", "set", "repetition")
 
@@ -49,7 +50,9 @@ class SharedPhase(Gadget):
 def _as_they_came(buffer: ReconBuffer) -> Tensor:
     """All maps, of the coils before they were whitened and combined."""
     maps = buffer.csm if buffer.all_maps is None else buffer.all_maps
-    return maps if buffer.unmixing is None else torch.einsum("lcv,lzsvyx->lzscyx", buffer.unmixing, maps)
+    if buffer.unmixing is None:
+        return maps
+    return torch.einsum("lcv,lzsvyx->lzscyx", send(buffer.unmixing, maps.device), maps)
 
 
 def _turned(buffer: ReconBuffer, maps: Tensor, target: Tensor) -> ReconBuffer:

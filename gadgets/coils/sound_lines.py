@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
 from gadgets.coils.sound_volumes import sound_volume
+from gadgets.departure import as_it_came
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
@@ -27,6 +28,7 @@ from kband_core.corruption import (
     wild_lines,
     wild_samples,
 )
+from kband_core.device import in_same_memory, send
 from kband_core.looked_lines import LookedLines
 from kband_core.mending import mend_calibration, mend_lines
 from kband_core.plural import counted
@@ -55,19 +57,35 @@ class SoundLines(Gadget):
             elif item.turned:
                 yield item if isinstance(item, Calibration) else sound_volume(item)
             elif isinstance(item, Calibration):
-                yield from (replace(item, acs=acs) for acs in calibrations.prepare(item) or [item.acs])
+                yield _sound_calibration(item, calibrations)
             elif item.acs is None or item.kspace.shape[4] > 1:
                 yield item
             else:
-                yield _sound(item, torch.stack(calibrations.of(item)))
+                yield _sound(item, calibrations)
 
 
-def _sound(buffer: ReconBuffer, acs: Tensor) -> ReconBuffer:
-    found = _Found(buffer, acs)
+def _sound_calibration(item: Calibration, calibrations: PerSlice[Tensor]) -> Calibration:
+    acs = as_it_came(item.acs)
+    sound = calibrations.prepare(replace(item, acs=acs))
+    if not sound or in_same_memory(sound[0], acs):
+        return item
+    return replace(item, acs=send(sound[0], item.acs.device))
+
+
+def _sound(buffer: ReconBuffer, calibrations: PerSlice[Tensor]) -> ReconBuffer:
+    """Look at a buffer where its lines came from: no GPU is asked about them, one by one."""
+    kspace, acs, sampling = as_it_came(buffer.kspace), as_it_came(buffer.acs), buffer.sampling.here()
+    here = replace(buffer, kspace=kspace, acs=acs, sampling=sampling)
+    found = _Found(here, torch.stack(calibrations.of(here)))
     with single_thread():
         for index in np.ndindex(buffer.headers.shape):
             found.look_at(index)
-    return found.buffer()
+    sound, device = found.buffer(), buffer.kspace.device
+    if sound is here:
+        return buffer
+    kspace = buffer.kspace if sound.kspace is kspace else send(sound.kspace, device)
+    acs = buffer.acs if torch.equal(sound.acs, acs) else send(sound.acs, device)
+    return replace(sound, kspace=kspace, acs=acs, sampling=buffer.sampling)
 
 
 class _Found:
@@ -180,11 +198,13 @@ def _broken(lines: LookedLines, acs: Tensor | None = None) -> Tensor:
 
 
 def _mended(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> Tensor:
-    """Calibration lines `(slice, z, coil, ky, kx)` without what is broken."""
+    """Calibration lines `(slice, z, coil, ky, kx)` without what is broken: the very ones if none is."""
+    broken = [_broken(LookedLines.of(plane)) for plane in acs.flatten(0, 1)]
+    if not torch.stack(broken).any():
+        return acs
     mended = acs.clone()
-    for plane in mended.flatten(0, 1):
-        broken = _broken(LookedLines.of(plane))
-        if broken.any():
+    for plane, lines in zip(mended.flatten(0, 1), broken, strict=True):
+        if lines.any():
             with suppress(ValueError):  # too few are left
-                plane[:] = mend_calibration(plane, broken)
+                plane[:] = mend_calibration(plane, lines)
     return mended

@@ -22,8 +22,8 @@ def sound_volume(buffer: ReconBuffer) -> ReconBuffer:
     Energies of lines are the same along x as along kx. Lines are compared with those as far from the centre. Nothing
     makes them again: they count as missing. Spikes, which would need lines as they came, are not looked for.
     """
-    kspace, mask, counts = buffer.kspace, buffer.sampling.mask.clone(), buffer.counts.copy()
-    alive = torch.ones(kspace.shape[3], dtype=torch.bool, device=kspace.device)
+    kspace, mask, counts = buffer.kspace, buffer.sampling.here().mask.cpu().clone(), buffer.counts.copy()
+    alive = torch.ones(kspace.shape[3], dtype=torch.bool)
     problems: list[str] = []
     for index in np.ndindex(buffer.headers.shape):
         partitions, rows = torch.nonzero(mask[index][0]).unbind(-1)
@@ -32,7 +32,7 @@ def sound_volume(buffer: ReconBuffer) -> ReconBuffer:
         partitions, rows = partitions[order], rows[order]
         if len(rows) == 0:
             continue
-        energy = torch.stack([_energy(coil)[partitions, rows] for coil in kspace[index]])
+        energy = _energies(kspace[index])[:, partitions, rows]
         if buffer.acs is not None:
             alive &= ~_broken_coils(energy, partitions, rows, (n_z, n_y), buffer, index[0])
         by_line = energy[alive] if alive.any() else energy
@@ -53,10 +53,11 @@ def sound_volume(buffer: ReconBuffer) -> ReconBuffer:
         buffer = replace(buffer, kspace=kspace[:, :, :, alive], acs=acs, held_out=held_out)
     elif not problems:
         return buffer
-    kspace = buffer.kspace
-    if not torch.equal(mask, buffer.sampling.mask):
-        kspace = kspace * mask.unsqueeze(3)
-    return replace(buffer, kspace=kspace, sampling=Grid(mask), counts=counts, problems=(*buffer.problems, *problems))
+    kspace, sampling = buffer.kspace, buffer.sampling
+    if not torch.equal(mask, sampling.here().mask.cpu()):
+        sampling = Grid(mask).to(kspace.device)
+        kspace = kspace * sampling.mask.unsqueeze(3)
+    return replace(buffer, kspace=kspace, sampling=sampling, counts=counts, problems=(*buffer.problems, *problems))
 
 
 def _broken_coils(
@@ -68,9 +69,10 @@ def _broken_coils(
     apart = ((partitions - size[0] // 2).abs() > n_z // 2) | ((rows - size[1] // 2).abs() > n_y // 2)
     if not apart.any():
         return torch.zeros_like(energy[:, 0], dtype=torch.bool)
-    return broken_coils(energy[:, apart], torch.stack([_energy(coil).flatten() for coil in acs]))
+    return broken_coils(energy[:, apart], _energies(acs).flatten(1))
 
 
-def _energy(coil: Tensor) -> Tensor:
-    """Mean energy of the lines of one coil, `(x, kz, ky)` to `(kz, ky)`; coil by coil, for volumes are large."""
-    return sample_energy(coil).mean(0)
+def _energies(volume: Tensor) -> Tensor:
+    """Mean energy of all lines, `(coil, x, kz, ky)` to `(coil, kz, ky)`; coil by coil, for volumes are large. It is on
+    the CPU, where lines are compared: a GPU is waited for once."""
+    return torch.stack([sample_energy(coil).mean(0) for coil in volume]).cpu()

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from gadgets.departure import Departure
 from gadgets.gadget import Device, Gadget
 from gadgets.items import Aside, Calibration, ReconBuffer
 from gadgets.mrd import ismrmrd
@@ -58,7 +59,8 @@ class AcquisitionBuffer(Gadget):
         """
         notes: dict[ImageKey, dict[str, str]] = {}
         items = receive(without_notes(acquisitions, notes), self.label(), self._scan, self.acs_lines)
+        departure = Departure(self._device)
         for item in join_echoes(items) if self.join_echoes else items:
             if isinstance(item, ReconBuffer):
                 item = replace(item, notes={**item.notes, **notes.pop(ImageKey.of(item.headers[0, 0, 0]), {})})
-            yield item if isinstance(item, Aside) else item.to(self._device)
+            yield departure.send(item)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from gadgets.departure import Departure
 from gadgets.gadget import Device, Gadget
 from gadgets.items import Aside, Calibration, ReconBuffer, ReconData
 from gadgets.receiving.joined_echoes import JoinEchoes, join_echoes
@@ -48,5 +49,6 @@ class BufferIntake(Gadget):
         """
         lines = (line for buffer in buffers for line in buffer.lines)
         items = receive(lines, self.label(), self._scan, self.acs_lines)
+        departure = Departure(self._device)
         for item in join_echoes(items) if self.join_echoes else items:
-            yield item if isinstance(item, Aside) else item.to(self._device)
+            yield departure.send(item)

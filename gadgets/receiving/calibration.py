@@ -31,6 +31,13 @@ class CalibrationLines(NamedTuple):
         matrix = encoding.encoded_matrix[:0:-1] if self.turned else (encoding.encoded_matrix[1], self.acs.shape[-1])
         return Calibration(self.acs, matrix, encoding, slice_, self.turned)
 
+    def known_from(self, earlier: CalibrationLines | None) -> CalibrationLines:
+        """Return these lines, in the memory of `earlier` ones if they are the same: gadgets know those by their memory.
+        """
+        if earlier is None or earlier.acs.shape != self.acs.shape or not torch.equal(earlier.acs, self.acs):
+            return self
+        return self._replace(acs=earlier.acs)
+
 
 def flagged_lines(calibration: KSpaceLines, imaging: KSpaceLines) -> CalibrationLines | None:
     """Return the lines that the scanner flagged; of embedded ones it may have flagged only those off the grid.

@@ -53,16 +53,16 @@ def judge(coil_image: Tensor, buffer: ReconBuffer) -> dict[str, str]:
     if buffer.held_out is None or len(coil_image) > 1:
         return {}
     measured, weight = (part[0, 0, 0] for part in buffer.held_out)
-    if not weight.any():  # those of another image of the same buffer
-        return {}
     within = buffer.measured_readout()
     noise = 0.0 if buffer.unmixing is None else 1.0
     found = held_out_nmse(
         to_kspace(coil_image) * within, measured.movedim(1, 0), weight.unsqueeze(-1) * within, noise=noise
     )
-    floor = {"kband_nmse_floor": f"{float(found.floor):.5f}"} if noise else {}
-    low, high = (f"{float(end):.5f}" for end in found.interval())
+    figures = torch.cat([(weight > 0).sum().reshape(1), *found.interval(), found.nmse, found.floor])
+    n_lines, low, high, nmse, floor = figures.tolist()
+    if not n_lines:  # those of another image of the same buffer
+        return {}
     return {
-        "kband_nmse_estimate": f"{float(found.nmse):.5f}", "kband_nmse_interval": f"{low} to {high}",
-        "kband_held_out_lines": str(int((weight > 0).sum())), **floor,
+        "kband_nmse_estimate": f"{nmse:.5f}", "kband_nmse_interval": f"{low:.5f} to {high:.5f}",
+        "kband_held_out_lines": f"{n_lines:.0f}", **({"kband_nmse_floor": f"{floor:.5f}"} if noise else {}),
     }  # fmt: skip

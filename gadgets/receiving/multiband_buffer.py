@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 
 from gadgets.bands import Multiband
+from gadgets.departure import Departure
 from gadgets.encoding import Encoding
 from gadgets.errors import ScanError
 from gadgets.gadget import Device, Gadget, field
@@ -71,8 +72,9 @@ class MultibandBuffer(Gadget):
         Raises `ScanError` at the end if lines had no place, groups never came, or cannot be told apart.
         """
         groups = _Groups(self.label(), self._scan, self._multiband, has_blips=self.reference_has_blips)
+        departure = Departure(self._device)
         for item in groups.receive(lines):
-            yield item if isinstance(item, Aside) else item.to(self._device)
+            yield departure.send(item)
         if problems := groups.problems():
             raise ScanError(f"{self.label()}: {'; '.join(problems)}")
 

@@ -233,7 +233,7 @@ class ReceivingRoom:
         self._series[key[:-1]].leave(key)
         own = image.calibration_lines(self._acs_lines) if has_own or shared.latest is None else None
         if own and has_own:
-            shared.latest = own
+            shared.latest = own = own.known_from(shared.latest)
         if not image.begun:
             return
         self._left.add(key)

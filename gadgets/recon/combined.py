@@ -13,8 +13,10 @@ from gadgets.recon.reconstruction import Map, Reconstruction
 from kband_core.coil_noise import ROUNDING
 from kband_core.coils import compress, root_sum_of_squares
 from kband_core.completion import Completed, combine_completed
+from kband_core.device import send
 from kband_core.fourier import to_image
 from kband_core.noise import noise_level
+from kband_core.sampling import Grid
 
 
 def combined(
@@ -29,9 +31,10 @@ def combined(
     if buffer.csm is None:
         return Reconstruction(sum_of_squares(to_image(coils), buffer), maps=maps or {})
     csm = buffer.csm[0] if buffer.all_maps is None else buffer.all_maps[0]
-    mask = torch.ones_like(sampling.mask) if filled is None else sampling.mask
+    if filled is None:
+        sampling = Grid(torch.ones_like(sampling.here().mask)).to(kspace.device)
     done = combine_completed(
-        kspace, coils, mask, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
+        kspace, coils, sampling, csm, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
         ahead=buffer.ahead and buffer.ahead[1],
     )  # fmt: skip
     return told(done, buffer, maps=maps)
@@ -40,7 +43,7 @@ def combined(
 def sum_of_squares(coil_image: Tensor, buffer: ReconBuffer) -> Tensor:
     """Root sum of squares of coil images `(z, coil, y, x)`, over the coils as they came; complex `(z, y, x)`."""
     if buffer.unmixing is not None:
-        coil_image = compress(coil_image, buffer.unmixing[0])
+        coil_image = compress(coil_image, send(buffer.unmixing[0], coil_image.device))
     return root_sum_of_squares(coil_image).to(buffer.kspace.dtype)
 
 

@@ -37,7 +37,10 @@ class CompletedByGrappa(Method):
         return self.method.fills_one_side
 
     def prepare(self, calibration: Calibration) -> None:
-        self.grappa.prepare(calibration)
+        if self.gives_way_to_better:
+            self.grappa.misfits_ahead(calibration)
+        else:
+            self.grappa.prepare(calibration)
         self.method.prepare(calibration)
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
@@ -49,7 +52,7 @@ class CompletedByGrappa(Method):
             return filling.misses() if self.gives_way_to_better else 0.0
 
         done = complete(
-            made.sets, csm, kspace, sampling.mask,
+            made.sets, csm, kspace, sampling,
             fill=filling and filling.fill, fill_misses=misses, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
             ahead=buffer.ahead and buffer.ahead[0],
         )  # fmt: skip

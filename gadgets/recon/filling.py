@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from torch import Tensor
@@ -14,8 +15,8 @@ from gadgets.recon.combined import noise_of
 from gadgets.recon.few_lines import told_of_few_lines
 from gadgets.recon.gfactor import GFactor
 from gadgets.recon.reconstruction import Map
-from kband_core.grappa import GrappaKernel, apply_grappa, kernel_misfit
-from kband_core.lattice_grappa import LatticeKernel, apply_lattice_grappa
+from kband_core.grappa import GrappaKernel, fill_lines, kernel_misfit
+from kband_core.lattice_grappa import LatticeKernel, fill_lattice
 
 
 class Filling(Protocol):
@@ -35,19 +36,41 @@ class Filling(Protocol):
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A kernel of all planes of a slice, and the calibration lines `(coil, ky, kx)` of the first one."""
+
+    kernel: GrappaKernel
+    acs: Tensor
+
+    @cached_property
+    def misfit(self) -> float:
+        """What `LineFilling.misses` of coils whose noise has SD 1: known before an image is there."""
+        return self.misfit_at(1.0)
+
+    def misfit_at(self, noise: Tensor | float) -> float:
+        """The same where noise has the SD `noise`."""
+        if self.kernel.acceleration == 1:
+            return 0.0
+        return kernel_misfit(GrappaKernel(self.kernel.weights[0]), self.acs / noise)
+
+
+@dataclass(frozen=True)
 class LineFilling:
     """Lines of one direction, every R-th of which came."""
 
-    kernel: GrappaKernel
+    fitted: Fitted
     buffer: ReconBuffer
 
+    @property
+    def kernel(self) -> GrappaKernel:
+        return self.fitted.kernel
+
     def fill(self) -> Tensor:
-        return apply_grappa(self.kernel, *self.buffer.planes())
+        return fill_lines(self.kernel, *self.buffer.planes())
 
     def misses(self) -> float:
-        if self.kernel.acceleration == 1:
-            return 0.0
-        return kernel_misfit(GrappaKernel(self.kernel.weights[0]), self.buffer.acs[0, 0] / noise_of(self.buffer))
+        is_white = self.buffer.unmixing is not None
+        return self.fitted.misfit if is_white else self.fitted.misfit_at(noise_of(self.buffer))
 
     def maps(self) -> Mapping[str, Map]:
         csm = None if self.buffer.csm is None else self.buffer.csm[0]
@@ -65,7 +88,7 @@ class LatticeFilling:
     buffer: ReconBuffer
 
     def fill(self) -> Tensor:
-        return apply_lattice_grappa(self.kernel(), *self.buffer.planes())
+        return fill_lattice(self.kernel(), *self.buffer.planes())
 
     def misses(self) -> float:
         return self.kernel().misfit

@@ -13,7 +13,7 @@ from gadgets.encoding import Encoding
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import combined
-from gadgets.recon.filling import Filling, LatticeFilling, LineFilling
+from gadgets.recon.filling import Filling, Fitted, LatticeFilling, LineFilling
 from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.grappa import GrappaKernel, calibrate_grappa
 from kband_core.lattice import Lattice
@@ -36,12 +36,16 @@ class Grappa(Method):
     label: ClassVar[str] = "GRAPPA"
 
     def __post_init__(self) -> None:
-        self._kernels = PerSlice(self.label, self.fit)
+        self._kernels = PerSlice(self.label, self._fitted)
         self._of_lattices: dict[int, PerSlice[LatticeKernel]] = {}  # by shift
 
     def prepare(self, calibration: Calibration) -> None:
         if not calibration.turned:  # lines of the image tell the lattice
             self._kernels.prepare(calibration)
+
+    def misfits_ahead(self, calibration: Calibration) -> list[float]:
+        """Prepare, and return what `Filling.misses` will tell if coils are white: kept, so that no image asks it."""
+        return [] if calibration.turned else [fitted.misfit for fitted in self._kernels.prepare(calibration)]
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         filling = self.filling(buffer)
@@ -71,6 +75,9 @@ class Grappa(Method):
             )
             for lines in acs
         ]
+
+    def _fitted(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Fitted]:
+        return [Fitted(kernel, lines[0]) for kernel, lines in zip(self.fit(acs, encoding, matrix), acs, strict=True)]
 
     def fit(self, acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[GrappaKernel]:
         """Fit the weights; fewer source lines where the calibration lines do not span the kernel."""

@@ -24,6 +24,7 @@ from kband_core.model_card import IMAGE
 from kband_core.models import Card, load_card, load_head, load_model
 from kband_core.reconstruct import Given
 from kband_core.sampling import Grid
+from kband_core.scaling import central_brightness, check_scale
 from kband_core.uncertainty.expected_error import expected_error
 
 SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
@@ -80,14 +81,15 @@ class Network(Method):
         return self.image_by(partial(load_model, self.card), buffer)
 
     def image_by(self, model_on: Callable[[torch.device], nn.Module], buffer: ReconBuffer) -> Reconstruction:
-        """Make the image by this network or by what has become of it, where the device allows."""
+        """Make the image of a buffer that is known, by this network or by what has become of it, where the device
+        allows."""
         kspace, sampling = buffer.planes()
-        noise = self.denoising * self._noise.of(buffer)
+        noise, scale = self.denoising * self._noise.of(buffer), central_brightness(kspace)
 
-        def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor) -> Tensor:
-            return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise)
+        def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
+            return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise, scale)
 
-        sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise)
+        sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise, scale)
         return Reconstruction(merge_sets(sets), notes=model_notes(self.card, self.denoising), sets=sets)
 
     def require_known(self, buffer: ReconBuffer) -> None:
@@ -131,11 +133,15 @@ def model_notes(card: Card, denoising: float) -> dict[str, str]:
 def _signal(buffer: ReconBuffer) -> dict[str, float]:
     """SNR of the brightest partition, others may be air, and the share of its calibration that maps leave out."""
     level = noise_of(buffer) * torch.ones((), device=buffer.kspace.device)
-    of_planes = signal_to_noise(buffer.planes()[0], level).tolist()
-    snr, brightest = max((snr, index) for index, snr in enumerate(of_planes))
+    of_planes = signal_to_noise(buffer.planes()[0], level)
     if buffer.csm is None or buffer.acs is None:
-        return {"snr": snr}
-    return {"snr": snr, "unmapped": float(unmapped_share(buffer.acs[0, brightest], buffer.csm[0, brightest], level))}
+        return {"snr": max(check_scale(of_planes).tolist())}
+    acs, csm = buffer.acs[0], buffer.csm[0]
+    if len(of_planes) > 1:
+        brightest = of_planes.argmax(0, keepdim=True)
+        acs, csm = acs.index_select(0, brightest), csm.index_select(0, brightest)
+    *of_planes, unmapped = torch.cat((of_planes, unmapped_share(acs, csm, level))).tolist()
+    return {"snr": float(check_scale(torch.tensor(of_planes)).max()), "unmapped": unmapped}
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstruction import Method, Reconstruction
 from kband_core.raki.closed_form import fit_raki_rf
 from kband_core.raki.fit import fit_raki, fit_raki_as_published, refit_raki
-from kband_core.raki.network import RakiNetwork, apply_raki
+from kband_core.raki.network import RakiNetwork, fill_lines_by
 
 Schedule = Annotated[
     Literal["fast", "paper", "random_features"],
@@ -65,7 +65,7 @@ class Raki(Method):
         network = self._networks.of(buffer)[0]
         csm = None if buffer.csm is None else buffer.csm[0]
         maps = {GFACTOR.name: GFactor(network, kspace, sampling, csm)}
-        made = combined(buffer, apply_raki(network, kspace, sampling), maps)
+        made = combined(buffer, fill_lines_by(network, kspace, sampling), maps)
         grappa = Grappa()  # which it corrects
         few = told_of_few_lines(
             buffer, (grappa.kernel_lines, grappa.kernel_samples), lambda: grappa.filling(buffer).kernel

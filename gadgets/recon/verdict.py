@@ -50,7 +50,7 @@ class LineVerdict:
             if law is None:
                 return UNKNOWN
             kspace, sampling = buffer.planes()
-            found = misfit(law, kspace[middle], sampling.lines())
+            found = misfit(law, kspace[middle], sampling.here().lines())
         except ValueError:
             return UNKNOWN
         return GOOD if found.is_consistent else found.sentence()

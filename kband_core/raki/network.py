@@ -116,8 +116,15 @@ def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
     measured count as zero; where ky is not a multiple of R, lines of zeros complete it.
 
     kspace `(..., coil, ky, kx)`, its leading axes those of the network or broadcast with them; sampling: every R-th
-    line, from any first line, plus any others.
+    line, from any first line, plus any others. Raises `ValueError` for others, and if a sample is not finite.
     """
+    check_finite("apply_raki", kspace)
+    return fill_lines_by(network, kspace, sampling)
+
+
+def fill_lines_by(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
+    """Do what `apply_raki` does to samples known to be finite, as are all that a scan has let in: a GPU is not waited
+    for."""
     mask = sampling.here().lines().cpu()
     lengths = check_axes(kspace=(kspace, "... coil ky kx"), sampling=(mask, "ky"))
     if lengths["coil"] != network.n_coils:
@@ -125,7 +132,6 @@ def apply_raki(network: RakiNetwork, kspace: Tensor, sampling: Grid) -> Tensor:
             f"apply_raki: the network has {counted(network.n_coils, 'coil')}, but kspace has "
             f"{lengths['coil']}"
         )
-    check_finite("apply_raki", kspace)
     acceleration = network.acceleration
     first, last = sampling.uniform_ends("apply_raki", acceleration)
     start, n_groups = first % acceleration, -(-lengths["ky"] // acceleration)

@@ -13,9 +13,10 @@ from kband_core.metrics import nmse
 from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, complex_noise, head_phantom, loop_coils
 from kband_core.reconstruct import sense_sets
+from kband_core.sampling import Grid
 
 SHAPE = (96, 80)
-EVERY_LINE = torch.ones(96, 1, dtype=torch.bool)
+EVERY_LINE = Grid(torch.ones(96, 1, dtype=torch.bool))
 
 
 def head(n_coils=8, fov=1.0):
@@ -149,7 +150,7 @@ def test_poor_maps_cost_no_more_than_a_root_sum_of_squares(rng, acceleration, fo
     kspace, lines, kernel, acs, unmixing, truth = undersampled(rng, acceleration, fov, n_lines)
     filled = apply_grappa(kernel, kspace, lines)
     csm = espirit_maps(acs, SHAPE, crop=0, above_noise=True)
-    image = combine_completed(kspace, filled, lines.mask, csm, unmixing=unmixing).image
+    image = combine_completed(kspace, filled, lines, csm, unmixing=unmixing).image
     assert error(image, truth) < 1.05 * error(root_sum_of_squares(to_image(compress(filled, unmixing))), truth)
 
 
@@ -162,7 +163,7 @@ def test_sense_with_poor_maps_is_completed_by_grappa(rng, acceleration, fov, n_l
     image = sense(kspace, lines, csm)
     yardstick = error(root_sum_of_squares(to_image(compress(filled, unmixing))), truth)
     assert error(image[0], truth) > 5 * yardstick
-    completed = complete(image, csm, kspace, lines.mask, fill=lambda: filled, unmixing=unmixing)
+    completed = complete(image, csm, kspace, lines, fill=lambda: filled, unmixing=unmixing)
     assert error(completed.image, truth) < 1.05 * yardstick
 
 
@@ -176,7 +177,7 @@ def test_sense_with_good_maps_stays_as_it_is(rng, acceleration):
     kspace, lines, _, acs, _, _ = undersampled(rng, acceleration)
     csm = espirit_maps(acs, SHAPE, above_noise=True)
     image = sense(kspace, lines, csm)
-    completed = complete(image, csm, kspace, lines.mask, fill=fail)
+    completed = complete(image, csm, kspace, lines, fill=fail)
     assert float(completed.share) == 0
     assert torch.allclose(completed.image.abs(), image[0].abs(), rtol=1e-4, atol=1e-3)
 
@@ -187,10 +188,10 @@ def test_an_image_nearer_to_its_data_than_the_filling_stays(rng):
     csm = espirit_maps(acs, SHAPE, above_noise=True)
     image, filled = 0.97 * sense(kspace, lines, csm), apply_grappa(kernel, kspace, lines)
     plain, shy = (
-        complete(image, csm, kspace, lines.mask, fill=lambda: filled, fill_misses=lambda share=share: share)
+        complete(image, csm, kspace, lines, fill=lambda: filled, fill_misses=lambda share=share: share)
         for share in (0.0, 0.1)
     )
-    alone = complete(image, csm, kspace, lines.mask, fill=None)
+    alone = complete(image, csm, kspace, lines, fill=None)
     assert float(plain.share) == float(shy.share) == float(alone.share) > 0
     assert float((plain.image - alone.image).norm()) > 10 * float((shy.image - alone.image).norm())
 
@@ -200,7 +201,7 @@ def test_without_a_filling_the_image_stays_and_tells_what_it_misses(rng):
     kspace, lines, _, acs, _, _ = undersampled(rng, 2, fov=0.8)
     csm = espirit_maps(acs, SHAPE, above_noise=True)
     image = sense(kspace, lines, csm)
-    completed = complete(image, csm, kspace, lines.mask, fill=None)
+    completed = complete(image, csm, kspace, lines, fill=None)
     assert torch.allclose(completed.image, image[0] * (csm[0] != 0).any(0), rtol=1e-4, atol=1e-3)
     assert float(completed.share) > 0.01
 

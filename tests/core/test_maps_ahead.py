@@ -6,6 +6,7 @@ import torch
 from kband_core.coils import compress
 from kband_core.completion import complete
 from kband_core.maps_ahead import MapsAhead, energy, shading
+from kband_core.sampling import Grid
 
 
 def samples(rng, *shape):
@@ -25,7 +26,7 @@ def test_what_is_known_ahead_changes_no_pixel(rng, csm):
     image, kspace = samples(rng, 1, 1, 10, 9), samples(rng, 1, 8, 10, 9) * mask.unsqueeze(1)
     filled = samples(rng, 1, 8, 10, 9)
     plain, known = (
-        complete(image, certain, kspace, mask, fill=lambda: filled, noise=0.1, ahead=ahead)
+        complete(image, certain, kspace, Grid(mask), fill=lambda: filled, noise=0.1, ahead=ahead)
         for ahead in (None, MapsAhead.of(csm).where(certain))
     )
     assert known.is_filled

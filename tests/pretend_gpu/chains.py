@@ -36,14 +36,22 @@ def scanned(kind: str) -> tuple[Scan, tuple]:
     else:
         header, lines, _ = simulate_scan({
             "lines": Protocol(**HEAD, acceleration=2),
+            "many coils": Protocol(**{**HEAD, "n_coils": 16}, acceleration=2),
+            "one side": Protocol(**HEAD, acceleration=2, partial_fourier=0.75, partial_echo=0.75),
+            "held out": Protocol(**HEAD, acceleration=2, held_out_lines=8),
+            "noisy": Protocol(**{**HEAD, "snr": 15.0}, acceleration=2),
+            "spike": Protocol(**HEAD, acceleration=2),
             "slab": Protocol(**{**HEAD, "acs_lines": 16}, acceleration=2, slab=Slab(n_partitions=24, acceleration=2)),
             "radial": Protocol(**HEAD, trajectory="radial", n_shots=32),
         }[kind])  # fmt: skip
+    if kind == "spike":
+        lines = list(lines)
+        lines[-3].data[0, 20] = 1e3 * abs(lines[-3].data).max()
     return Scan.from_xml(header), tuple(lines)
 
 
-def images(chain: str, kind: str, device: str) -> tuple[list[np.ndarray], list[str], Counter[str]]:
-    """Pixels, fallbacks ("no" or why), and where the host waited for the device from the last line on."""
+def images(chain: str, kind: str, device: str) -> tuple[list[np.ndarray], list[dict[str, str]], Counter[str]]:
+    """Pixels, what is said of them, and where the host waited for the device from the last line on."""
     (scan, lines), read = scanned(kind), read_chain(installed_xml(chain))
     names = CHOOSE_THE_DEVICE & {node.classname for node in read.nodes}
     told = {f"{name}.device": device for name in names}
@@ -57,4 +65,4 @@ def images(chain: str, kind: str, device: str) -> tuple[list[np.ndarray], list[s
         yield lines[-1]
 
     made = list(run(pipeline, scan, marked(), Verdict()))
-    return [image.data for image in made], [image.meta["kband_fallback"] for image in made], Counter(WAITS)
+    return [image.data for image in made], [dict(image.meta) for image in made], Counter(WAITS)

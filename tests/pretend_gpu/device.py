@@ -77,8 +77,8 @@ class OnGpu(Tensor):
     is_cuda = property(lambda self: True)
     is_cpu = property(lambda self: False)
 
-    def get_device(self) -> int:
-        return 0
+    get_device = lambda self: 0  # noqa: E731
+    data_ptr = lambda self: self.held.data_ptr()  # noqa: E731
 
     def tolist(self) -> Any:
         _wait("tolist (value)")
