@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from kband_core.sampling import Grid
 from kband_core.shots import Shots
@@ -39,7 +39,10 @@ class Batches(Dataset[Any]):
         try:
             with single_thread():
                 places = range(self.rank * local, (self.rank + 1) * local)
-                return stack([self._example(step, place) for place in places])
+                batch = stack([self._example(step, place) for place in places])
+                if get_worker_info() is not None:
+                    _share(batch)
+                return batch
         except ValueError as error:
             return error  # raised in a worker it would arrive as a traceback
 
@@ -67,6 +70,23 @@ def stack(examples: list[Example]) -> Example:
 def _stack(arrays: list[Tensor]) -> Tensor:
     """A mask or weight of whole lines `(ky, 1)` becomes `(ky, kx)` beside one of samples."""
     return torch.stack(torch.broadcast_tensors(*arrays))
+
+
+def _share(part: Any) -> None:
+    """Move the tensors of an example to memory that the trainer sees. Raises `ValueError` where there is no room.
+
+    Left to the queue between them, a failure would be a traceback of its thread, and the trainer would wait for ever.
+    """
+    for value in (getattr(part, field.name) for field in fields(part)):
+        if isinstance(value, Tensor):
+            try:
+                value.share_memory_()
+            except RuntimeError as error:
+                raise ValueError(
+                    f"no room to hand an example from process to process ({error}); --workers 0 needs none"
+                ) from error
+        elif is_dataclass(value):
+            _share(value)
 
 
 def to_device(example: Example, device: torch.device) -> Example:

@@ -184,3 +184,21 @@ def test_a_checkpoint_on_a_full_disk_is_an_os_error(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save_checkpoint(tmp_path / "one.checkpoint", {"step": 2})
     assert checkpoint.load_checkpoint(tmp_path / "one.checkpoint")["step"] == 1
+
+
+def test_no_room_to_share_examples_ends_with_a_sentence(tmp_path):
+    """A limit to files is one of shared memory as well: the trainer does not wait for what cannot come."""
+    code = f"""
+import resource
+from pathlib import Path
+from kband_core.training.trainer import train
+from tests.training.tiny import tiny_recipe
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    train(tiny_recipe(), Path({str(tmp_path)!r}), device="cpu", n_workers=1)
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("no room to hand an example from process to process (unable to ")
+    assert done.stdout.endswith("; --workers 0 needs none\n")
