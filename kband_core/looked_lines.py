@@ -56,6 +56,12 @@ def line_figures(lines: Tensor) -> LineFigures:
     )
 
 
+def is_same_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two arrays are the same numbers in the same places of memory: no copy of them, and no other view."""
+    first, second = ((of.data_ptr(), of.dtype, of.shape, of.squeeze().stride(), of.is_conj()) for of in (one, other))
+    return first == second
+
+
 def inner_half(length: int) -> slice:
     """What of an axis of k-space lies within its outer half."""
     return slice(length // 2 - int(OUTER * length / 2), length // 2 + int(OUTER * length / 2) + 1)
@@ -78,7 +84,7 @@ class LookedLines:
 
     def are(self, kspace: Tensor, rows: Tensor) -> bool:
         """Whether these are the lines `rows` of that very k-space: no others, and in the same memory."""
-        is_same = self.kspace.data_ptr() == kspace.data_ptr() and self.kspace.shape == kspace.shape
+        is_same = is_same_memory(self.kspace, kspace)
         return is_same and self.rows.device == rows.device and torch.equal(self.rows, rows)
 
     def with_coils(self, alive: Tensor) -> LookedLines:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from gadgets.coils.recombined import recombined
+from gadgets.coils.recombined import recombined, recombined_calibration
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
-from kband_core.coils import compress, compression_matrix
+from kband_core.coils import compression_matrix
 from kband_core.threads import single_thread
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class CoilCompression(Gadget):
                 continue
             matrix = self._matrix(item.acs)
             if isinstance(item, Calibration):
-                yield replace(item, acs=compress(item.acs, matrix))
+                yield recombined_calibration(item, matrix.squeeze(-3))
                 continue
             one = matrix.squeeze(-3)
             yield recombined(item, one, one.mH)

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
-from gadgets.coils.recombined import recombined
+from gadgets.coils.recombined import recombined, recombined_calibration
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
 from kband_core.coil_noise import calibration_whitening, unequal_coils
-from kband_core.coils import compress
 
 
 @dataclass
@@ -58,7 +57,7 @@ class _Whitening(NamedTuple):
 
 
 def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:
-    return replace(item, acs=compress(item.acs, found[0].matrix)) if found else item
+    return recombined_calibration(item, found[0].matrix) if found else item
 
 
 def _whitened(buffer: ReconBuffer, whitenings: PerSlice[_Whitening]) -> ReconBuffer:

@@ -187,7 +187,8 @@ class ReceivingRoom:
         shared.ahead = key
         shared.held_back.discard(key)
         shared.went_ahead.add(key)
-        yield lines.ahead(self._images[key].encoding, key.slice)
+        image = self._images[key]
+        yield lines.ahead(image.encoding, key.slice, image.imaging.coming)
 
     def _send_if_complete(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images.get(key)
