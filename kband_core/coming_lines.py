@@ -25,6 +25,10 @@ class ComingLines:
         self._make = make
         self._made: list[tuple[Callable[..., Tensor], Tensor, ComingLines]] = []
 
+    def beside(self, acs: Tensor) -> ComingLines | None:
+        """Return these lines if they have the coils of calibration lines `(z, coil, ky, kx)`, by their number."""
+        return self if acs.shape[1] == len(self.kspace) else None
+
     def of(self, kspace: Tensor) -> ComingLines | None:
         """Return these lines if they are those of that very k-space `(slice, s, n, coil, kz, ky, kx)`, in one plane."""
         return self if is_same_memory(self.kspace[None, None, None, :, None], kspace) else None

@@ -14,7 +14,8 @@ from kband_core.coils import compress
 def recombined_calibration(item: Calibration, matrix: Tensor) -> Calibration:
     """Return the same calibration of other coils, by `matrix` `(virtual, coil)`: so are lines from now on, as they
     come."""
-    coming = item.coming and item.coming.made(compress, matrix)
+    coming = item.coming and item.coming.beside(item.acs)
+    coming = coming and coming.made(compress, matrix)
     return replace(item, acs=compress(item.acs, matrix), coming=coming)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.combined import noise_of, told, unmixing_of
 from gadgets.recon.filling import Filling
@@ -42,8 +40,8 @@ class CompletedByGrappa(Method):
     def prepare(self, calibration: Calibration) -> None:
         self.grappa.prepare(calibration)
         self.method.prepare(calibration)
-        if calibration.coming is not None:
-            calibration.coming.made(few_columns, few_combinations(len(calibration.coming.kspace), torch.device("cpu")))
+        if coming := calibration.coming and calibration.coming.beside(calibration.acs):
+            coming.made(few_columns, few_combinations(len(coming.kspace), coming.kspace.device))
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         made, csm = self.method.reconstruct(buffer), maps_of(buffer)

@@ -24,9 +24,10 @@ class LineVerdict:
     def prepare(self, calibration: Calibration) -> None:
         """Learn from calibration lines ahead of the image."""
         if not calibration.turned and calibration.encoding.multiband == 1:
+            coming = calibration.coming and calibration.coming.beside(calibration.acs)
             for law in self._laws.prepare(calibration):
-                if law is not None and calibration.coming is not None:
-                    calibration.coming.made(beyond_law, law.empty)
+                if law is not None and coming is not None:
+                    coming.made(beyond_law, law.empty)
 
     def notes(self, buffer: ReconBuffer) -> dict[str, str]:
         """Say of a single image whether its lines fit together: to its meta, and to its comment where they do not."""

@@ -84,6 +84,13 @@ def test_lines_that_were_changed_are_others(scanned):
     assert square.of(square.kspace[None, None, None, :, None].mT) is None
 
 
+def test_lines_of_other_coils_are_left_alone(rng, scanned):
+    """Where a gadget has combined calibration lines, and knows nothing of lines that are still to come."""
+    coming = ComingLines(scanned)
+    assert coming.beside(random(rng, 1, 8, 4, 10)) is coming
+    assert coming.beside(random(rng, 1, 5, 4, 10)) is None
+
+
 def test_lines_that_did_not_come_are_made_of_others(rng, scanned):
     """Calibration lines that fill gaps of an image; those that came stay."""
     coming, matrix = ComingLines(torch.zeros_like(scanned)), random(rng, 5, 8)
