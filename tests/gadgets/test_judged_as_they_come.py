@@ -11,6 +11,7 @@ from gadgets.coils.coil_sensitivities import CoilSensitivities
 from gadgets.coils.coil_whitening import CoilWhitening
 from gadgets.coils.sound_lines import SoundLines
 from gadgets.items import Calibration
+from gadgets.receiving import room
 from gadgets.receiving.acquisition_buffer import AcquisitionBuffer
 from gadgets.recon.sense_recon import SenseRecon
 from kband_core.coils import compress
@@ -135,6 +136,14 @@ def test_averages_are_judged_by_their_mean(head_scan, lines_of, head, noise, mak
               for gadget in (AcquisitionBuffer(), AtTheEnd())]  # fmt: skip
     assert dict(images[0][1]) == dict(images[1][1])
     assert torch.equal(images[0][0], images[1][0])
+
+
+def test_many_images_at_a_time_are_asked_at_the_end(head_scan, lines_of, monkeypatch):
+    """What was made of lines of all slices would fill the memory."""
+    for most, are_told in ((16, True), (0, False)):
+        monkeypatch.setattr(room, "MOST_COMING", most)
+        calibration, _ = reconstruct(head_scan(acceleration=2), lines_of(2), AcquisitionBuffer())
+        assert (calibration.coming is not None) == are_told
 
 
 def test_lines_are_whitened_and_compressed_before_the_last_one_comes(head_scan, lines_of, head, noise):
