@@ -16,6 +16,7 @@ from typing import Any
 import click
 import ismrmrd
 import torch
+from check_costs import CheckCosts, Spent, print_checks
 from measure import print_conditions, print_table
 
 from gadgets.coils.coil_sensitivities import CoilSensitivities
@@ -43,11 +44,13 @@ from pipelines.simulation.simulated_scan import simulate_scan
 PIPELINES = ("sense", "sense_buffered", "grappa", "grappa_buffered")
 ALL = (*PIPELINES, "raki", "raki_buffered", "kband", "kband_buffered")
 AIM = 1.2
+CHECK_COSTS = CheckCosts()
 
 
 @dataclass
 class Timeline:
-    """Moments of one run on `time.perf_counter`, the buffer that was reconstructed, and each gadget's last item."""
+    """Moments of one run on `time.perf_counter`, the buffer that was reconstructed, each gadget's last item, and what
+    checks took."""
 
     last_line: float = 0.0
     calibration_sent: float | None = None
@@ -56,6 +59,7 @@ class Timeline:
     image: float = 0.0
     buffer: ReconBuffer | None = None
     left: dict[str, float] = field(default_factory=dict)
+    checks: dict[str, Spent] = field(default_factory=dict)
 
     def watch(self, gadget: Gadget) -> None:
         """Note when items leave `gadget`, and when the gadgets behind it are done with a calibration."""
@@ -83,6 +87,7 @@ class Timeline:
         """Note when the last line came, be the chain ready for it or not."""
         for line in lines:
             self.last_line = time.perf_counter()
+            CHECK_COSTS.now()
             yield line
 
     def ms(self, moment: float | None) -> float:
@@ -130,7 +135,9 @@ def main(tr_ms: float, pipelines: tuple[str, ...], repeats: int, threads: int) -
                     runs.append((timeline, bare))
     _print_latencies(results)
     _print_timelines(results)
-    _print_gadgets({name: runs for (name, feed), runs in results.items() if feed == "paced"})
+    as_scanned = {name: runs for (name, feed), runs in results.items() if feed == "paced"}
+    _print_gadgets(as_scanned)
+    print_checks({name: [timeline.checks for timeline, _ in runs] for name, runs in as_scanned.items()})
     above = [f"{name}, {feed}" for (name, feed), runs in results.items() if _ratio(runs) > AIM]
     click.echo(f"ratio above {AIM}: {'; '.join(above) or 'none'}")
 
@@ -150,6 +157,7 @@ def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Ti
         timeline.image = time.perf_counter()
     if flaw := verdict.flaw:
         raise click.ClickException(f"{name}: {flaw}")
+    timeline.checks = CHECK_COSTS.spent()
     return timeline
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from gadgets.bands import Bands
 from gadgets.encoding import Encoding
 from gadgets.mrd import ismrmrd
+from kband_core.coming_lines import ComingLines
 from kband_core.device import send
 from kband_core.fourier import partitions_to_image
 from kband_core.looked_lines import LookedLines
@@ -45,7 +46,7 @@ class Calibration:
     """Calibration lines of one slice, sent as soon as they are complete, ahead of the buffer they belong to.
 
     `acs`: complex64 [z coil ky kx], of its own extent, already in image space along z. `matrix`: (ky, kx) of the
-    images that will follow. `turned`: [x coil kz ky] and (kz, ky), as in the `ReconBuffer`.
+    images that will follow. `turned`: [x coil kz ky] and (kz, ky), as in the `ReconBuffer`. `coming`: as there.
     """
 
     acs: Tensor
@@ -53,10 +54,11 @@ class Calibration:
     encoding: Encoding
     slice: int
     turned: bool = False
+    coming: ComingLines | None = None
 
     def to(self, device: torch.device) -> Calibration:
         """Return the same calibration on `device`."""
-        return replace(self, acs=send(self.acs, device))
+        return replace(self, acs=send(self.acs, device), coming=self.coming if device.type == "cpu" else None)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class ReconBuffer:
     ahead    what csm and all_maps, of a single plane, tell without an image, or None
     held_out lines that judge the image: k-space like `kspace`, and weights [slice s n kz ky], zero elsewhere; or None
     looked   figures of its lines, told as they came: of a single plane, as long as these are the very lines; or None
+    coming   these lines, and what was made of each as it came: of a single plane, as long as they are these; or None
     problems sentences about what went wrong on the way, for the image's comment; notes: more of its meta, by key
     bands    slices that were excited at once, of which this is the sum; z of acs and maps counts them. Or None
     turned   undersampled along ky and kz, so in image space along x: k-space [slice s n coil x kz ky], mask
@@ -94,6 +97,7 @@ class ReconBuffer:
     unmixing: Tensor | None = None
     held_out: tuple[Tensor, Tensor] | None = None
     looked: LookedLines | None = None
+    coming: ComingLines | None = None
     ahead: tuple[MapsAhead, MapsAhead] | None = None
     problems: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from kband_core.axes import check_axes
 from kband_core.coils import coil_images, combine, compress, merge_sets
+from kband_core.coming_lines import ComingLines
 from kband_core.device import send
 from kband_core.fourier import to_image, to_kspace, uncentred
-from kband_core.maps_ahead import MapsAhead, energy, few_of, shading
+from kband_core.maps_ahead import MapsAhead, energy, few_combinations, few_of, shading
 from kband_core.sampling import Grid
 
 ACROSS = 7  # pixels of the squares in which energy is told from noise, which scatters there by a tenth of its mean
@@ -52,6 +53,7 @@ def complete(
     noise: Tensor | float = 1.0,
     unmixing: Tensor | None = None,
     ahead: MapsAhead | None = None,
+    coming: ComingLines | None = None,
 ) -> Completed:
     """Complete an image of any method where it misses more of the acquired samples than noise.
 
@@ -66,11 +68,11 @@ def complete(
     Noise must be white, with SD `noise` in every coil. `unmixing` `(..., coil as it came, coil)`, on the CPU, undoes
     what made it so: the magnitude is the root sum of squares over coils as they came. The phase is that of the maps'
     combination. The mask of `sampling` is `(..., ky, kx)` or `(..., ky, 1)`. `ahead` of the maps saves time where it is
-    known.
+    known; so does `coming`, the lines of this `kspace` as they came, where `few_columns` were made of them.
     """
     check_axes(image=(image, "... set ky kx"), csm=(csm, "... set coil ky kx"), kspace=(kspace, "... coil ky kx"))
     ahead = ahead or MapsAhead.of(csm)
-    missed = _around(_missed(ahead.seen(image), kspace, sampling))
+    missed = _around(_missed(image, kspace, sampling, ahead, coming))
     by_noise = _by_noise(noise, sampling.mask, csm.shape[-3])
     share = _share(missed, by_noise, kspace)
     if fill is None or not share.any():
@@ -104,35 +106,50 @@ def combine_completed(
     if sampling.is_complete():  # maps of unit length: what they leave has the energy that is left
         missed = energy(coil_image) - energy(image)
     else:
-        ahead = ahead or MapsAhead.of(csm)
-        missed = _missed(ahead.seen(image), kspace, sampling)
+        missed = _missed(image, kspace, sampling, ahead or MapsAhead.of(csm))
     missed, by_noise = _around(missed), _by_noise(noise, sampling.mask, csm.shape[-3])
     share = _share(missed, by_noise, kspace)
     other = (_beyond(missed, by_noise), coil_image) if share.any() else None
     return _joined(image, csm, other, share, unmixing, ahead)
 
 
-def _missed(explained: Tensor, kspace: Tensor, sampling: Grid) -> Tensor:
-    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image does not explain.
+def few_columns(lines: Tensor, few: Tensor) -> Tensor:
+    """Combine coils of lines `(..., coil, line, kx)` to `few`, transformed to x: `(..., combination · x, line, 1)`.
 
-    `explained` are S·x of few combinations of coils, `(..., combination, x, y)`; `kspace` is y of all.
+    Columns of k-space lie one behind the other, as the transform along y reads them.
     """
+    return to_image(compress(lines, few), (-1,)).mT.flatten(-3, -2).unsqueeze(-1)
+
+
+def _missed(
+    image: Tensor, kspace: Tensor, sampling: Grid, ahead: MapsAhead, coming: ComingLines | None = None
+) -> Tensor:
+    """Energy `(..., y, x)` of Fᴴ(y − MF·S·x), images of what an image x does not explain of `kspace` y: of few
+    combinations of coils, which tell that of all."""
     mask = sampling.mask
     if mask.shape[-1] > 1:
-        return energy(to_image(mask.unsqueeze(-3) * (few_of(kspace) - to_kspace(explained.mT))))
+        return energy(to_image(mask.unsqueeze(-3) * (few_of(kspace) - to_kspace(ahead.seen(image).mT))))
     # Nothing changes along kx, and a transform along the last axis reads its memory in order.
-    n_rows, n_samples = kspace.shape[-2:]
-    rows = send(sampling.here().lines().nonzero().flatten(), kspace.device)
-    x = torch.arange(n_samples, device=rows.device)
-    measured = kspace.flatten(0, -3).index_select(-2, rows).unflatten(0, kspace.shape[:-2])
-    measured = torch.fft.ifft(few_of(measured) * uncentred(x, n_samples, kspace.dtype), norm="ortho").mT
-    along_x, along_y = (uncentred(k - n // 2, n, kspace.dtype) for k, n in ((x, n_samples), (rows, n_rows)))
-    measured = measured * (along_x[:, None] * along_y * mask[..., rows, :].mT).unsqueeze(-3)
-    missed = torch.fft.fft(explained, norm="ortho")
-    missed *= -torch.fft.ifftshift(mask, -2).mT.unsqueeze(-3).to(missed.real.dtype)
-    lines = missed.flatten(0, -2)
-    lines.scatter_add_(1, ((rows - n_rows // 2) % n_rows).expand(len(lines), -1), measured.flatten(0, -2))
-    return energy(torch.fft.ifft(missed, norm="ortho")).mT
+    n_rows = kspace.shape[-2]
+    phase = uncentred(torch.arange(n_rows, device=mask.device) - n_rows // 2, n_rows, kspace.dtype).conj()
+    acquired = mask.mT.unsqueeze(-3).to(kspace.dtype)
+    missed = torch.fft.fft(ahead.seen(image * phase[:, None]), norm="ortho")
+    missed *= -phase * acquired  # in place: fresh memory costs more than the product
+    missed.addcmul_(_few_measured(kspace, sampling.here().lines(), coming), acquired)
+    # these transforms begin at the first row and pixel, not at the centre: energies are turned round by as much
+    return energy(torch.fft.ifft(missed, norm="ortho")).mT.roll(n_rows // 2, -2)
+
+
+def _few_measured(kspace: Tensor, lines: Tensor, coming: ComingLines | None) -> Tensor:
+    """`few_columns` of the `lines`, bool `(ky,)`, of `kspace`, each in its place: `(..., combination, x, ky)`."""
+    few = few_combinations(kspace.shape[-3], kspace.device)
+    if coming is not None:
+        columns = coming.made(few_columns, few).with_others(kspace[0], lines).view(1, -1, kspace.shape[-2])
+    else:
+        rows = send(lines.nonzero().flatten(), kspace.device)
+        made = few_columns(kspace.index_select(-2, rows), few).squeeze(-1)
+        columns = made.new_zeros(*made.shape[:-1], kspace.shape[-2]).index_copy_(-1, rows, made)
+    return columns.unflatten(-2, (len(few), -1))
 
 
 def _around(missed: Tensor) -> Tensor:
@@ -157,6 +174,8 @@ def _beyond(missed: Tensor, noise: Tensor) -> Tensor:
 def _share(missed: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
     """What `noise` does not explain, of the acquired energy `(...)`; on the CPU, for all that follows depends on it."""
     beyond = (missed - NOISE * noise).clamp(min=0).sum((-2, -1))
+    if not (here := beyond.cpu()).any():
+        return here
     acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
     return (beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)).cpu()
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from kband_core.axes import check_axes
+from kband_core.coils import sample_energy
+from kband_core.coming_lines import ComingLines
 from kband_core.device import send
 from kband_core.noise_windows import EDGE
 from kband_core.plural import counted
@@ -92,19 +94,33 @@ def learn_windows(acs: Tensor, acceleration: int) -> WindowLaw:
     return WindowLaw(empty.unflatten(0, (len(acs), LINES, SAMPLES)), max(most, 1.0), acceleration)
 
 
-def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor) -> Misfit:
+def beyond_law(kspace: Tensor, empty: Tensor) -> Tensor:
+    """Return what windows of lines `(coil, line, kx)` have in the `empty` directions of a law, side by side.
+
+    Each line of k-space is projected by itself, as either line of a window; the sum over the lines of a window is what
+    the window has there. Returns `(line of the window · direction, line, column)`.
+    """
+    n_columns = kspace.shape[-1] // SAMPLES
+    parts = kspace[..., : n_columns * SAMPLES].unflatten(-1, (n_columns, SAMPLES))
+    parts = parts.movedim(-1, 1).flatten(2).flatten(0, 1)  # coil · sample, line · column
+    onto = empty.permute(1, 3, 0, 2).flatten(2).flatten(0, 1)  # line of the window · direction, coil · sample
+    return (onto.conj() @ parts).unflatten(-1, (kspace.shape[1], n_columns))
+
+
+def misfit(law: WindowLaw, kspace: Tensor, lines: Tensor, known: ComingLines | None = None) -> Misfit:
     """Judge the acquired `lines`, bool `(ky,)`, of `kspace` `(coil, ky, kx)` by what calibration lines leave empty.
 
     Every pair of lines as far apart as those of a window is looked at, in windows side by side. Coils tell lines apart
     that are close: at R=1 the sign of a line is wrong or right, at R=3 that of one which does not calibrate cannot be
-    known. Raises `ValueError` if there is no such pair.
+    known. `known`: what `beyond_law` says of these lines, as far as it was asked before; all others are asked now.
+    Raises `ValueError` if there is no such pair.
     """
     check_axes(kspace=(kspace, "coil ky kx"), lines=(lines, "ky"))
     reach, lines = (LINES - 1) * law.acceleration, lines.cpu()
     first = torch.nonzero(lines[:-reach] & lines[reach:]).flatten()
     if len(first) == 0:
         raise ValueError(f"consistency: no two of {counted(int(lines.sum()), 'line')} are {reach} apart")
-    energies = _energies_of_pairs(law, kspace, lines, first)
+    energies = _energies_of_pairs(law, kspace, lines, first, known)
     by_row = energies.mean(-1)
     row = by_row.argmax(0, keepdim=True)
     column = energies.index_select(0, row).flatten().argmax(0, keepdim=True)
@@ -161,17 +177,19 @@ def doubled_share(csm: Tensor) -> float:
     return float((second & second.roll(second.shape[-2] // 2, -2)).float().mean())
 
 
-def _energies_of_pairs(law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor) -> Tensor:
+def _energies_of_pairs(
+    law: WindowLaw, kspace: Tensor, lines: Tensor, first: Tensor, known: ComingLines | None
+) -> Tensor:
     """As `_energies`, of windows side by side that begin at the lines `first`; every line is projected only once."""
-    n_columns = kspace.shape[-1] // SAMPLES
-    acquired, number = torch.nonzero(lines).flatten(), lines.cumsum(0) - 1
-    parts = kspace[..., : n_columns * SAMPLES].index_select(1, send(acquired, kspace.device))
-    parts = parts.unflatten(-1, (n_columns, SAMPLES)).permute(1, 2, 0, 3).flatten(2)
-    onto = law.empty.transpose(1, 2).flatten(0, 1)  # coil·sample, line, direction
-    of_line = (parts @ onto.flatten(1).conj()).unflatten(-1, onto.shape[1:])
-    pairs = (send(number[first + n * law.acceleration], kspace.device) for n in range(LINES))
-    there = sum(of_line[:, :, n].index_select(0, pair) for n, pair in enumerate(pairs))
-    return torch.view_as_real(there).square().sum((-2, -1)) / onto.shape[-1]
+    if known is None:
+        acquired, at = torch.nonzero(lines).flatten(), lines.cumsum(0) - 1
+        of_line = beyond_law(kspace.index_select(1, send(acquired, kspace.device)), law.empty)
+    else:
+        of_line, at = known.with_others(kspace, lines), torch.arange(len(lines))
+    of_place = of_line.unflatten(0, (LINES, -1))
+    pairs = (send(at[first + n * law.acceleration], kspace.device) for n in range(LINES))
+    there = sum(of_place[n].index_select(1, pair) for n, pair in enumerate(pairs))
+    return sample_energy(there).mean(0)
 
 
 def _strongest_noise(n_directions: int, n_windows: int) -> float:

@@ -40,10 +40,14 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def in_same_memory(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are the same numbers in the same memory: known without a look at them, on a GPU at once."""
-    return (one.device, one.dtype, one.shape, one.stride(), one.data_ptr()) == (
-        other.device, other.dtype, other.shape, other.stride(), other.data_ptr()
-    )  # fmt: skip
+    """Whether two tensors are the same numbers in the same places of memory: no copy, and no other view of them.
+
+    Known without a look at the numbers, on a GPU at once.
+    """
+    first, second = (
+        (of.device, of.dtype, of.shape, of.squeeze().stride(), of.is_conj(), of.data_ptr()) for of in (one, other)
+    )
+    return first == second
 
 
 def planes_at_once(n_bytes: int, device: torch.device) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kband_core.coils import sample_energy
+from kband_core.device import in_same_memory
 
 EVERY = 8  # samples, of a line's median
 OUTER = 0.5  # of k-space, along either axis, where the object's interior is gone
@@ -78,7 +79,7 @@ class LookedLines:
 
     def are(self, kspace: Tensor, rows: Tensor) -> bool:
         """Whether these are the lines `rows` of that very k-space: no others, and in the same memory."""
-        is_same = self.kspace.data_ptr() == kspace.data_ptr() and self.kspace.shape == kspace.shape
+        is_same = in_same_memory(self.kspace, kspace)
         return is_same and self.rows.device == rows.device and torch.equal(self.rows, rows)
 
     def with_coils(self, alive: Tensor) -> LookedLines:

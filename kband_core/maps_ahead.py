@@ -63,7 +63,7 @@ def few_of(coil_image: Tensor) -> Tensor:
     that of noise as well. Fewer coils stay as they are.
     """
     n_coils = coil_image.shape[-3]
-    return coil_image if n_coils <= FEW else compress(coil_image, send(_drawn(n_coils), coil_image.device))
+    return coil_image if n_coils <= FEW else compress(coil_image, few_combinations(n_coils, coil_image.device))
 
 
 def energy(coil_image: Tensor) -> Tensor:
@@ -71,8 +71,15 @@ def energy(coil_image: Tensor) -> Tensor:
     return sample_energy(coil_image).sum(-3)
 
 
+def few_combinations(n_coils: int, device: torch.device) -> Tensor:
+    """Return the matrix `(combination, coil)` of `few_of`."""
+    return send(_drawn(n_coils), device)
+
+
 @lru_cache(maxsize=64)
 def _drawn(n_coils: int) -> Tensor:
+    if n_coils <= FEW:
+        return torch.eye(n_coils, dtype=torch.complex64)
     drawn = torch.randn(n_coils, FEW, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     return torch.linalg.qr(drawn)[0].mH.contiguous() * (n_coils / FEW) ** 0.5
 

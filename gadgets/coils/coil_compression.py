@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
-from gadgets.coils.recombined import Recombination, recombined
+from gadgets.coils.recombined import Recombination, recombined, recombined_calibration
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget, field
 from gadgets.items import Calibration, ReconBuffer
@@ -39,7 +39,7 @@ class CoilCompression(Gadget):
                 yield item
             elif isinstance(item, Calibration):
                 found = compressions.prepare(item)
-                yield replace(item, acs=found[0].acs) if found else item
+                yield recombined_calibration(item, found[0]) if found else item
             else:
                 yield recombined(item, compressions.of(item))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gadgets.coils.per_slice import PerSlice
-from gadgets.coils.recombined import Recombination, recombined
+from gadgets.coils.recombined import Recombination, recombined, recombined_calibration
 from gadgets.encoding import Encoding
 from gadgets.gadget import Gadget
 from gadgets.items import Calibration, ReconBuffer
@@ -57,7 +57,7 @@ class _Whitening(NamedTuple):
 
 
 def _whitened_calibration(item: Calibration, found: list[_Whitening]) -> Calibration:
-    return replace(item, acs=found[0].coils.acs) if found else item
+    return recombined_calibration(item, found[0].coils) if found else item
 
 
 def _whitened(buffer: ReconBuffer, whitenings: PerSlice[_Whitening]) -> ReconBuffer:

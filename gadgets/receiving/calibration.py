@@ -12,6 +12,7 @@ from gadgets.encoding import Encoding
 from gadgets.items import Calibration
 from gadgets.receiving.kspace_lines import KSpaceLines
 from kband_core.calibration import find_acs
+from kband_core.coming_lines import ComingLines
 from kband_core.fourier import partitions_to_image
 
 
@@ -26,10 +27,10 @@ class CalibrationLines(NamedTuple):
     flaw: str | None
     turned: bool = False
 
-    def ahead(self, encoding: Encoding, slice_: int) -> Calibration:
-        """Return what goes ahead of the images of a slice."""
+    def ahead(self, encoding: Encoding, slice_: int, coming: ComingLines | None) -> Calibration:
+        """Return what goes ahead of the images of a slice, with the lines of the next one as they come."""
         matrix = encoding.encoded_matrix[:0:-1] if self.turned else (encoding.encoded_matrix[1], self.acs.shape[-1])
-        return Calibration(self.acs, matrix, encoding, slice_, self.turned)
+        return Calibration(self.acs, matrix, encoding, slice_, self.turned, coming)
 
     def known_from(self, earlier: CalibrationLines | None) -> CalibrationLines:
         """Return these lines, in the memory of `earlier` ones if they are the same: gadgets know those by their memory.

@@ -230,6 +230,7 @@ class ImageLines:
             acs_row=lines.row if lines and serves else None,
             held_out=None if self.held_out is None else self.held_out.pair(),
             looked=self.imaging.looked(kspace),
+            coming=self.imaging.coming,
             problems=(*problems, *remarks),
             notes={} if (said := self.encoding.source) is None else {SOURCE: said, "ImageComments": said},
             turned=self.is_turned,

@@ -27,6 +27,7 @@ AcsLines: TypeAlias = Annotated[
     int, field(ge=4, le=512, description="central lines that calibrate where the scanner flags none")
 ]
 ANNOUNCED = ("embedded", "separate")  # calibration modes whose lines belong to the stream
+MOST_COMING = 16  # images at a time, of whose lines others are made as they come: 0.4 GB at 256² and 16 coils
 MOST_UNCALIBRATED = 64  # complete images of a slice that wait for calibration lines: 0.4 GB at 256² and 12 coils
 
 
@@ -187,7 +188,8 @@ class ReceivingRoom:
         shared.ahead = key
         shared.held_back.discard(key)
         shared.went_ahead.add(key)
-        yield lines.ahead(self._images[key].encoding, key.slice)
+        image, are_few = self._images[key], len(self._images) <= MOST_COMING
+        yield lines.ahead(image.encoding, key.slice, image.imaging.coming if are_few else None)
 
     def _send_if_complete(self, key: ImageKey) -> Iterator[Calibration | ReconBuffer]:
         shared, image = self._slices[key[:2]], self._images.get(key)

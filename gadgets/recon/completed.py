@@ -9,7 +9,8 @@ from gadgets.recon.combined import noise_of, told, unmixing_of
 from gadgets.recon.filling import Filling
 from gadgets.recon.grappa import Grappa
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
-from kband_core.completion import Completed, complete
+from kband_core.completion import Completed, complete, few_columns
+from kband_core.maps_ahead import few_combinations
 
 MOST = 0.5  # of the measured energy: an image of which more is filled in is no longer one of its method
 TOLD = 0.01  # of the measured energy: clean real scans reach 0.003
@@ -42,6 +43,8 @@ class CompletedByGrappa(Method):
         else:
             self.grappa.prepare(calibration)
         self.method.prepare(calibration)
+        if coming := calibration.coming and calibration.coming.beside(calibration.acs):
+            coming.made(few_columns, few_combinations(len(coming.kspace), coming.kspace.device))
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         made, csm = self.method.reconstruct(buffer), maps_of(buffer)
@@ -54,7 +57,7 @@ class CompletedByGrappa(Method):
         done = complete(
             made.sets, csm, kspace, sampling,
             fill=filling and filling.fill, fill_misses=misses, noise=noise_of(buffer), unmixing=unmixing_of(buffer),
-            ahead=buffer.ahead and buffer.ahead[0],
+            ahead=buffer.ahead and buffer.ahead[0], coming=buffer.coming and buffer.coming.of(buffer.kspace),
         )  # fmt: skip
         if done.is_filled and float(done.share.mean()) > MOST:
             raise ValueError(f"{self.label} misses {_share_of(done)} of the measured energy")

@@ -7,7 +7,7 @@ from torch import Tensor
 from gadgets.coils.per_slice import PerSlice
 from gadgets.encoding import Encoding
 from gadgets.items import Calibration, ReconBuffer
-from kband_core.consistency import DOUBLED, WindowLaw, doubled_share, learn_windows, misfit
+from kband_core.consistency import DOUBLED, WindowLaw, beyond_law, doubled_share, learn_windows, misfit
 from kband_core.plural import counted
 from kband_core.sampling import Trajectory
 
@@ -24,7 +24,10 @@ class LineVerdict:
     def prepare(self, calibration: Calibration) -> None:
         """Learn from calibration lines ahead of the image."""
         if not calibration.turned and calibration.encoding.multiband == 1:
-            self._laws.prepare(calibration)
+            coming = calibration.coming and calibration.coming.beside(calibration.acs)
+            for law in self._laws.prepare(calibration):
+                if law is not None and coming is not None:
+                    coming.made(beyond_law, law.empty)
 
     def notes(self, buffer: ReconBuffer) -> dict[str, str]:
         """Say of a single image whether its lines fit together: to its meta, and to its comment where they do not."""
@@ -50,7 +53,9 @@ class LineVerdict:
             if law is None:
                 return UNKNOWN
             kspace, sampling = buffer.planes()
-            found = misfit(law, kspace[middle], sampling.here().lines())
+            coming = buffer.coming and buffer.coming.of(buffer.kspace)
+            known = coming and coming.made(beyond_law, law.empty)
+            found = misfit(law, kspace[middle], sampling.here().lines(), known)
         except ValueError:
             return UNKNOWN
         return GOOD if found.is_consistent else found.sentence()
