@@ -53,6 +53,6 @@ class PktRecon(Gadget):
         """Emit one image array for each buffer; the meta says what either leaves unexplained of held-out spokes."""
         peer = NufftSense(self.sense_regularisation, self.sense_n_iterations)
         return Reconstructor(
-            "PktRecon", [Pkt(self._card, self.outside_card, peer), peer], never, self.on_failure, self.deadline,
+            "PktRecon", [Pkt(self._card, self.outside_card, peer=peer), peer], never, self.on_failure, self.deadline,
             self.limit, last_resort=Gridding(),
         ).process(items)  # fmt: skip
