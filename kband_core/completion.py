@@ -174,8 +174,8 @@ def _beyond(missed: Tensor, noise: Tensor) -> Tensor:
 def _share(missed: Tensor, noise: Tensor, kspace: Tensor) -> Tensor:
     """What `noise` does not explain, of the acquired energy `(...)`; on the CPU, for all that follows depends on it."""
     beyond = (missed - NOISE * noise).clamp(min=0).sum((-2, -1))
-    if not (here := beyond.cpu()).any():
-        return here
+    if beyond.device.type == "cpu" and not beyond.any():  # which a GPU would have to be waited for
+        return beyond
     acquired = torch.linalg.vector_norm(torch.view_as_real(kspace), dim=(-4, -3, -2, -1)).square()
     return (beyond / acquired.clamp(min=torch.finfo(beyond.dtype).tiny)).cpu()
 

@@ -20,8 +20,8 @@ class NoiseAhead:
         self._levels = PerSlice("NoiseAhead", _levels)
 
     def prepare(self, calibration: Calibration) -> None:
-        """Tell the noise of lines that may be the centre of an image."""
-        if not calibration.encoding.calibrates_apart:
+        """Tell the noise of lines that may be the centre of an image; on a GPU nobody would ask whether they are."""
+        if calibration.acs.device.type == "cpu" and not calibration.encoding.calibrates_apart:
             self._levels.prepare(calibration)
 
     def of(self, buffer: ReconBuffer) -> Tensor:
@@ -35,7 +35,7 @@ class NoiseAhead:
 
 def _has_centre(kspace: Tensor, acs: Tensor) -> bool:
     """Whether the central lines of `kspace` `(z, coil, ky, kx)` are those of `acs`, all acquired."""
-    if kspace.device.type != "cpu" or acs.shape[-2] < min(CENTRAL, kspace.shape[-2]):  # a GPU computes while it waits
+    if kspace.device.type != "cpu" or acs.shape[-2] < min(CENTRAL, kspace.shape[-2]):
         return False
     return torch.equal(*(resize(each, [min(CENTRAL, kspace.shape[-2])], dims=[-2]) for each in (kspace, acs)))
 
