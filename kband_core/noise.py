@@ -9,6 +9,7 @@ from kband_core.axes import check_axes
 from kband_core.device import send
 from kband_core.fourier import resize
 from kband_core.noise_windows import CENTRAL, choose_windows, noise_energies, quietest, window_energies
+from kband_core.threads import single_thread
 
 # Samples of a window, of all coils, at most: 36 of two coils are full of signal, and the SD is told twice too high; 75
 # do, and 300 tell no more in three times the time.
@@ -31,6 +32,7 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     if not whole.any(-1).all():
         raise ValueError("noise level: the centre of k-space holds no samples")
     shape, planes = lines.shape[-3:], whole.view(-1, whole.shape[-1])
-    pure = torch.stack([noise_energies(shape, one, size, lines.dtype) for one in planes])
-    least = send(quietest(pure), lines.device).view(whole.shape[:-1])
-    return (quietest(window_energies(lines, whole, size)) / least).sqrt().to(lines.real.dtype)
+    with single_thread():
+        pure = torch.stack([noise_energies(shape, one, size, lines.dtype) for one in planes])
+        least = send(quietest(pure), lines.device).view(whole.shape[:-1])
+        return (quietest(window_energies(lines, whole, size)) / least).sqrt().to(lines.real.dtype)
