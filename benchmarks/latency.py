@@ -30,7 +30,7 @@ from gadgets.recon.raki_recon import RakiRecon
 from gadgets.recon.sense import Sense
 from gadgets.scan import Scan
 from kband_core.grappa import apply_grappa
-from kband_core.models import load_card, load_model
+from kband_core.models import load_model
 from kband_core.raki.network import apply_raki
 from kband_core.reconstruct import network, sense, zero_filled
 from pipelines.chain.pipeline import Pipeline, installed_xml
@@ -107,9 +107,10 @@ def paced(lines: Iterable[ismrmrd.Acquisition], tr_ms: float) -> Iterator[ismrmr
 @click.option("--tr", "tr_ms", default=5.0, show_default=True, help="Time between lines in ms.")
 @click.option("--pipeline", "pipelines", multiple=True, default=PIPELINES, type=click.Choice(ALL), show_default=True,
               help="Several may be given; raki fits for a second or more, so --tr 80 shows it done in time.")
+@click.option("--model", default=KBandRecon().model, show_default=True, help="Of the registry, for kband.")
 @click.option("--repeats", default=9, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="Threads torch computes with.")
-def main(tr_ms: float, pipelines: tuple[str, ...], repeats: int, threads: int) -> None:
+def main(tr_ms: float, pipelines: tuple[str, ...], model: str, repeats: int, threads: int) -> None:
     """Run each pipeline in turns with its bare reconstruction, `repeats` times after one to warm up."""
     torch.set_num_threads(threads)
     protocol = Protocol(matrix=256, n_coils=16, n_slices=1, acceleration=3, acs_lines=24)
@@ -129,8 +130,8 @@ def main(tr_ms: float, pipelines: tuple[str, ...], repeats: int, threads: int) -
         results = {(name, feed): [] for name in pipelines for feed in feeds}
         for repeat in range(repeats + 1):
             for (name, feed), runs in results.items():
-                timeline = _replayed(name, Scan.from_xml(xml), feeds[feed])
-                bare = _bare_ms(name, timeline)
+                timeline = _replayed(name, model, Scan.from_xml(xml), feeds[feed])
+                bare = _bare_ms(name, model, timeline)
                 if repeat:
                     runs.append((timeline, bare))
     _print_latencies(results)
@@ -147,9 +148,11 @@ def _from_file(timeline: Timeline, path: Path) -> Iterator[ismrmrd.Acquisition]:
         yield from timeline.arriving(raw)
 
 
-def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Timeline:
+def _replayed(name: str, model: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Timeline:
     timeline, verdict, pipeline = Timeline(), Verdict(), Pipeline.from_xml(installed_xml(name))
     for gadget in pipeline.gadgets:
+        if isinstance(gadget, KBandRecon):
+            gadget.model = model
         if isinstance(gadget, RakiRecon):
             gadget.gfactor = False  # maps follow the images
         timeline.watch(gadget)
@@ -161,15 +164,14 @@ def _replayed(name: str, scan: Scan, feed: Callable[[Timeline], Iterable]) -> Ti
     return timeline
 
 
-def _bare_ms(name: str, timeline: Timeline) -> float:
+def _bare_ms(name: str, model: str, timeline: Timeline) -> float:
     """Time the reconstruction alone, on the k-space and maps that the run used, kernel ready."""
     kspace, sampling = timeline.buffer.planes()
     csm = timeline.buffer.csm[0]
     if name.startswith("sense"):
         bare = functools.partial(sense, kspace, sampling, csm, **dataclasses.asdict(Sense()))
     elif name.startswith("kband"):
-        model = load_model(load_card(KBandRecon().model), kspace.device)
-        bare = functools.partial(network, kspace, sampling, csm, model)
+        bare = functools.partial(network, kspace, sampling, csm, load_model(model, kspace.device))
     else:
         encoding, matrix = timeline.buffer.encoding, tuple(kspace.shape[-2:])
         method, fill = (Grappa(), apply_grappa) if name.startswith("grappa") else (Raki(), apply_raki)
