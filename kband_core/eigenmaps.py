@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from kband_core.threads import side_by_side, usable_threads
+from kband_core.threads import count_parts, side_by_side, usable_threads
 
 IN_CACHE = 1 << 20  # bytes of vectors or operators: some times as many are computed with
 
@@ -22,7 +21,7 @@ def dominant_eigenvectors(operator: Tensor, n_sets: int) -> tuple[Tensor, Tensor
     operator `(..., coil, coil)` → values `(..., set)`, falling, and vectors `(..., coil, set)`.
     """
     points = operator.flatten(0, -3)
-    parts = points.tensor_split(_n_parts(points), 0)
+    parts = points.tensor_split(count_parts(points, usable_threads(), IN_CACHE), 0)
     found = side_by_side(lambda part: _dominant(part, n_sets), parts, usable_threads())
     values, vectors = (torch.cat([one[n] for one in found]).unflatten(0, operator.shape[:-2]) for n in range(2))
     return values, vectors
@@ -49,7 +48,7 @@ def interpolate_eigenvectors(values: Tensor, vectors: Tensor, shape: Sequence[in
     values `(..., y, x, set)`, vectors `(..., y, x, coil, set)`, in and out.
     """
     for dim, across, length in ((-4, -3, shape[0]), (-3, -4, shape[1])):
-        n_parts = _n_parts(vectors)
+        n_parts = count_parts(vectors, usable_threads(), IN_CACHE)
         parts = zip(values.tensor_split(n_parts, across + 1), vectors.tensor_split(n_parts, across), strict=True)
         found = side_by_side(lambda part, at=(dim, length): _along(*part, *at), list(parts), usable_threads())
         values, vectors = (torch.cat([one[n] for one in found], at) for n, at in enumerate((across + 1, across)))
@@ -97,14 +96,6 @@ def principal_coil(acs: Tensor) -> Tensor:
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[..., -1]
     largest = principal.gather(-1, principal.abs().argmax(-1, keepdim=True))
     return principal * torch.sgn(largest).conj()
-
-
-def _n_parts(points: Tensor) -> int:
-    """Parts of what is at many points: some for each core, none too large for its cache; a GPU takes all at once."""
-    if points.device.type != "cpu":
-        return 1
-    n_threads = usable_threads()
-    return n_threads * math.ceil(points.numel() * points.element_size() / (n_threads * IN_CACHE))
 
 
 def _cubic(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -18,7 +17,7 @@ from kband_core.fourier import to_image, to_kspace, uncentred
 from kband_core.sampling import Grid, Trajectory
 from kband_core.shots import Shots
 from kband_core.shots_operator import ShotsOperator
-from kband_core.threads import side_by_side
+from kband_core.threads import count_parts, side_by_side
 from kband_core.trajectory_operator import TrajectoryOperator
 
 IN_CACHE = 1 << 21  # bytes of coil images that a core transforms without fetching them anew from main memory
@@ -164,10 +163,7 @@ class GridOperator:
         # torch's own broadcast_shapes loads a package for symbolic algebra at first use: 0.3 s, after the last line
         batch = np.broadcast_shapes(csm.shape[:-4], self._shifted_mask.shape[:-4])
         csm = csm.expand(*batch, *csm.shape[-4:])
-        n_parts = 1
-        if csm.device.type == "cpu":
-            n_parts = self._n_threads * math.ceil(csm.numel() * csm.element_size() / (self._n_threads * IN_CACHE))
-        together = -(-csm.shape[-3] // n_parts)
+        together = -(-csm.shape[-3] // count_parts(csm, self._n_threads, IN_CACHE))
 
         def in_memory(part: Tensor) -> tuple[Tensor, Tensor]:
             part = part.contiguous()

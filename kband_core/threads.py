@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,14 @@ def single_thread() -> Iterator[None]:
 def usable_threads() -> int:
     """How many threads parts may be computed on side by side: those that torch has, or had outside `single_thread`."""
     return _around.get(torch.get_num_threads())
+
+
+def count_parts(data: torch.Tensor, n_threads: int, in_cache: int) -> int:
+    """Into how many parts to cut `data`: as many for each thread, none of more than `in_cache` bytes; a GPU takes all
+    at once."""
+    if data.device.type != "cpu":
+        return 1
+    return n_threads * math.ceil(data.numel() * data.element_size() / (n_threads * in_cache))
 
 
 def side_by_side(compute: Callable[[Part], Result], parts: Sequence[Part], n_threads: int) -> list[Result]:

@@ -25,8 +25,8 @@ def require_denoising(who: str, card: Card, *, is_bounded: bool = False, adapts:
     `is_bounded`, `adapts`: whether a bound of its error, or learning from each image, is asked for, to both of which
     the noise was told that there is.
     """
-    asked = {"uncertainty": is_bounded, "adapt_seconds": adapts}
-    for name in (name for name, is_asked in asked.items() if is_asked):
+    if is_bounded or adapts:
+        name = "uncertainty" if is_bounded else "adapt_seconds"
         raise PipelineError(f"{who}.denoising: {name} holds for all of the noise; leave one out")
     if not _hears(load_model(card)):
         raise PipelineError(f"{who}.denoising: model '{card.name}' makes the same image whatever noise it is told of")

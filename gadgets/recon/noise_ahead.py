@@ -20,8 +20,12 @@ class NoiseAhead:
         self._levels = PerSlice("NoiseAhead", _levels)
 
     def prepare(self, calibration: Calibration) -> None:
-        """Tell the noise of lines that may be the centre of an image; on a GPU nobody would ask whether they are."""
-        if calibration.acs.device.type == "cpu" and not calibration.encoding.calibrates_apart:
+        """Tell the noise of lines that may be the centre of an image.
+
+        Not those of planes (kz, ky), whose lines are longer than calibration ones; on a GPU nobody asks.
+        """
+        apart = calibration.turned or calibration.encoding.calibrates_apart
+        if calibration.acs.device.type == "cpu" and not apart:
             self._levels.prepare(calibration)
 
     def of(self, buffer: ReconBuffer) -> Tensor:
