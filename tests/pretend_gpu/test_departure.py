@@ -31,6 +31,15 @@ def test_calibration_lines_are_known_by_their_memory(gpu):
     assert not WAITS
 
 
+def test_other_calibration_lines_of_a_slice_are_sent_with_its_image(gpu):
+    """An image that came with others is not given those that went ahead."""
+    calibration, image = received()
+    departure = Departure(CUDA)
+    departure.send(calibration)
+    others = replace(image, acs=2 * image.acs)
+    assert torch.equal(departure.send(others).acs.cpu(), others.acs)
+
+
 def test_what_was_sent_is_here_as_long_as_nothing_has_changed_it(gpu):
     """SoundLines looks at lines where they came from; those that another gadget has made it must fetch."""
     image = received()[1]
