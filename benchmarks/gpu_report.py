@@ -135,6 +135,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="after which no part goes on (8)")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, or cpu to see that it runs (cuda)")
     parser.add_argument("--small", action="store_true", help="tiny sizes, of which no aim tells anything")
+    parser.add_argument("--only", nargs="+", choices=[part.name for part in PARTS], metavar="PART",
+                        help=f"of {', '.join(part.name for part in PARTS)} (all)")  # fmt: skip
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     if options.device != "cpu" and not torch.cuda.is_available():
@@ -142,7 +144,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     told, rows, worker = machine(options.device), [], Worker(options.device, options.small)
     try:
-        for part in PARTS:
+        for part in (part for part in PARTS if not options.only or part.name in options.only):
             began = time.monotonic()
             for row in rows_of(part, worker, end - began):
                 rows.append(row)

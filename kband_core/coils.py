@@ -48,8 +48,9 @@ def merge_sets(image: Tensor) -> Tensor:
 def compression_matrix(acs: Tensor, n_coils: int) -> Tensor:
     """Find the virtual coils that hold most of the signal: `(..., n_coils, coil)`, orthonormal rows.
 
-    The strongest left singular vectors of the ACS `(..., coil, ky, kx)` over coils (Buehrer 2007, Huang 2008). Raises
-    `ValueError` if more coils are asked for than there are.
+    The strongest left singular vectors of the ACS `(..., coil, ky, kx)` over coils (Buehrer 2007, Huang 2008), each
+    turned so that its largest entry is real and positive: what a library leaves open, a network's image would show.
+    Raises `ValueError` if more coils are asked for than there are.
     """
     if not 1 <= n_coils <= acs.shape[-3]:
         raise ValueError(
@@ -58,7 +59,9 @@ def compression_matrix(acs: Tensor, n_coils: int) -> Tensor:
         )
     samples = acs.flatten(-2).to(torch.complex128)
     _, vectors = torch.linalg.eigh(samples @ samples.mH)  # ascending
-    return vectors[..., -n_coils:].flip(-1).mH.to(acs.dtype)
+    vectors = vectors[..., -n_coils:].flip(-1)
+    largest = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
+    return (vectors * torch.sgn(largest).conj()).mH.to(acs.dtype)
 
 
 def compress(kspace: Tensor, matrix: Tensor) -> Tensor:

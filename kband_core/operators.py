@@ -76,8 +76,8 @@ class GridOperator:
         return self._mask * predicted_kspace(image, self.csm)
 
     def adjoint(self, kspace: Tensor) -> Tensor:
-        """Aᴴ: `(..., coil, ky, kx)` → `(..., set, y, x)`."""
-        if not self.has_columns:
+        """Aᴴ: `(..., coil, ky, kx)` → `(..., set, y, x)`. On a CPU only lines that were acquired are transformed."""
+        if kspace.is_cuda or not self.has_columns:
             return combine(to_image(self._mask * kspace), self.csm)
         n_lines, acquired = kspace.shape[-2], send(self.sampling.here().lines().nonzero().flatten(), kspace.device)
         lines = to_image(self._mask[..., acquired, :] * kspace[..., acquired, :], (-1,)).movedim(-1, -3)  # x coil ky

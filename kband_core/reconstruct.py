@@ -11,7 +11,8 @@ from kband_core.coils import combine, merge_sets, root_sum_of_squares
 from kband_core.fourier import to_image
 from kband_core.grappa import GrappaKernel, apply_grappa
 from kband_core.noise import noise_level
-from kband_core.operators import EncodingOperator, encoding_operator
+from kband_core.operators import EncodingOperator, GridOperator, encoding_operator
+from kband_core.recorded import computed, record
 from kband_core.sampling import Grid, Trajectory
 from kband_core.scaling import plane_scale
 from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
@@ -44,7 +45,27 @@ def sense_sets(
     kspace: Tensor, sampling: Grid | Trajectory, csm: Tensor, *, regularisation: float, n_iterations: int
 ) -> Tensor:
     """Reconstruct like `sense`, one image for each set of maps: `(..., set, y, x)`."""
-    operator = encoding_operator(sampling, csm)
+    if kspace.is_cuda and isinstance(sampling, Grid):
+        return computed(*_sense_on_grid(kspace, sampling, csm, regularisation, n_iterations))
+    return _solved(encoding_operator(sampling, csm), kspace, regularisation, n_iterations)
+
+
+def record_sense(kspace: Tensor, sampling: Grid, csm: Tensor, *, regularisation: float, n_iterations: int) -> None:
+    """Let the GPU where arrays of these shapes are be quicker at `sense` of others."""
+    record(*_sense_on_grid(kspace, sampling, csm, regularisation, n_iterations))
+
+
+def _sense_on_grid(kspace: Tensor, sampling: Grid, csm: Tensor, regularisation: float, n_iterations: int) -> tuple:
+    """Return what is computed, by what, and of which tensors, as `computed` and `record` take them."""
+
+    def solved(kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
+        return _solved(GridOperator(Grid(mask), csm), kspace, regularisation, n_iterations)
+
+    mask = sampling.mask.expand(*kspace.shape[:-3], *sampling.mask.shape[-2:])
+    return ("SENSE", regularisation, n_iterations), solved, kspace, mask, csm
+
+
+def _solved(operator: EncodingOperator, kspace: Tensor, regularisation: float, n_iterations: int) -> Tensor:
     return solve_normal(operator, operator.adjoint(kspace), regularisation, n_iterations)
 
 
@@ -88,7 +109,30 @@ class Given:
     @torch.no_grad()
     def image_of(self, model: nn.Module) -> Tensor:
         """Return what a network makes of it, `(b, set, y, x)` in the unit of the planes."""
-        return model(self.kspace, self.operator, self.noise) * self.scale[:, None, None, None]
+        made = computed(*self._by(model)) if self._can_be_recorded(model) else self._made(model)
+        return made * self.scale[:, None, None, None]
+
+    def record(self, model: nn.Module) -> None:
+        """Let the GPU where planes of these shapes are be quicker at `image_of` others, if the network allows it."""
+        if self._can_be_recorded(model):
+            record(*self._by(model))
+
+    def _made(self, model: nn.Module) -> Tensor:
+        return model(self.kspace, self.operator, self.noise)
+
+    def _can_be_recorded(self, model: nn.Module) -> bool:
+        on_gpu = self.kspace.is_cuda and isinstance(self.operator, GridOperator)
+        return on_gpu and getattr(model, "waits_for_nothing", False)
+
+    def _by(self, model: nn.Module) -> tuple:
+        """Return what is computed, by what, and of which tensors, as `computed` and `record` take them."""
+
+        def made(kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
+            return model(kspace, GridOperator(Grid(mask), csm), noise)
+
+        mask = self.operator.sampling.mask
+        mask = mask.expand(len(self.kspace), *mask.shape[-2:])
+        return model, made, self.kspace, mask, self.operator.csm, self.noise
 
 
 def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None) -> Tensor:

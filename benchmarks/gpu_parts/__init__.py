@@ -42,5 +42,5 @@ PARTS = (
     Part("fed", "training_fed", 75),
     Part("networks", "large_training_step", 60),
     Part("shortcuts", "cuda_graph", 40),
-    Part("shortcuts", "compiled", 120),
+    Part("shortcuts", "compiled", 60),
 )

@@ -15,7 +15,7 @@ from gpu_parts.row import Row
 from kband_core.models import load_model
 from kband_core.patterns import equispaced_lines
 from kband_core.phantom import coil_kspace, head_phantom, loop_coils
-from kband_core.reconstruct import network
+from kband_core.reconstruct import Given, network
 from kband_core.sampling import Grid
 from kband_core.training.batches import to_device
 from kband_core.training.recipe import read_recipe
@@ -58,8 +58,11 @@ def image_on(
     kspace = coil_kspace(head_phantom(), coils, shape, oversampling=1).to(device) * lines.mask
     csm = coils.maps(shape).to(device)
     csm = csm / csm.abs().square().sum(-3, keepdim=True).sqrt().clamp(min=1e-6)
-    model = build(device)
-    return lambda: network(kspace[None], Grid(lines.mask[None]), csm[None], model)
+    model, planes = build(device), (kspace[None], Grid(lines.mask[None]), csm[None])
+    given = Given.on_grid(*planes)
+    given.record(model)  # as a chain does ahead of its first image
+    noise = given.noise * given.scale  # which the calibration tells there
+    return lambda: network(*planes, model, noise)
 
 
 def _untrained(device: torch.device) -> nn.Module:

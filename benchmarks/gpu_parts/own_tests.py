@@ -25,5 +25,6 @@ def own_tests(here: Here) -> Iterator[Row]:
         return
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", WHAT]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = (done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["nothing was said"]
+    said = "; ".join([*(line for line in lines if line.startswith("FAILED")), lines[-1]])
     yield Row(WHAT, note=said) if done.returncode == 0 else Row(WHAT, flaw=said)

@@ -13,8 +13,9 @@ from torch import nn
 from gadgets.errors import PipelineError
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
-from gadgets.recon.network import Network, noise_planes, small_plane
+from gadgets.recon.network import Network
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
+from gadgets.recon.trial_planes import noise_planes, small_plane
 from kband_core.adaptation.adapting import Adapted, adapt
 from kband_core.adaptation.learner import require_adaptable
 from kband_core.models import Card, load_model

@@ -9,7 +9,7 @@ from torch import nn
 
 from gadgets.errors import PipelineError
 from gadgets.gadget import field
-from gadgets.recon.network import SMALL, noise_planes
+from gadgets.recon.trial_planes import SMALL, noise_planes
 from kband_core.models import Card, load_model
 from kband_core.reconstruct import network_sets
 

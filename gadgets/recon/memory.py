@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gadgets.errors import ScanError
+from kband_core.recorded import forget
 from kband_core.sampling import Grid
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def within_memory(
             if not is_out_of_memory(error):
                 raise
             log.warning("%s: not enough memory %s: %s", who, how, error)
+        forget()
         torch.cuda.empty_cache()  # behind the except block, where nothing holds the tensors of the attempt any more
     raise ScanError("out of memory")
 

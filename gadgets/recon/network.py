@@ -17,6 +17,7 @@ from gadgets.recon.combined import noise_of
 from gadgets.recon.memory import within_memory
 from gadgets.recon.noise_ahead import NoiseAhead
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
+from gadgets.recon.trial_planes import noise_planes, small_plane
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
 from kband_core.likeness import signal_to_noise, unmapped_share
@@ -26,8 +27,6 @@ from kband_core.reconstruct import Given
 from kband_core.sampling import Grid
 from kband_core.scaling import central_brightness, check_scale
 from kband_core.uncertainty.expected_error import expected_error
-
-SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
 OTHERS = {"upnet": "maps water and fat", "line_evaluator": "chooses lines"}  # what networks do that make no images
 
@@ -146,21 +145,8 @@ def _signal(buffer: ReconBuffer) -> dict[str, float]:
 
 @lru_cache(maxsize=64)
 def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
-    """Let the first image find libraries loaded and kernels chosen: run the network on noise, once for each shape."""
-    kspace, sampling, csm = noise_planes(device, n_coils, matrix)
-    reconstruct.network(kspace, sampling, csm, module)
-
-
-def small_plane(calibration: Calibration) -> tuple[torch.device, int, tuple[int, int]]:
-    """Return device, coils and matrix of the noise on which a network is tried out ahead of a scan's images."""
-    device = calibration.acs.device
-    return device, calibration.acs.shape[-3], SMALL if device.type == "cpu" else calibration.matrix
-
-
-def noise_planes(device: torch.device, n_coils: int, matrix: tuple[int, int]) -> tuple[Tensor, Grid, Tensor]:
-    """Make k-space, sampling and maps of a plane of which nothing but noise was measured."""
-    rng = torch.Generator().manual_seed(0)
-    kspace = torch.randn(1, n_coils, *matrix, dtype=torch.complex64, generator=rng).to(device)
-    sampling = Grid(torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device))
-    csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
-    return kspace, sampling, csm
+    """Let the first image find libraries loaded, kernels chosen and, on a GPU, recorded: run the network on noise, once
+    for each shape."""
+    planes = noise_planes(device, n_coils, matrix)
+    reconstruct.network(*planes, module)
+    Given.on_grid(*planes).record(module)

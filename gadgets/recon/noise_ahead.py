@@ -22,26 +22,27 @@ class NoiseAhead:
     def prepare(self, calibration: Calibration) -> None:
         """Tell the noise of lines that may be the centre of an image.
 
-        Not those of planes (kz, ky), whose lines are longer than calibration ones; on a GPU nobody asks.
+        Not those of planes (kz, ky), whose lines are longer than calibration ones.
         """
-        apart = calibration.turned or calibration.encoding.calibrates_apart
-        if calibration.acs.device.type == "cpu" and not apart:
+        holds_centre = calibration.acs.shape[-2] >= min(CENTRAL, calibration.matrix[0])
+        if holds_centre and not (calibration.turned or calibration.encoding.calibrates_apart):
             self._levels.prepare(calibration)
 
     def of(self, buffer: ReconBuffer) -> Tensor:
         """SD of a sample of each plane of a single image `(z,)`. Raises `ValueError` as `noise_level` does."""
         kspace, sampling = buffer.planes()
-        whole_lines = sampling.shape[-1] == 1
-        if buffer.acs is not None and whole_lines and _has_centre(kspace, buffer.acs[0]):
+        if sampling.shape[-1] == 1 and _has_centre(buffer):
             return self._levels.of(buffer)[0]
         return noise_level(kspace, sampling.mask)
 
 
-def _has_centre(kspace: Tensor, acs: Tensor) -> bool:
-    """Whether the central lines of `kspace` `(z, coil, ky, kx)` are those of `acs`, all acquired."""
-    if kspace.device.type != "cpu" or acs.shape[-2] < min(CENTRAL, kspace.shape[-2]):
+def _has_centre(buffer: ReconBuffer) -> bool:
+    """Whether the central lines of a single image are those of its calibration, all acquired."""
+    if buffer.acs is None:
         return False
-    return torch.equal(*(resize(each, [min(CENTRAL, kspace.shape[-2])], dims=[-2]) for each in (kspace, acs)))
+    kspace, acs = buffer.planes()[0], buffer.acs[0]
+    n_central = min(CENTRAL, kspace.shape[-2])
+    return acs.shape[-2] >= n_central and torch.equal(*(resize(each, [n_central], dims=[-2]) for each in (kspace, acs)))
 
 
 def _levels(acs: Tensor, encoding: Encoding, matrix: tuple[int, int]) -> list[Tensor]:

@@ -90,6 +90,7 @@ class Modl(nn.Module):
     """
 
     __signature__ = inspect.signature(Settings)  # which `networks.build` reads
+    waits_for_nothing = True  # on a GPU, so that its kernels can be recorded
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

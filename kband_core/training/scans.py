@@ -52,9 +52,18 @@ class EndlessScans:
         return plane, generator(self.seed, "example", step * batch + place), _angle(self.seed, fresh * batch + place)
 
 
-@lru_cache(maxsize=2 * MET_AGAIN_AFTER)
-def _endless_plane(recipe: ProceduralRecipe, seed: int, size: int, scan: int) -> Plane:
-    return _simulated(recipe, *_size(recipe, generator(seed, "size", size)), generator(seed, "scan", scan))
+def _endless_plane(recipe: ProceduralRecipe, seed: int, step: int, scan: int) -> Plane:
+    known = _planes_of_step(recipe, seed, step)
+    if scan not in known:
+        size = _size(recipe, generator(seed, "size", step))
+        known[scan] = _simulated(recipe, *size, generator(seed, "scan", scan))
+    return known[scan]
+
+
+@lru_cache(maxsize=2 * MET_AGAIN_AFTER)  # steps, so that batches of any size are met again
+def _planes_of_step(recipe: ProceduralRecipe, seed: int, step: int) -> dict[int, Plane]:
+    """By number, filled as they are drawn."""
+    return {}
 
 
 def _simulated(recipe: ProceduralRecipe, shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Plane:

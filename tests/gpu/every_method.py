@@ -88,6 +88,14 @@ def _by_network(scan: Scan) -> Tensor:
     return network(scan.acquired[None], Grid(scan.lines.mask[None]), csm, model)
 
 
+def _by_published_network(scan: Scan) -> Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Modl(unrolls=2, blocks=2, channels=8).to(scan.kspace.device)
+    csm = espirit_maps(scan.acs, (MATRIX, MATRIX))[None]
+    return network(scan.acquired[None], Grid(scan.lines.mask[None]), csm, model)
+
+
 def _by_adapted_network(scan: Scan) -> Tensor:
     model, csm = _model(scan)
     planes = scan.acquired[None], Grid(scan.lines.mask[None]), csm
@@ -105,7 +113,7 @@ def _gradient(scan: Scan) -> Tensor:
     image = model(scan.acquired[None] / scale, encoding_operator(Grid(scan.lines.mask[None]), csm), noise)
     everywhere = torch.ones(1, MATRIX, 1, device=scale.device)
     kspace_loss(image, encoding_operator(Grid(everywhere > 0), csm), scan.kspace[None] / scale, everywhere).backward()
-    return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])[None]
 
 
 def _along_trajectory(scan: Scan) -> Tensor:
@@ -125,6 +133,7 @@ EQUAL: dict[str, tuple[Callable[[Scan], Tensor], float]] = {
     "RAKI, random features": (_by_random_features, SINGLE),
     "g-factor": (_gfactor, SINGLE),
     "network": (_by_network, TENSOR_CORES),
+    "network of the paper": (_by_published_network, TENSOR_CORES),
     "network that adapts": (_by_adapted_network, FITTED),
     "gradient of a training step": (_gradient, 10 * TENSOR_CORES),
     "along a trajectory": (_along_trajectory, SINGLE),

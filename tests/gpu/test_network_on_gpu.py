@@ -37,13 +37,13 @@ def test_image_is_the_same(image_on):
 
 def test_gpu_without_memory_leaves_it_to_the_cpu(image_on, monkeypatch, caplog):
     """Slower, said so in the log, and no fallback."""
-    network = reconstruct.network
+    network = reconstruct.network_sets
 
     def full(kspace, *rest):
         if kspace.is_cuda:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return network(kspace, *rest)
 
-    monkeypatch.setattr(reconstruct, "network", full)
+    monkeypatch.setattr(reconstruct, "network_sets", full)
     assert image_on("cuda").meta["kband_fallback"] == "no"
     assert any("not enough memory" in message for message in caplog.messages)

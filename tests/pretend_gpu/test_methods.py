@@ -5,15 +5,23 @@ import torch
 
 from kband_core.training.trainer import train
 from tests.gpu.every_method import EQUAL, reconstructed
+from tests.laws import nmse
 from tests.training.tiny import tiny_recipe
+
+FROM_THE_ADJOINT = ("SENSE", "network", "gradient")
 
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_a_method_is_the_same(name, request):
-    """The same operations in the same order: not one bit differs."""
+    """The same operations in the same order: not one bit differs. But for what starts from Aᴴy: a GPU transforms lines
+    that were left out as well."""
     on_cpu = reconstructed(name, "cpu")
     request.getfixturevalue("gpu")
-    assert torch.equal(reconstructed(name, "cuda"), on_cpu)
+    on_gpu = reconstructed(name, "cuda")
+    if name.startswith(FROM_THE_ADJOINT):
+        assert nmse(on_gpu, on_cpu) < 1e-10
+    else:
+        assert torch.equal(on_gpu, on_cpu)
 
 
 def test_a_training_is_the_same(tmp_path, request):

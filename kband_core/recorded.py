@@ -1,0 +1,87 @@
+"""What a GPU has computed once, recorded as a CUDA graph: asked again for the same shapes, it is told all in one go.
+
+An image is hundreds of small kernels, and to begin one takes the CPU five times as long as the GPU takes to compute it.
+Only what is sure to come again is recorded, ahead of the scan's last line; a recording keeps the memory of its
+intermediate results.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+MOST = 8  # recordings, of which the one not replayed for longest goes
+
+log = logging.getLogger(__name__)
+
+Compute = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    result: Tensor
+
+
+_known: OrderedDict[Hashable, _Recording | None] = OrderedDict()  # None: of what cannot be recorded
+_lock = Lock()  # inputs and result of a recording are one place in memory for all threads
+
+
+def record(what: Hashable, compute: Compute, *inputs: Tensor) -> None:
+    """Record what `compute` makes of inputs of these shapes on a GPU, unless it is recorded.
+
+    `what` names the computation, whatever the inputs hold. `compute` makes one tensor of them, and waits for nothing.
+    What cannot be recorded is computed as ever, and the log says so.
+    """
+    key = _key(what, inputs)
+    with _lock:
+        if key not in _known:
+            _known[key] = _recording(compute, inputs)
+            if len(_known) > MOST:
+                _known.popitem(last=False)
+
+
+def computed(what: Hashable, compute: Compute, *inputs: Tensor) -> Tensor:
+    """Return `compute(*inputs)`, by its recording if there is one and nobody wants derivatives."""
+    key = _key(what, inputs)
+    with _lock:
+        known = None if any(given.requires_grad for given in inputs) else _known.get(key)
+        if known is not None:
+            _known.move_to_end(key)
+            for mine, given in zip(known.inputs, inputs, strict=True):
+                mine.copy_(given)
+            known.graph.replay()
+            return known.result.clone()
+    return compute(*inputs)
+
+
+def forget() -> None:
+    """Give back the memory of all recordings."""
+    with _lock:
+        _known.clear()
+
+
+@torch.no_grad()
+def _recording(compute: Compute, inputs: tuple[Tensor, ...]) -> _Recording | None:
+    try:
+        mine = tuple(given.clone(memory_format=torch.contiguous_format) for given in inputs)
+        compute(*mine)  # libraries choose their kernels at the first time, which cannot be recorded
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
+            result = compute(*mine)
+        return _Recording(graph, mine, result)
+    except RuntimeError as error:
+        log.warning("a computation cannot be recorded on the GPU, and starts more slowly: %s", error)
+        return None
+
+
+def _key(what: Hashable, inputs: tuple[Tensor, ...]) -> Hashable:
+    stream = torch.cuda.current_stream(inputs[0].device)  # recordings of one are replayed in turn
+    return what, stream, tuple((given.device, given.dtype, given.shape) for given in inputs)

@@ -1,0 +1,125 @@
+"""What a GPU has recorded, it computes again for other numbers, and nobody can tell the difference."""
+
+import logging
+
+import pytest
+import torch
+
+from kband_core import recorded
+from kband_core.networks import Modl
+from kband_core.patterns import equispaced_lines
+from kband_core.reconstruct import Given, network_sets, record_sense, sense_sets
+from kband_core.sampling import Grid
+
+SHAPE, COILS = (24, 20), 3
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(gpu):
+    recorded.forget()
+    yield
+    recorded.forget()
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """How often anything was replayed."""
+    count = []
+    replay = torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: count.append(graph) or replay(graph))
+    return count
+
+
+def planes(seed: int, acceleration: int, n_planes: int = 1) -> tuple[torch.Tensor, Grid, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    lines = equispaced_lines(SHAPE[0], acceleration, acs_lines=8)
+    kspace = torch.randn(n_planes, COILS, *SHAPE, dtype=torch.complex64, generator=rng) * lines.mask
+    csm = torch.randn(n_planes, 1, COILS, *SHAPE, dtype=torch.complex64, generator=rng)
+    return kspace.cuda(), lines.to(torch.device("cuda")), csm.cuda()
+
+
+def small_network() -> Modl:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Modl(unrolls=2, denoiser="multiscale", channels=4, wide=4, blocks=1, shared=False, start="sense")
+        for denoiser in model.denoisers:
+            torch.nn.init.normal_(denoiser.tail.weight, std=0.1)
+    return model.to("cuda").eval()
+
+
+def test_sense_of_another_scan_by_the_recording_of_one(replays):
+    """Other lines, other maps, other samples: equal to the last bit, and the first recording is the only one."""
+    settings = {"regularisation": 0.01, "n_iterations": 5}
+    scans = [planes(1, 2), planes(2, 3)]
+    wanted = [sense_sets(*scan, **settings).cpu() for scan in scans]
+    for scan in scans:
+        record_sense(*scan, **settings)
+    for scan, one in zip(scans, wanted, strict=True):
+        assert torch.equal(sense_sets(*scan, **settings).cpu(), one)
+    assert len(replays) == 2
+    assert replays[0] is replays[1]
+
+
+def test_what_is_given_out_stays(replays):
+    """The next image is made in the same memory; the one before is somebody's by then."""
+    settings, scans = {"regularisation": 0.01, "n_iterations": 3}, [planes(1, 2), planes(2, 2)]
+    record_sense(*scans[0], **settings)
+    first = sense_sets(*scans[0], **settings)
+    before = first.cpu().clone()
+    sense_sets(*scans[1], **settings)
+    assert len(replays) == 2
+    assert torch.equal(first.cpu(), before)
+
+
+@pytest.mark.parametrize("changed", ["settings", "planes", "derivatives"])
+def test_what_was_not_recorded_is_computed(replays, changed):
+    settings, scan = {"regularisation": 0.01, "n_iterations": 3}, planes(1, 2)
+    record_sense(*scan, **settings)
+    if changed == "settings":
+        settings["regularisation"] = 0.02
+    elif changed == "planes":
+        scan = planes(1, 2, n_planes=2)
+    else:
+        scan[0].requires_grad_()
+    assert sense_sets(*scan, **settings).requires_grad == (changed == "derivatives")
+    assert not replays
+
+
+def test_network_of_another_scan_by_the_recording_of_one(replays):
+    """Noise and scale are other ones too."""
+    model, scans = small_network(), [planes(1, 2), planes(2, 3)]
+    wanted = [network_sets(*scan, model).cpu() for scan in scans]
+    Given.on_grid(*scans[0]).record(model)
+    for scan, one in zip(scans, wanted, strict=True):
+        assert torch.equal(network_sets(*scan, model).cpu(), one)
+    assert len(replays) == 2
+    network_sets(*scans[0], small_network())
+    assert len(replays) == 2
+
+
+def test_a_computation_that_waits_is_not_recorded(replays, caplog):
+    """It is computed as ever, and the log says so once."""
+
+    def waits(x):
+        return x * float(x.sum())
+
+    x = torch.ones(2).cuda()
+    with caplog.at_level(logging.WARNING):
+        recorded.record("waits", waits, x)
+        recorded.record("waits", waits, x)
+    assert recorded.computed("waits", waits, x).tolist() == [2, 2]
+    assert sum("cannot be recorded" in message for message in caplog.messages) == 1
+    assert not replays
+
+
+def test_few_recordings_are_kept(replays):
+    """The one not asked for longest goes."""
+    x = torch.ones(2).cuda()
+    for number in range(recorded.MOST):
+        recorded.record(number, lambda x: 2 * x, x)
+    recorded.computed(0, lambda x: 2 * x, x)
+    recorded.record("one more", lambda x: 2 * x, x)
+    recorded.computed(0, lambda x: 2 * x, x)
+    assert len(replays) == 2
+    recorded.computed(1, lambda x: 2 * x, x)
+    assert len(replays) == 2
