@@ -50,9 +50,11 @@ def sense_sets(
     return _solved(encoding_operator(sampling, csm), kspace, regularisation, n_iterations)
 
 
-def record_sense(kspace: Tensor, sampling: Grid, csm: Tensor, *, regularisation: float, n_iterations: int) -> None:
-    """Let the GPU where arrays of these shapes are be quicker at `sense` of others."""
-    record(*_sense_on_grid(kspace, sampling, csm, regularisation, n_iterations))
+def record_sense(
+    kspace: Tensor, sampling: Grid, csm: Tensor, *, regularisation: float, n_iterations: int
+) -> str | None:
+    """Let the GPU where arrays of these shapes are be quicker at `sense` of others; why it cannot is returned."""
+    return record(*_sense_on_grid(kspace, sampling, csm, regularisation, n_iterations))
 
 
 def _sense_on_grid(kspace: Tensor, sampling: Grid, csm: Tensor, regularisation: float, n_iterations: int) -> tuple:
@@ -112,10 +114,9 @@ class Given:
         made = computed(*self._by(model)) if self._can_be_recorded(model) else self._made(model)
         return made * self.scale[:, None, None, None]
 
-    def record(self, model: nn.Module) -> None:
-        """Let the GPU where planes of these shapes are be quicker at `image_of` others, if the network allows it."""
-        if self._can_be_recorded(model):
-            record(*self._by(model))
+    def record(self, model: nn.Module) -> str | None:
+        """Let the GPU where planes of these shapes are be quicker at `image_of` others; why it cannot is returned."""
+        return record(*self._by(model)) if self._can_be_recorded(model) else None
 
     def _made(self, model: nn.Module) -> Tensor:
         return model(self.kspace, self.operator, self.noise)

@@ -7,7 +7,6 @@ intermediate results.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ import torch
 from torch import Tensor
 
 MOST = 8  # recordings, of which the one not replayed for longest goes
-
-log = logging.getLogger(__name__)
 
 Compute = Callable[..., Tensor]
 
@@ -34,18 +31,23 @@ _known: OrderedDict[Hashable, _Recording | None] = OrderedDict()  # None: of wha
 _lock = Lock()  # inputs and result of a recording are one place in memory for all threads
 
 
-def record(what: Hashable, compute: Compute, *inputs: Tensor) -> None:
+def record(what: Hashable, compute: Compute, *inputs: Tensor) -> str | None:
     """Record what `compute` makes of inputs of these shapes on a GPU, unless it is recorded.
 
     `what` names the computation, whatever the inputs hold. `compute` makes one tensor of them, and waits for nothing.
-    What cannot be recorded is computed as ever, and the log says so.
+    What cannot be recorded is computed as ever; why it cannot is returned, once.
     """
     key = _key(what, inputs)
     with _lock:
-        if key not in _known:
-            _known[key] = _recording(compute, inputs)
-            if len(_known) > MOST:
-                _known.popitem(last=False)
+        if key in _known:
+            return None
+        try:
+            _known[key], problem = _recording(compute, inputs), None
+        except RuntimeError as error:
+            _known[key], problem = None, str(error)
+        if len(_known) > MOST:
+            _known.popitem(last=False)
+        return problem
 
 
 def computed(what: Hashable, compute: Compute, *inputs: Tensor) -> Tensor:
@@ -69,17 +71,13 @@ def forget() -> None:
 
 
 @torch.no_grad()
-def _recording(compute: Compute, inputs: tuple[Tensor, ...]) -> _Recording | None:
-    try:
-        mine = tuple(given.clone(memory_format=torch.contiguous_format) for given in inputs)
-        compute(*mine)  # libraries choose their kernels at the first time, which cannot be recorded
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
-            result = compute(*mine)
-        return _Recording(graph, mine, result)
-    except RuntimeError as error:
-        log.warning("a computation cannot be recorded on the GPU, and starts more slowly: %s", error)
-        return None
+def _recording(compute: Compute, inputs: tuple[Tensor, ...]) -> _Recording:
+    mine = tuple(given.clone(memory_format=torch.contiguous_format) for given in inputs)
+    compute(*mine)  # libraries choose their kernels at the first time, which cannot be recorded
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
+        result = compute(*mine)
+    return _Recording(graph, mine, result)
 
 
 def _key(what: Hashable, inputs: tuple[Tensor, ...]) -> Hashable:

@@ -17,6 +17,7 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     "kband_core/nufft_engines.py": {"finufft", "cufinufft"},  # trajectories only
     "kband_core/patterns.py": {"sigpy"},  # Poisson-disc masks, in training only
+    "kband_core/recorded.py": {"threading"},  # what a GPU has recorded is one place in memory for all threads
     "kband_core/model_card.py": {"pydantic", "yaml"},
     "kband_core/plain_yaml.py": {"yaml"},
     "kband_core/model_weights.py": {"safetensors"},  # the one place where weights are read and written

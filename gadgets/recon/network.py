@@ -17,7 +17,7 @@ from gadgets.recon.combined import noise_of
 from gadgets.recon.memory import within_memory
 from gadgets.recon.noise_ahead import NoiseAhead
 from gadgets.recon.reconstruction import Method, Reconstruction, Refusal, maps_of
-from gadgets.recon.trial_planes import noise_planes, small_plane
+from gadgets.recon.trial_planes import noise_planes, say, small_plane
 from kband_core import reconstruct
 from kband_core.coils import merge_sets
 from kband_core.likeness import signal_to_noise, unmapped_share
@@ -149,4 +149,4 @@ def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tup
     for each shape."""
     planes = noise_planes(device, n_coils, matrix)
     reconstruct.network(*planes, module)
-    Given.on_grid(*planes).record(module)
+    say(Given.on_grid(*planes).record(module))

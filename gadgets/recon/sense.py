@@ -11,7 +11,7 @@ import torch
 from gadgets.gadget import field
 from gadgets.items import Calibration, ReconBuffer
 from gadgets.recon.reconstruction import Method, Reconstruction, maps_of
-from gadgets.recon.trial_planes import noise_planes, small_plane
+from gadgets.recon.trial_planes import noise_planes, say, small_plane
 from kband_core.coils import merge_sets
 from kband_core.device import planes_at_once
 from kband_core.reconstruct import record_sense, sense_sets
@@ -54,4 +54,4 @@ def _record_once(
     device: torch.device, n_coils: int, matrix: tuple[int, int], regularisation: float, n_iterations: int
 ) -> None:
     planes = noise_planes(device, n_coils, matrix)
-    record_sense(*planes, regularisation=regularisation, n_iterations=n_iterations)
+    say(record_sense(*planes, regularisation=regularisation, n_iterations=n_iterations))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 
 from gadgets.items import Calibration
 from kband_core.device import send
 from kband_core.sampling import Grid
+
+log = logging.getLogger(__name__)
 
 SMALL = (32, 32)  # the CPU is slow at the first run of a process, whatever its shape; a GPU at the first of each shape
 
@@ -25,3 +29,9 @@ def noise_planes(device: torch.device, n_coils: int, matrix: tuple[int, int]) ->
     sampling = Grid(torch.ones(1, matrix[0], 1, dtype=torch.bool, device=device))
     csm = torch.full((1, 1, n_coils, *matrix), n_coils**-0.5, dtype=torch.complex64, device=device)
     return kspace, sampling, csm
+
+
+def say(problem: str | None) -> None:
+    """Log why what was tried out cannot be recorded on the GPU, if it cannot."""
+    if problem:
+        log.warning("cannot be recorded on the GPU, and starts more slowly: %s", problem)
