@@ -26,7 +26,7 @@ class KBand(Limited):
     practised, the network's input depends on the band. The weight is not normalised to mean 1, so that the loss has
     the size of the supervised one in planes of every shape.
 
-    Published bands are `tangent`. They hardly reach the corners of a square k-space: at R=4 there are none in 5 % of it,
+    Published bands are `tangent`. They hardly reach the corners of a square k-space: at R=4 none comes to 5 % of it,
     and W is capped in 20 %, which little then teaches. A `strip` reaches all of it, with W of 9 at most, for longer
     readouts.
 
