@@ -142,6 +142,13 @@ def test_compression_matrix_has_orthonormal_rows(rng):
     torch.testing.assert_close(matrix @ matrix.mH, torch.eye(4, dtype=torch.complex64).expand(2, 4, 4))
 
 
+def test_virtual_coils_have_a_phase_of_their_own(rng):
+    """Whatever phase a library gives an eigenvector: the largest share of each is real and positive."""
+    matrix = compression_matrix(random_complex(rng, 2, 6, 8, 9), 4)
+    largest = matrix.gather(-1, matrix.abs().argmax(-1, keepdim=True))
+    torch.testing.assert_close(largest, largest.abs().to(largest.dtype))
+
+
 def test_compression_to_more_coils_is_refused(rng):
     """Asked for and possible are named."""
     with pytest.raises(ValueError, match="9 virtual coils asked for, 1 to 6 possible"):

@@ -41,7 +41,7 @@ def test_calibration_lines_tell_what_the_image_would(head_scan, lines_of, told):
 
 @pytest.mark.parametrize("change", ["another line", "fewer than the centre", "none"])
 def test_other_lines_tell_for_themselves(change, head_scan, lines_of, told):
-    """An image whose centre is not what calibrated, or more than that."""
+    """An image whose centre is not what calibrated, or more than that; these are not asked ahead."""
     acs = range(22, 42) if change == "fewer than the centre" else range(18, 46)
     calibration, buffer = items_of(head_scan, lines_of(2, acs=acs))
     if change == "another line":
@@ -52,4 +52,4 @@ def test_other_lines_tell_for_themselves(change, head_scan, lines_of, told):
     ahead.prepare(calibration)
     kspace, sampling = buffer.planes()
     assert torch.equal(ahead.of(buffer), noise_level(kspace, sampling.mask))
-    assert len(told) == 2
+    assert len(told) == (1 if change == "fewer than the centre" else 2)

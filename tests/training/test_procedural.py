@@ -6,6 +6,7 @@ import torch
 from kband_core.coils import combine
 from kband_core.fourier import to_image
 from kband_core.scaling import plane_scale
+from kband_core.training import scans as scans_module
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.scans import EndlessScans, ProceduralScans
 from kband_core.training.simulation.dead_leaves import dead_leaves
@@ -57,6 +58,17 @@ def test_an_endless_scan_is_met_again_under_other_lines():
     assert [torch.equal(planes[0], kspace) for kspace in planes] == [True, False, True, False]
     assert drawn[0][1].initial_seed() != drawn[2][1].initial_seed()
     assert drawn[0][2] == drawn[2][2]  # the angle of a band belongs to the scan
+
+
+def test_large_batches_meet_their_scans_again(monkeypatch):
+    """Made once, however many a step has."""
+    made, simulated = [], scans_module._simulated
+    monkeypatch.setattr(scans_module, "_simulated", lambda *told: made.append(told) or simulated(*told))
+    scans = EndlessScans(ProceduralRecipe(matrix=(24, 24), coils=(2, 2), uses=2), seed=7)
+    for step in (0, 1, 15, 16, 17, 31):
+        for place in range(12):
+            scans.draw(step, place, 12)
+    assert len(made) == 3 * 12
 
 
 def test_leaves_cover_everything(rng):
