@@ -15,6 +15,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+ALIKE = 1e-3  # of the largest value: what a recording may differ by
 MOST = 8  # recordings, of which the one not replayed for longest goes
 
 Compute = Callable[..., Tensor]
@@ -59,7 +60,8 @@ def computed(what: Hashable, compute: Compute, *inputs: Tensor) -> Tensor:
             _known.move_to_end(key)
             for mine, given in zip(known.inputs, inputs, strict=True):
                 mine.copy_(given)
-            known.graph.replay()
+            with torch.cuda.device(inputs[0].device):
+                known.graph.replay()
             return known.result.clone()
     return compute(*inputs)
 
@@ -72,11 +74,17 @@ def forget() -> None:
 
 @torch.no_grad()
 def _recording(compute: Compute, inputs: tuple[Tensor, ...]) -> _Recording:
+    """Record, and try it out: a recording that gives another result would be a wrong image, and nobody would know."""
     mine = tuple(given.clone(memory_format=torch.contiguous_format) for given in inputs)
-    compute(*mine)  # libraries choose their kernels at the first time, which cannot be recorded
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
-        result = compute(*mine)
+    with torch.cuda.device(mine[0].device):  # which is what a graph records
+        wanted = compute(*mine)  # libraries choose their kernels at the first time, which cannot be recorded
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
+            result = compute(*mine)
+        result.zero_()
+        graph.replay()
+    if not (result - wanted).abs().max() <= ALIKE * wanted.abs().max():
+        raise RuntimeError("what was recorded gives another result")
     return _Recording(graph, mine, result)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 from unittest import mock
@@ -122,7 +122,8 @@ def pretend_gpu() -> Iterator[Counter[str]]:
         "get_device_capability": lambda *_: (7, 0), "synchronize": lambda *_: None, "empty_cache": lambda: None,
         "current_device": lambda: 0, "get_device_name": lambda *_: "pretended", "set_sync_debug_mode": lambda *_: None,
         "reset_peak_memory_stats": lambda *_: None, "max_memory_allocated": lambda *_: 0,
-        "current_stream": lambda *_: "the only one", "CUDAGraph": graphs.Graph, "graph": graphs.recorded,
+        "current_stream": lambda *_: "the only one", "device": nullcontext, "CUDAGraph": graphs.Graph,
+        "graph": graphs.recorded,
     }  # fmt: skip
     methods = {
         "to": _moved,

@@ -21,7 +21,7 @@ def _nothing_known(gpu):
 
 @pytest.fixture
 def replays(monkeypatch):
-    """How often anything was replayed."""
+    """What was replayed; to be cleared of those replays that try a recording out."""
     count = []
     replay = torch.cuda.CUDAGraph.replay
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: count.append(graph) or replay(graph))
@@ -52,6 +52,7 @@ def test_sense_of_another_scan_by_the_recording_of_one(replays):
     wanted = [sense_sets(*scan, **settings).cpu() for scan in scans]
     for scan in scans:
         record_sense(*scan, **settings)
+    replays.clear()
     for scan, one in zip(scans, wanted, strict=True):
         assert torch.equal(sense_sets(*scan, **settings).cpu(), one)
     assert len(replays) == 2
@@ -62,6 +63,7 @@ def test_what_is_given_out_stays(replays):
     """The next image is made in the same memory; the one before is somebody's by then."""
     settings, scans = {"regularisation": 0.01, "n_iterations": 3}, [planes(1, 2), planes(2, 2)]
     record_sense(*scans[0], **settings)
+    replays.clear()
     first = sense_sets(*scans[0], **settings)
     before = first.cpu().clone()
     sense_sets(*scans[1], **settings)
@@ -73,6 +75,7 @@ def test_what_is_given_out_stays(replays):
 def test_what_was_not_recorded_is_computed(replays, changed):
     settings, scan = {"regularisation": 0.01, "n_iterations": 3}, planes(1, 2)
     record_sense(*scan, **settings)
+    replays.clear()
     if changed == "settings":
         settings["regularisation"] = 0.02
     elif changed == "planes":
@@ -88,6 +91,7 @@ def test_network_of_another_scan_by_the_recording_of_one(replays):
     model, scans = small_network(), [planes(1, 2), planes(2, 3)]
     wanted = [network_sets(*scan, model).cpu() for scan in scans]
     Given.on_grid(*scans[0]).record(model)
+    replays.clear()
     for scan, one in zip(scans, wanted, strict=True):
         assert torch.equal(network_sets(*scan, model).cpu(), one)
     assert len(replays) == 2
@@ -108,6 +112,14 @@ def test_a_computation_that_waits_is_not_recorded(replays):
     assert not replays
 
 
+def test_a_recording_that_gives_another_result_is_not_kept(replays, monkeypatch):
+    """Such as that of another GPU's stream, which records nothing."""
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: None)
+    x = torch.ones(2).cuda()
+    assert recorded.record("lost", lambda x: 2 * x, x) == "what was recorded gives another result"
+    assert recorded.computed("lost", lambda x: 2 * x, x).tolist() == [2, 2]
+
+
 def test_few_recordings_are_kept(replays):
     """The one not asked for longest goes."""
     x = torch.ones(2).cuda()
@@ -115,7 +127,8 @@ def test_few_recordings_are_kept(replays):
         recorded.record(number, lambda x: 2 * x, x)
     recorded.computed(0, lambda x: 2 * x, x)
     recorded.record("one more", lambda x: 2 * x, x)
+    replays.clear()
     recorded.computed(0, lambda x: 2 * x, x)
-    assert len(replays) == 2
+    assert len(replays) == 1
     recorded.computed(1, lambda x: 2 * x, x)
-    assert len(replays) == 2
+    assert len(replays) == 1
