@@ -59,9 +59,13 @@ def compression_matrix(acs: Tensor, n_coils: int) -> Tensor:
         )
     samples = acs.flatten(-2).to(torch.complex128)
     _, vectors = torch.linalg.eigh(samples @ samples.mH)  # ascending
-    vectors = vectors[..., -n_coils:].flip(-1)
-    largest = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
-    return (vectors * torch.sgn(largest).conj()).mH.to(acs.dtype)
+    return turned(vectors[..., -n_coils:].flip(-1), dim=-2).mH.to(acs.dtype)
+
+
+def turned(vectors: Tensor, dim: int) -> Tensor:
+    """Turn each vector, along `dim`, so that its largest entry is real and positive: libraries leave its phase open."""
+    largest = vectors.gather(dim, vectors.abs().argmax(dim, keepdim=True))
+    return vectors * torch.sgn(largest).conj()
 
 
 def compress(kspace: Tensor, matrix: Tensor) -> Tensor:

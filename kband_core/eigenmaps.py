@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kband_core.coils import turned
 from kband_core.threads import count_parts, side_by_side, usable_threads
 
 IN_CACHE = 1 << 20  # bytes of vectors or operators: some times as many are computed with
@@ -94,8 +95,7 @@ def principal_coil(acs: Tensor) -> Tensor:
     """
     samples = acs.flatten(-2)
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[..., -1]
-    largest = principal.gather(-1, principal.abs().argmax(-1, keepdim=True))
-    return principal * torch.sgn(largest).conj()
+    return turned(principal, dim=-1)
 
 
 def _cubic(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,8 +63,12 @@ def _sense_on_grid(kspace: Tensor, sampling: Grid, csm: Tensor, regularisation: 
     def solved(kspace: Tensor, mask: Tensor, csm: Tensor) -> Tensor:
         return _solved(GridOperator(Grid(mask), csm), kspace, regularisation, n_iterations)
 
-    mask = sampling.mask.expand(*kspace.shape[:-3], *sampling.mask.shape[-2:])
-    return ("SENSE", regularisation, n_iterations), solved, kspace, mask, csm
+    return ("SENSE", regularisation, n_iterations), solved, kspace, _mask_of(kspace, sampling), csm
+
+
+def _mask_of(kspace: Tensor, sampling: Grid) -> Tensor:
+    """The mask `(..., ky, kx)` or `(..., ky, 1)` of each of the planes: one shape, however it was given."""
+    return sampling.mask.expand(*kspace.shape[:-3], *sampling.mask.shape[-2:])
 
 
 def _solved(operator: EncodingOperator, kspace: Tensor, regularisation: float, n_iterations: int) -> Tensor:
@@ -111,15 +115,15 @@ class Given:
     @torch.no_grad()
     def image_of(self, model: nn.Module) -> Tensor:
         """Return what a network makes of it, `(b, set, y, x)` in the unit of the planes."""
-        made = computed(*self._by(model)) if self._can_be_recorded(model) else self._made(model)
+        if self._can_be_recorded(model):
+            made = computed(*self._by(model))
+        else:
+            made = model(self.kspace, self.operator, self.noise)
         return made * self.scale[:, None, None, None]
 
     def record(self, model: nn.Module) -> str | None:
         """Let the GPU where planes of these shapes are be quicker at `image_of` others; why it cannot is returned."""
         return record(*self._by(model)) if self._can_be_recorded(model) else None
-
-    def _made(self, model: nn.Module) -> Tensor:
-        return model(self.kspace, self.operator, self.noise)
 
     def _can_be_recorded(self, model: nn.Module) -> bool:
         on_gpu = self.kspace.is_cuda and isinstance(self.operator, GridOperator)
@@ -131,8 +135,7 @@ class Given:
         def made(kspace: Tensor, mask: Tensor, csm: Tensor, noise: Tensor) -> Tensor:
             return model(kspace, GridOperator(Grid(mask), csm), noise)
 
-        mask = self.operator.sampling.mask
-        mask = mask.expand(len(self.kspace), *mask.shape[-2:])
+        mask = _mask_of(self.kspace, self.operator.sampling)
         return model, made, self.kspace, mask, self.operator.csm, self.noise
 
 

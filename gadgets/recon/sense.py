@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Annotated, ClassVar
 
@@ -33,20 +33,16 @@ class Sense(Method):
     def prepare(self, calibration: Calibration) -> None:
         """Let a GPU be quicker at images of a single plane and one set of maps, which are those one waits for."""
         if calibration.acs.is_cuda and len(calibration.acs) == 1:
-            _record_once(*small_plane(calibration), *self._settings.values())
+            _record_once(*small_plane(calibration), **asdict(self))
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         csm = maps_of(buffer)
         kspace, sampling = buffer.planes()
-        solve = partial(sense_sets, **self._settings)
+        solve = partial(sense_sets, **asdict(self))
         n_planes = planes_at_once(AT_ONCE * csm[0].numel() * csm.element_size(), csm.device)
         some = zip(kspace.split(n_planes), csm.split(n_planes), strict=True)
         sets = torch.cat([solve(some_kspace, sampling, some_csm) for some_kspace, some_csm in some])
         return Reconstruction(merge_sets(sets), sets=sets)
-
-    @property
-    def _settings(self) -> dict[str, float]:
-        return {"regularisation": self.regularisation, "n_iterations": self.n_iterations}
 
 
 @lru_cache(maxsize=64)

@@ -100,7 +100,7 @@ class _Reflect(torch.autograd.Function):
 
 
 def _reflected(x: Tensor, width: int) -> Tensor:
-    """Torch's reflected borders. On a GPU its own give up the memory order of convolutions, and a third of the time."""
+    """Torch's reflected borders. On a GPU its own give up the order of memory that convolutions want."""
     height, length = (n + 2 * width for n in x.shape[-2:])
     if width >= min(x.shape[-2:]):
         return pad(x, (width,) * 4, mode="reflect")  # which says what is wrong
