@@ -116,6 +116,8 @@ def _method(image: ismrmrd.Image) -> str:
 def _particulars(image: ismrmrd.Image) -> list[str]:
     lines, error = _meta(image, "kband_lines"), _meta(image, "kband_nmse_estimate")
     said = [f"{lines} {'of ' * lines.endswith('number')}lines"] if lines else []
+    if share := _meta(image, "kband_denoising"):
+        said.append(f"denoising {share}")
     if error:
         said.append(f"NMSE about {float(error):.3f} by {_meta(image, 'kband_held_out_lines')} held-out lines")
     if bound := _meta(image, "kband_nmse_bound"):

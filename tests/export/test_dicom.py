@@ -96,6 +96,15 @@ def test_what_is_wrong_is_in_the_description(tmp_path):
     assert len({each.SeriesInstanceUID for each in made.values()}) == 4
 
 
+def test_the_maker_is_said_with_what_it_was_told(tmp_path):
+    """By which method and weights, and of how much of the noise these were told: the image depends on it."""
+    meta = {"kband_model": "simulated_small", "kband_denoising": "0.5"}
+    (made,) = written(tmp_path / "out", [image(meta=meta)]).values()
+    said = made.ContributingEquipmentSequence[0].ContributionDescription
+    assert "method SENSE" in said
+    assert "model simulated_small; denoising 0.5" in said
+
+
 def test_a_long_protocol_name_loses_its_own_end(tmp_path):
     """Never what the series is: the method's name and what is wrong stay."""
     xml = FULL.replace("t1_tra", "t" * 90)

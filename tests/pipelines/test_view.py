@@ -47,6 +47,14 @@ def test_the_error_that_held_out_lines_tell_is_shown():
     assert "NMSE about 0.015 by 24 held-out lines" in " ".join(text.get_text() for text in figure.texts)
 
 
+def test_less_denoising_than_what_the_model_would_do_is_shown():
+    """Two images of one scan and one model differ by it."""
+    told = image(meta={**GOOD, "kband_denoising": "0.5"})
+    figure = montage(Source("two", [told, image()]))
+    assert [text.get_text() for text in figure.texts if "denoising 0.5" in text.get_text()]
+    assert texts(figure).count("denoising") == 1
+
+
 def test_the_bound_of_the_error_is_shown():
     """With the share of scans that keep it: it is no certainty."""
     figure = montage(Source("", [image(meta={**GOOD, "kband_nmse_bound": "0.0123", "kband_nmse_bound_level": "0.9"})]))
