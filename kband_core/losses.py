@@ -75,6 +75,22 @@ def relative_image_loss(image: Tensor, operator: EncodingOperator, target: Tenso
     return (of_difference - of_reference).mean()
 
 
+def relative_part_loss(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
+    """Return ln ‖Aᴴ√w d‖₂ − ln ‖Aᴴ√w y‖₂, d = A x − y, of a part of k-space, the mean over the planes of a batch.
+
+    `target` y `(b, coil, ky, kx)`, `weight` w `(b, ky, kx)` or `(b, ky, 1)`, 0 outside the part. A logarithm weighs a
+    gain alike in noisy planes and in clean ones, as `relative_image_loss` does. Combining the coils first leaves out
+    what no image can change: of n coils' noise all but a share of 1/n, beside which a noisy plane's gain would not
+    count. The gradient is that of `kspace_loss` with `l2`, but for the size that each plane gives it.
+    """
+    of_difference, of_target = (
+        torch.linalg.vector_norm(operator.adjoint(weight.sqrt().unsqueeze(-3) * samples).flatten(1), dim=-1)
+        for samples in (_difference(image, operator, target, weight), target)
+    )
+    tiny = torch.finfo(of_target.dtype).tiny
+    return (of_difference.clamp(min=tiny).log() - of_target.clamp(min=tiny).log()).mean()
+
+
 def _difference(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
     if isinstance(operator.sampling, Shots):
         pixels, samples, weights = "y x", "shot sample", "shot sample"

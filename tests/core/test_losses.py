@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kband_core.losses import kspace_loss, normalised_loss, relative_image_loss
+from kband_core.losses import kspace_loss, normalised_loss, relative_image_loss, relative_part_loss
 from kband_core.operators import predicted_kspace
 from tests.laws import all_samples
 
@@ -55,7 +55,7 @@ def test_weight_of_lines_is_the_weight_of_their_samples():
     image, operator, weight = scene()
     target = torch.zeros_like(operator.forward(image))
     lines = torch.tensor([1.0, 0, 2, 0, 0, 3], dtype=torch.float64).expand(2, 6)[..., None]
-    for loss in (kspace_loss, normalised_loss):
+    for loss in (kspace_loss, normalised_loss, relative_part_loss):
         of_lines, of_samples = (loss(image, operator, target + 1, each) for each in (lines, lines * weight))
         torch.testing.assert_close(of_lines, of_samples)
 
@@ -64,7 +64,7 @@ def test_gradient_is_finite_where_nothing_is_wrong():
     """|·| has no derivative at 0; an image that fits exactly must not give NaN."""
     image, operator, weight = scene()
     image.requires_grad_()
-    for loss in (kspace_loss, normalised_loss):
+    for loss in (kspace_loss, normalised_loss, relative_part_loss):
         gradient = torch.autograd.grad(loss(image, operator, operator.forward(image).detach(), weight), image)[0]
         assert torch.equal(gradient, torch.zeros_like(gradient))
 
@@ -117,6 +117,55 @@ def test_relative_image_loss_of_nothing_is_finite():
     """Maps that are zero everywhere explain nothing: no such plane may stop a training."""
     image, operator, _ = scene()
     assert float(relative_image_loss(0 * image, all_samples(0 * operator.csm), operator.forward(image))) == 0
+
+
+def whole(csm):
+    """The operator of all samples with maps that explain every coil, as ESPIRiT's do."""
+    return all_samples(csm / csm.norm(dim=2, keepdim=True))
+
+
+def test_relative_part_loss_of_all_samples_is_that_of_images():
+    """‖x − r‖₂/‖r‖₂, of which `relative_image_loss` takes the logarithm too."""
+    image, operator, weight = scene(n_sets=1)
+    operator = whole(operator.csm)
+    other = torch.randn(image.shape, dtype=image.dtype, generator=torch.Generator().manual_seed(3))
+    length = torch.linalg.vector_norm
+    ratio = length(other, dim=(1, 2, 3)) / length(image, dim=(1, 2, 3))
+    loss = relative_part_loss(image + other, operator, operator.forward(image), weight)
+    assert loss.item() == pytest.approx(ratio.log().mean().item())
+
+
+def test_relative_part_loss_weighs_samples_as_l2_does():
+    """Of one plane, with weights that differ little between samples nearby, as those of bands: the same direction."""
+    image, operator, _ = scene((24, 32), n_sets=1, n_coils=4, batch=1)
+    y, x = (torch.linspace(0, 1, n, dtype=torch.float64) for n in (24, 32))
+    smooth = torch.polar(1 + y[:, None] * torch.arange(4)[:, None, None], x * torch.arange(4)[:, None, None])
+    operator = whole(smooth[None, None])
+    weight = (1 + y[:, None] + x)[None]
+    target = operator.forward(torch.zeros_like(image))
+    image.requires_grad_()
+    gradients = [
+        torch.autograd.grad(loss, image)[0].flatten() for loss in (
+            relative_part_loss(image, operator, target + 1e-3 * operator.forward(image.detach().roll(1, -1)), weight),
+            kspace_loss(image, operator, target, weight, norm="l2"),
+        )
+    ]  # fmt: skip
+    cosine = torch.vdot(*gradients).real / gradients[0].norm() / gradients[1].norm()
+    assert cosine > 0.99
+
+
+def test_relative_part_loss_does_not_count_noise_that_no_image_changes():
+    """Between coils: beside that of eight of them the gain in a noisy plane would look small."""
+    image, operator, weight = scene(n_sets=1, n_coils=8)
+    operator = whole(operator.csm)
+    target = operator.forward(image)
+    noise = torch.randn(target.shape, dtype=target.dtype, generator=torch.Generator().manual_seed(4))
+    between = noise - operator.forward(operator.adjoint(noise))
+    clean, noisy = (relative_part_loss(1.1 * image, operator, each, weight) for each in (target, target + 9 * between))
+    assert noisy.item() == pytest.approx(clean.item())
+    assert kspace_loss(1.1 * image, operator, target + 9 * between, weight, norm="l2") > 100 * kspace_loss(
+        1.1 * image, operator, target, weight, norm="l2"
+    )
 
 
 def test_mismatches_are_refused():

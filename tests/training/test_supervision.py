@@ -1,5 +1,6 @@
 """What a network sees and what judges it: an error here trains on the answer, or on nothing."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,38 +8,16 @@ import torch
 
 from kband_core.bands import band_mask, band_weight, expected_coverage
 from kband_core.fourier import to_kspace
-from kband_core.operators import predicted_kspace
 from kband_core.patterns import ssdu_split
+from kband_core.reconstruct import zero_filled
 from kband_core.sampling import Grid
 from kband_core.scaling import plane_scale
 from kband_core.training.batches import stack
-from kband_core.training.dataset import Plane
 from kband_core.training.supervision import SUPERVISIONS, build_supervision
 from kband_core.training.undersampling import Undersampling
+from tests.training.disc import SHAPE, make_example, make_plane
 
-SHAPE = (48, 40)
 ON_A_GRID = [name for name, kind in SUPERVISIONS.items() if kind.drawing is Undersampling]
-
-
-def make_plane(mask=None, angle=None, noise=0.01, band_acceleration=4.0):
-    """A disc of brightness 1 with three coils and noise, acquired where `mask` says; a band, if it has an angle."""
-    rng = torch.Generator().manual_seed(5)
-    y, x = (torch.linspace(-1, 1, n) for n in SHAPE)
-    y, x = y[:, None], x[None]
-    image = (x**2 + y**2 < 0.6).to(torch.complex64)
-    csm = torch.stack([torch.exp(-((y - a) ** 2) - (x - b) ** 2) for a, b in ((-1, 0), (0.5, 1), (0.5, -1))])
-    csm = (csm / csm.norm(dim=0)).to(torch.complex64)[None]
-    kspace = predicted_kspace(image[None], csm)
-    kspace = kspace + noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=rng)
-    mask = torch.ones(SHAPE[0], 1, dtype=torch.bool) if mask is None else mask
-    band = None if angle is None else band_acceleration
-    return Plane(kspace * mask, mask, csm, subject="a", angle=angle, band_acceleration=band), image
-
-
-def make_example(name, plane=None, angle=30.0, seed=0, **options):
-    options = {"line_acceleration": 3.0, "acs_lines": 8, **options}
-    rng = torch.Generator().manual_seed(seed)
-    return build_supervision(name, **options)(make_plane()[0] if plane is None else plane, rng, angle)
 
 
 @pytest.mark.parametrize("name", ON_A_GRID)
@@ -112,6 +91,15 @@ def test_kband_options():
     study = make_example("kband", angles=[30.0, 90.0]).weight.double()
     torch.testing.assert_close(study, band / coverage.clamp(min=0.5))
     assert make_example("kband", cap=3.0).weight.max() == 3
+
+
+def test_kband_in_logarithmic_measure():
+    """A tenth of the image too bright is a tenth of the band's samples, whatever their weight; ln 0.1."""
+    supervise, (plane, _) = build_supervision("kband", norm="relative", decoupled=True), make_plane()
+    example = stack([make_example("kband", plane, norm="relative", decoupled=True)])
+    image, operator = zero_filled(example.target, example.csm).unsqueeze(1), example.target_operator()
+    bright = supervise.loss(1.1 * image, operator, operator.forward(image), example.weight)
+    assert bright.item() == pytest.approx(math.log(0.1), abs=1e-3)
 
 
 def test_a_band_from_a_scanner_is_judged_by_what_it_holds():
@@ -217,7 +205,8 @@ def test_reference_target_is_the_combined_image():
         ({"name": "square", "cap": 3}, "supervision square: no option 'cap'; there are line_acceleration, acs_lines"),
         ({"name": "kband", "line_acceleration": [4, 2]}, "line_acceleration: 4 to 2, but at least 1 and a rising"),
         ({"name": "kband", "sampling": "spiral"}, "sampling: 'spiral' is not one of lines, equispaced, mixed, poisson"),
-        ({"name": "kband", "norm": "L1"}, "norm: 'L1' is not one of l1, l2"),
+        ({"name": "kband", "norm": "L1"}, "norm: 'L1' is not one of l1, l2, relative"),
+        ({"name": "vertical", "norm": "relative"}, "norm: 'relative' is not one of l1, l2$"),
         ({"name": "vertical", "band_acceleration": 0.5}, "band_acceleration: 0.5, at least 1 needed"),
     ],
 )

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from kband_core.bands import Geometry, band_mask, band_weight
+from kband_core.losses import relative_part_loss
+from kband_core.operators import EncodingOperator
 from kband_core.training.dataset import Plane
 from kband_core.training.example import Example, make_example
 from kband_core.training.supervision.limited import Limited
@@ -26,6 +29,8 @@ class KBand(Limited):
     practised, the network's input depends on the band. The weight is not normalised to mean 1, so that the loss has
     the size of the supervised one in planes of every shape.
 
+    `relative`, a third norm, compares combined coils, in logarithmic measure: see `relative_part_loss`.
+
     Published bands are `tangent`. They hardly reach the corners of a square k-space: at R=4 none comes to 5 % of it,
     and W is capped in 20 %, which little then teaches. A `strip` reaches all of it, with W of 9 at most, for longer
     readouts.
@@ -33,6 +38,7 @@ class KBand(Limited):
     Wang et al., K-band, arXiv 2308.02958.
     """
 
+    norms: ClassVar[tuple[str, ...]] = (*Limited.norms, "relative")
     geometry: Geometry = "tangent"
     aspect: float = 1.0
     angles: Sequence[float] | None = None
@@ -57,6 +63,11 @@ class KBand(Limited):
             once = _band_weight(shape, self.band_acceleration, self.geometry, angles, self.aspect, self.cap)
             weight = weight * once.to(weight.device)
         return make_example(plane, sampled if self.decoupled else sampled.within(band), weight, sampled)
+
+    def loss(self, image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
+        if self.norm == "relative":
+            return relative_part_loss(image, operator, target, weight)
+        return super().loss(image, operator, target, weight)
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -21,11 +21,12 @@ from kband_core.training.supervision.contract import Supervision, check_choice
 class Limited(Supervision):
     """Judge by 1/`band_acceleration` of k-space: by the mean distance of its samples, `l1`, or its square, `l2`."""
 
+    norms: ClassVar[tuple[str, ...]] = get_args(Norm)
     band_acceleration: float = 4.0
-    norm: Norm = "l1"
+    norm: str = "l1"
 
     def __post_init__(self) -> None:
-        check_choice("norm", self.norm, get_args(Norm))
+        check_choice("norm", self.norm, self.norms)
         if not self.band_acceleration >= 1:
             raise ValueError(f"band_acceleration: {self.band_acceleration:g}, at least 1 needed")
 
