@@ -24,6 +24,10 @@ def first_network(recipe: Recipe) -> nn.Module:
                 f"recipe {recipe.name}: the weights of '{recipe.pretrained}' do not fit network {recipe.network.name}, "
                 f"for it is {_difference(recipe)}; a recipe with the network of its model card expected"
             )
+        if recipe.pretrained_share and theirs != ours:
+            raise ValueError(
+                f"recipe {recipe.name}: pretrained_share: '{recipe.pretrained}' has weights of a part of it alone"
+            )
         network.load_state_dict(weights, strict=False)
     return network
 

@@ -169,10 +169,12 @@ class Recipe(WholeRecipe):
     """One training of a network that makes images.
 
     `pretrained` names the model of the registry whose weights it begins with; without, they are random. Of an unrolled
-    one `pretrained_unrolls` may choose some, from 0 on: a shorter network begins with these.
+    one `pretrained_unrolls` may choose some, from 0 on: a shorter network begins with these. Its weights and those that
+    the training comes to may be averaged, `pretrained_share` of the first: that is what is validated and written.
     """
 
     pretrained: str | None = None
+    pretrained_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     pretrained_unrolls: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     network: NetworkRecipe
     supervision: SupervisionRecipe
@@ -183,13 +185,10 @@ class Recipe(WholeRecipe):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
-    def _unrolls_of_something(self) -> Recipe:
-        if self.pretrained_unrolls is not None and self.pretrained is None:
-            raise ValueError("pretrained_unrolls are given, but no pretrained model that has them")
-        return self
-
-    @model_validator(mode="after")
-    def _epochs_end(self) -> Recipe:
+    def _fits_together(self) -> Recipe:
+        for name in ("pretrained_unrolls", "pretrained_share"):
+            if getattr(self, name) and self.pretrained is None:
+                raise ValueError(f"{name} given, but no pretrained model")
         if self.optimiser.epochs and self.data.procedural and self.data.procedural.n_scans is None:
             raise ValueError("epochs of procedural scans without n_scans never end; give steps or n_scans")
         return self

@@ -50,6 +50,7 @@ class State:
         return {
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
+            "first": self.average.first,
             "n_updates": self.average.n_updates,
             "optimiser": self.optimiser.state_dict(),
             **{name: getattr(self, name) for name in (*COUNTERS, JUDGED)},
@@ -60,6 +61,8 @@ class State:
         self.network.load_state_dict(content["network"])
         self.average.network.load_state_dict(content["average"])
         self.average.n_updates = content["n_updates"]
+        for mine, theirs in zip(self.average.first, content.get("first", ()), strict=True):
+            mine.copy_(theirs)
         self.optimiser.load_state_dict(content["optimiser"])
         for name in COUNTERS:
             setattr(self, name, content[name])

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 ROW_EVERY = 50  # steps
 FUSED = ("cpu", "cuda")  # devices on which Adam is one kernel: a fourth of the time on a CPU
 SAMES = (  # in checkpoint and recipe
-    "network", "pretrained", "pretrained_unrolls", "supervision", "data", "optimiser", "seed",
+    "network", "pretrained", "pretrained_unrolls", "pretrained_share", "supervision", "data", "optimiser", "seed",
 )  # fmt: skip
 
 Tell = Callable[[int, int, float, Mapping[str, float]], None]
@@ -102,11 +102,13 @@ class _Training:
             network = first_network(recipe).to(own.device)
         fused = own.device.type in FUSED
         adam = torch.optim.Adam(network.parameters(), optimiser.learning_rate, fused=fused)
-        self.state = State(network, MovingAverage(network, optimiser.ema), adam)
+        self.state = State(network, MovingAverage(network, optimiser.ema, recipe.pretrained_share), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
         content = recipe.model_dump(mode="json", include=set(SAMES))
         for length in ("steps", "epochs"):  # a training that ended too early may go on
             del content["optimiser"][length]
+        if not recipe.pretrained_share:  # which earlier checkpoints do not know
+            del content["pretrained_share"]
         if self.material.digest:  # a file may be moved, or be another one under the same name
             content["data"]["planes"] = self.material.digest
         self.identity = json.dumps([content, fold], sort_keys=True)

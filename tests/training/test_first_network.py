@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from kband_core.models import load_model
+from kband_core.models import load_model, save_model
+from kband_core.networks import build
 from kband_core.training.first_network import first_network
 from kband_core.training.recipe import Recipe, read_recipe
+from tests.tiny_models import FIELDS
 
 
 def fast(**changes: object) -> Recipe:
-    return read_recipe("simulated_fast").changed(**changes)
+    return read_recipe("simulated_fast").changed(**{"pretrained": "simulated_small", **changes})
 
 
 def test_a_shorter_network_begins_with_some_unrolls():
@@ -36,7 +38,20 @@ def test_unrolls_that_do_not_fit_are_one_sentence(changes, sentence):
         first_network(fast(**changes))
 
 
-def test_unrolls_are_those_of_a_model():
-    """Without one there is nothing to choose from."""
-    with pytest.raises(ValueError, match="pretrained_unrolls are given, but no pretrained model"):
-        fast(pretrained=None)
+@pytest.mark.parametrize("option", [{"pretrained_unrolls": (0, 3, 4)}, {"pretrained_share": 0.5}])
+def test_what_is_taken_of_a_model_needs_one(option):
+    """Without one there is nothing to choose from, and nothing to average with."""
+    with pytest.raises(ValueError, match=f"{next(iter(option))} given, but no pretrained model"):
+        fast(**{"pretrained_unrolls": None, **option, "pretrained": None})
+
+
+def test_a_part_of_a_network_cannot_be_averaged_with_the_whole(tmp_path, monkeypatch):
+    """The weights that it lacks are random at first."""
+    config = {"order": "k", "layers": 5, "channels": 24}
+    card = {**FIELDS, "name": "stage", "network": {"name": "kiki", "config": config}}
+    save_model(tmp_path, card, build("kiki", **config))
+    monkeypatch.setenv("KBAND_MODELS", str(tmp_path))
+    recipe = read_recipe("simulated_kiki").changed(pretrained="stage")
+    assert first_network(recipe) is not None
+    with pytest.raises(ValueError, match="pretrained_share: 'stage' has weights of a part of it alone"):
+        first_network(recipe.changed(pretrained_share=0.5))

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,6 +133,26 @@ def test_a_training_begins_with_the_pretrained_weights(tmp_path, uninterrupted, 
     )
     assert card.recipe.count("pretrained: tiny") == 1
     assert card.pretrained == first.as_earlier()
+
+
+def test_a_share_of_the_pretrained_weights_is_kept(tmp_path, uninterrupted, monkeypatch):
+    """In what is written, not in what is trained; also when resumed, and another model bears the name by then."""
+    monkeypatch.setenv("KBAND_MODELS", str(tmp_path / "before"))
+    (tmp_path / "before").mkdir()
+    for name in ("tiny.safetensors", "tiny.yaml"):
+        shutil.copy(uninterrupted[0] / name, tmp_path / "before" / name)
+    first = load_file(tmp_path / "before" / "tiny.safetensors")
+    recipe = tiny_recipe(optimiser={"schedule": "constant"}, validation={"every": 6})
+    recipe = recipe.changed(name="second", pretrained="tiny")
+    train(recipe, tmp_path / "whole", device="cpu", n_workers=0)
+    shared = recipe.changed(pretrained_share=0.25)
+    train(shared.changed("optimiser", steps=3), tmp_path / "shared", device="cpu", n_workers=0)
+    train(tiny_recipe().changed(seed=1), tmp_path / "before", device="cpu", n_workers=0)
+    train(shared, tmp_path / "shared", device="cpu", n_workers=0, resume=True)
+    whole, ours = (load_file(tmp_path / name / "second.safetensors") for name in ("whole", "shared"))
+    for name, values in ours.items():
+        torch.testing.assert_close(values, 0.25 * first[name] + 0.75 * whole[name])
+    assert same(weights(tmp_path / "shared", "second"), weights(tmp_path / "whole", "second"))
 
 
 def test_pretrained_weights_of_another_network_are_refused(tmp_path, uninterrupted, monkeypatch):
