@@ -13,6 +13,7 @@ from torch import nn
 from kband_core import networks
 from kband_core.plain_yaml import read_yaml
 from kband_core.training.shipped_recipes import shipped_recipes
+from kband_core.training.simulation.procedural import NOISE
 from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervision, build_supervision, full_extent
 
@@ -23,6 +24,7 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Coils = Annotated[int, Field(ge=1, le=256)]
 Number = Annotated[int, Field(ge=1, le=65536)]
 Factor = Annotated[float, Field(ge=1)]
+Noise = Annotated[float, Field(gt=0, le=1)]
 Checked = TypeVar("Checked", bound="Section")
 
 
@@ -84,12 +86,11 @@ class SupervisionRecipe(Section):
 
 
 class ProceduralRecipe(Section):
-    """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
+    """Simulated scans of random objects: `matrix`, `coils`, and `noise`, a coil's SD over brightness, from low to high.
 
     `objects`: `cartoon`, flat tissues with sharp borders; `textured`, with detail at every scale; `anatomy`, slices of
-    real heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is
-    kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or
-    `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
+    real heads, which other packages carry; `mixed`, these and textured ones, as often. `n_scans` are kept in memory;
+    without it each is met `uses` times, with other lines. `radial` and `spiral` have as many shots as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
@@ -98,6 +99,7 @@ class ProceduralRecipe(Section):
     trajectory: Literal["cartesian", "radial", "spiral"] = "cartesian"
     n_scans: Annotated[int, Field(ge=2, le=65536)] | None = None
     uses: Whole = 1
+    noise: tuple[Noise, Noise] = NOISE
 
 
 class DataRecipe(Section):
@@ -186,9 +188,8 @@ class Recipe(WholeRecipe):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        for name in ("pretrained_unrolls", "pretrained_share"):
-            if getattr(self, name) and self.pretrained is None:
-                raise ValueError(f"{name} given, but no pretrained model")
+        if self.pretrained is None and (self.pretrained_unrolls or self.pretrained_share):
+            raise ValueError("pretrained_unrolls or pretrained_share given, but no pretrained model")
         if self.optimiser.epochs and self.data.procedural and self.data.procedural.n_scans is None:
             raise ValueError("epochs of procedural scans without n_scans never end; give steps or n_scans")
         return self

@@ -44,7 +44,7 @@ def test_a_recipe_can_be_written_and_read():
 @pytest.mark.parametrize(
     ("section", "key", "known"),
     [
-        (None, "optimizer", "known are name, description, pretrained, pretrained_share, pretrained_unrolls, network, supervision"),
+        (None, "optimizer", "known are name, description, pretrained, pretrained_share, pretrained_unrolls, network, "),
         ("optimiser", "lr", "unknown key 'optimiser.lr'; known are learning_rate, steps, epochs"),
         ("network", "depth", "network modl: no setting 'depth'; settings are unrolls, denoiser"),
         ("supervision", "R", "supervision supervised: no option 'R'; there are line_acceleration, acs_lines"),
