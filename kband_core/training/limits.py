@@ -15,6 +15,7 @@ from kband_core.shot_angles import shot_kind
 from kband_core.training.acquired import Acquired
 from kband_core.training.material import Material
 from kband_core.training.recipe import Recipe
+from kband_core.training.simulation.procedural import NOISE
 from kband_core.training.supervision import AlongSpokes, Supervision
 from kband_core.training.undersampling import Undersampling
 
@@ -96,7 +97,7 @@ def _signal(recipe: Recipe, material: Material) -> dict[str, float]:
     Of simulated scans the noise is known: that of the loudest. Planes of nothing but noise, without maps, do not count.
     """
     if recipe.data.procedural is not None:
-        return {"snr": round(1 / recipe.data.procedural.noise[1], 2), "unmapped": FAINT}
+        return {"snr": 1 / NOISE[1], "unmapped": FAINT}
     n_planes = min(material.scans.steps_per_epoch(1), N_PLANES)
     planes = (material.scans.draw(step, 0, 1)[0] for step in range(n_planes))
     seen = [

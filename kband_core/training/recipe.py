@@ -13,7 +13,6 @@ from torch import nn
 from kband_core import networks
 from kband_core.plain_yaml import read_yaml
 from kband_core.training.shipped_recipes import shipped_recipes
-from kband_core.training.simulation.procedural import NOISE
 from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervision, build_supervision, full_extent
 
@@ -24,7 +23,6 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Coils = Annotated[int, Field(ge=1, le=256)]
 Number = Annotated[int, Field(ge=1, le=65536)]
 Factor = Annotated[float, Field(ge=1)]
-Noise = Annotated[float, Field(gt=0, le=1)]
 Checked = TypeVar("Checked", bound="Section")
 
 
@@ -86,11 +84,12 @@ class SupervisionRecipe(Section):
 
 
 class ProceduralRecipe(Section):
-    """Simulated scans of random objects: `matrix`, `coils`, and `noise`, a coil's SD over brightness, from low to high.
+    """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
     `objects`: `cartoon`, flat tissues with sharp borders; `textured`, with detail at every scale; `anatomy`, slices of
-    real heads, which other packages carry; `mixed`, these and textured ones, as often. `n_scans` are kept in memory;
-    without it each is met `uses` times, with other lines. `radial` and `spiral` have as many shots as Nyquist asks for.
+    real heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is
+    kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or
+    `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
@@ -99,7 +98,6 @@ class ProceduralRecipe(Section):
     trajectory: Literal["cartesian", "radial", "spiral"] = "cartesian"
     n_scans: Annotated[int, Field(ge=2, le=65536)] | None = None
     uses: Whole = 1
-    noise: tuple[Noise, Noise] = NOISE
 
 
 class DataRecipe(Section):

@@ -67,8 +67,7 @@ def _planes_of_step(recipe: ProceduralRecipe, seed: int, step: int) -> dict[int,
 
 
 def _simulated(recipe: ProceduralRecipe, shape: tuple[int, int], n_coils: int, rng: torch.Generator) -> Plane:
-    simulate = SIMULATED[recipe.trajectory]
-    return simulate(shape, n_coils=n_coils, rng=rng, objects=recipe.objects, noise=recipe.noise)
+    return SIMULATED[recipe.trajectory](shape, n_coils=n_coils, rng=rng, objects=recipe.objects)
 
 
 class StoredScans:
