@@ -61,10 +61,10 @@ def covered(recipe: Recipe, material: Material) -> dict[str, object]:
         "acceleration": (round(max((1 - TOLERANCE) * slowest, 1.0), 2), round((1 + TOLERANCE) * fastest, 2)),
         "matrix": material.matrix,
         "acs_lines": min(part.acs_lines for part in parts),
+        "coils": material.coils,
         **recipe.limits.model_dump(exclude_none=True),
         "sampling": tuple(sorted({one for part in parts for one in part.sampling})),
         "spacing": max(part.spacing for part in parts),
-        "coils": material.coils,
         **_signal(recipe, material),
     }
 

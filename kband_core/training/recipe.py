@@ -146,6 +146,7 @@ class LimitsRecipe(Section):
     acceleration: tuple[Factor, Factor] | None = None
     matrix: tuple[Side, Side] | None = None
     acs_lines: Side | None = None
+    coils: tuple[Coils, Coils] | None = None
 
 
 class WholeRecipe(Section):

@@ -19,10 +19,10 @@ CHOSEN = [
     ({"acceleration": 4}, "kband", "header and coils are like what simulated_small was trained on"),
     ({"acceleration": 7}, "raki", "R=7 with embedded calibration lines; not kband: lines 7 apart outside the centre, "
                                   "simulated_small has seen 6 at most"),
-    ({"acceleration": 2, "n_coils": 1}, "grappa", "R=2 with embedded calibration lines; not kband: coils: 1, "
-                                                  "simulated_small has seen 2 to 12"),
-    ({"acceleration": 1, "n_coils": 1}, "sense", "no line is left out; not kband: coils: 1, simulated_small has seen "
-                                                 "2 to 12"),
+    ({"acceleration": 2, "n_coils": 2}, "grappa", "R=2 with embedded calibration lines; not kband: coils: 2, "
+                                                  "simulated_small has seen 4 to 12"),
+    ({"acceleration": 1, "n_coils": 2}, "sense", "no line is left out; not kband: coils: 2, simulated_small has seen "
+                                                 "4 to 12"),
     ({"acceleration": 2, "calibration": "none"}, "sense", "R=2 without calibration lines; not kband: calibration "
      "lines in the image: 1, simulated_small has seen 16 and more"),
     ({"trajectory": "radial"}, "radial_kband", "header and coils are like what simulated_radial was trained on"),
