@@ -57,7 +57,7 @@ def test_each_further_limit_is_asked(tmp_path):
      {"snr": 2.0}, {"unmapped": 0.03}],
 )  # fmt: skip
 def test_the_model_that_ships_knows_what_it_has_not_seen(monkeypatch, scan):
-    """It was trained on every 2nd to 6th line, SNR 12.5 and more, and maps of the whole object; of two coils it may draw
+    """It was trained on every 2nd to 6th line, SNR 12.5 and more, maps of the whole object; of two coils it may draw
     what is not there."""
     monkeypatch.delenv("KBAND_MODELS", raising=False)
     card = load_card("simulated_small")
