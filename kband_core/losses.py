@@ -70,9 +70,10 @@ def relative_image_loss(image: Tensor, operator: EncodingOperator, target: Tenso
     """
     reference = operator.adjoint(target)
     images = torch.stack([image - reference, reference]).flatten(2)
-    lengths = torch.stack([torch.linalg.vector_norm(images, order, dim=-1) for order in (1, 2)])
-    of_difference, of_reference = lengths.clamp(min=torch.finfo(lengths.dtype).tiny).log().unbind(1)
-    return (of_difference - of_reference).mean()
+    of_difference, of_reference = torch.stack(
+        [torch.linalg.vector_norm(images, order, dim=-1) for order in (1, 2)]
+    ).unbind(1)
+    return _mean_log_ratio(of_difference, of_reference)
 
 
 def relative_part_loss(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:
@@ -87,8 +88,12 @@ def relative_part_loss(image: Tensor, operator: EncodingOperator, target: Tensor
         torch.linalg.vector_norm(operator.adjoint(weight.sqrt().unsqueeze(-3) * samples).flatten(1), dim=-1)
         for samples in (_difference(image, operator, target, weight), target)
     )
-    tiny = torch.finfo(of_target.dtype).tiny
-    return (of_difference.clamp(min=tiny).log() - of_target.clamp(min=tiny).log()).mean()
+    return _mean_log_ratio(of_difference, of_target)
+
+
+def _mean_log_ratio(lengths: Tensor, others: Tensor) -> Tensor:
+    tiny = torch.finfo(lengths.dtype).tiny  # of nothing the logarithm is finite, too
+    return (lengths.clamp(min=tiny).log() - others.clamp(min=tiny).log()).mean()
 
 
 def _difference(image: Tensor, operator: EncodingOperator, target: Tensor, weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ SECONDS = 25  # of which the first few start the workers
 
 
 def training_fed(here: Here) -> Iterator[Row]:
-    """Steps of the network that ships, by its recipe, as `kband train --minutes` does them; also what is written."""
+    """Steps of the recipe `simulated_textured`, as `kband train --minutes` does them; also what is written."""
     recipe = read_recipe("simulated_textured").changed(pretrained=None)
     recipe = recipe.changed("validation", every=10**6, planes=2)
     n_workers, minutes = _workers(len(os.sched_getaffinity(0))), SECONDS / 60

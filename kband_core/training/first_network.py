@@ -26,7 +26,8 @@ def first_network(recipe: Recipe) -> nn.Module:
             )
         if recipe.pretrained_share and theirs != ours:
             raise ValueError(
-                f"recipe {recipe.name}: pretrained_share: '{recipe.pretrained}' has weights of a part of it alone"
+                f"recipe {recipe.name}: pretrained_share: '{recipe.pretrained}' has a part of network "
+                f"{recipe.network.name} alone, all of it expected"
             )
         network.load_state_dict(weights, strict=False)
     return network

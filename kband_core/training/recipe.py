@@ -170,8 +170,8 @@ class Recipe(WholeRecipe):
     """One training of a network that makes images.
 
     `pretrained` names the model of the registry whose weights it begins with; without, they are random. Of an unrolled
-    one `pretrained_unrolls` may choose some, from 0 on: a shorter network begins with these. Its weights and those that
-    the training comes to may be averaged, `pretrained_share` of the first: that is what is validated and written.
+    one `pretrained_unrolls` may choose some, from 0 on: a shorter network begins with these. The weights that it
+    begins with and those it comes to may be averaged, `pretrained_share` of the first: so it is validated and written.
     """
 
     pretrained: str | None = None
@@ -187,8 +187,9 @@ class Recipe(WholeRecipe):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if self.pretrained is None and (self.pretrained_unrolls or self.pretrained_share):
-            raise ValueError("pretrained_unrolls or pretrained_share given, but no pretrained model")
+        given = [name for name in ("pretrained_unrolls", "pretrained_share") if getattr(self, name)]
+        if given and self.pretrained is None:
+            raise ValueError(f"{' and '.join(given)} given, but no pretrained model")
         if self.optimiser.epochs and self.data.procedural and self.data.procedural.n_scans is None:
             raise ValueError("epochs of procedural scans without n_scans never end; give steps or n_scans")
         return self
