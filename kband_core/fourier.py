@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+FAST = 2 * 3 * 5 * 7  # the product of all prime factors that transforms are quick with
+
 
 def to_image(kspace: Tensor, dims: Sequence[int] = (-2, -1)) -> Tensor:
     """Transform k-space to image space: centred, orthonormal, kernel e^{+ik·r}; the origin is at N//2, for any N."""
@@ -40,6 +42,14 @@ def interpolate(image: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, 
     old = [image.shape[dim] for dim in dims]
     gain = torch.tensor(list(shape)).prod().item() / torch.tensor(old).prod().item()
     return to_image(resize(to_kspace(image, dims), shape, dims), dims) * gain**0.5
+
+
+def fast_lengths(low: int, high: int) -> list[int]:
+    """Return the lengths from `low` to `high` without other prime factors than 2, 3, 5 and 7: others transform slower.
+
+    A prime of 96 to 160 takes 2 to 5 times as long (pocketfft and MKL on a CPU).
+    """
+    return [n for n in range(low, high + 1) if FAST**16 % n == 0]
 
 
 def uncentred(k: Tensor, length: int, dtype: torch.dtype) -> Tensor:

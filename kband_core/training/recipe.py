@@ -86,10 +86,10 @@ class SupervisionRecipe(Section):
 class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    `objects`: `cartoon`, flat tissues with sharp borders; `textured`, with detail at every scale; `anatomy`, slices of
-    real heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is
-    kept in memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or
-    `radial` or `spiral`, as many spokes or interleaves as Nyquist asks for.
+    Sides in `matrix` are drawn that transform quickly, if any. `objects`: `cartoon`, flat tissues with sharp borders;
+    `textured`, with detail at every scale; `both`, a third cartoons; `anatomy`, slices of real heads, which other
+    packages carry; `mixed`, half these, half textured ones. A finite number of scans is kept in memory; endless ones
+    are met `uses` times each, with other lines. `trajectory`: a grid, or `radial` or `spiral`, Nyquist's spokes.
     """
 
     matrix: tuple[Side, Side] = (96, 160)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from kband_core.fourier import fast_lengths
 from kband_core.training.dataset import Plane, PlaneFile
 from kband_core.training.recipe import ProceduralRecipe
 from kband_core.training.simulation.procedural import procedural_plane
@@ -133,7 +134,9 @@ def _size(recipe: ProceduralRecipe, rng: torch.Generator) -> tuple[tuple[int, in
     def between(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=rng))
 
-    return (between(*recipe.matrix), between(*recipe.matrix)), between(*recipe.coils)
+    lengths = fast_lengths(*recipe.matrix) or range(recipe.matrix[0], recipe.matrix[1] + 1)
+    sides = [lengths[between(0, len(lengths) - 1)] for _ in range(2)]
+    return (sides[0], sides[1]), between(*recipe.coils)
 
 
 def _angle(seed: int, scan: int | str) -> float:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kband_core.axes import check_axes
-from kband_core.fourier import interpolate, resize, to_image, to_kspace
+from kband_core.fourier import fast_lengths, interpolate, resize, to_image, to_kspace
 
 SHAPES = [(6, 8), (7, 9), (5, 8), (1, 4)]
 
@@ -49,3 +49,10 @@ def test_axes_of_the_same_name_must_agree():
     with pytest.raises(ValueError, match="its axes are 'coil ky kx'"):
         check_axes(kspace=(torch.zeros(4, 4), "coil ky kx"))
     assert check_axes(mask=(torch.zeros(5, 6), "... kx")) == {"kx": 6}
+
+
+def test_fast_lengths_have_small_prime_factors():
+    assert fast_lengths(96, 128) == [96, 98, 100, 105, 108, 112, 120, 125, 126, 128]
+    assert fast_lengths(1, 11) == list(range(1, 11))
+    assert fast_lengths(113, 113) == []
+    assert fast_lengths(4095, 4096) == [4096]  # whatever the power

@@ -71,6 +71,17 @@ def test_large_batches_meet_their_scans_again(monkeypatch):
     assert len(made) == 3 * 12
 
 
+def test_sides_are_those_that_transform_quickly():
+    """Both ends among them; of a range without any, every side is drawn."""
+
+    def drawn(*matrix):
+        recipe = ProceduralRecipe(matrix=matrix, coils=(2, 2))
+        return {side for shape in ProceduralScans(recipe, 200, seed=0, run=1).shapes for side in shape[1:]}
+
+    assert drawn(24, 33) == {24, 25, 27, 28, 30, 32}
+    assert drawn(37, 39) == {37, 38, 39}
+
+
 def test_leaves_cover_everything(rng):
     """Later leaves lie on top, and nothing is brighter than their gradients make it."""
     leaves = dead_leaves((60, 80), rng)
@@ -98,6 +109,25 @@ def test_a_recipe_names_its_objects():
     counted = [ProceduralScans(recipe, 1, seed=0, run=1)[0].kspace for recipe in (cartoon, textured)]
     assert not torch.equal(*endless)
     assert not torch.equal(*counted)
+
+
+def test_a_third_of_both_kinds_are_cartoons():
+    """As they would be of that kind alone, drawn by the generator where it then is."""
+
+    def drawn(seed, objects, *, behind_a_choice):
+        rng = torch.Generator().manual_seed(seed)
+        if behind_a_choice:
+            torch.rand((), generator=rng)
+        return random_object((24, 24), rng, objects=objects)
+
+    def kinds_like(seed):
+        found = drawn(seed, "both", behind_a_choice=False)
+        alone = {kind: drawn(seed, kind, behind_a_choice=True) for kind in ("cartoon", "textured")}
+        return [kind for kind, image in alone.items() if torch.equal(image, found)]
+
+    kinds = [kinds_like(seed) for seed in range(60)]
+    assert all(kinds)  # sharp leaves are of either kind
+    assert 10 <= kinds.count(["cartoon"]) <= 30
 
 
 def test_clouds_have_steps_and_gradations():
