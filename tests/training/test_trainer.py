@@ -146,7 +146,7 @@ def test_a_share_of_the_pretrained_weights_is_kept(tmp_path, uninterrupted, monk
     recipe = recipe.changed(name="second", pretrained="tiny")
     train(recipe, tmp_path / "whole", device="cpu", n_workers=0)
     shared = recipe.changed(pretrained_share=0.25)
-    train(shared.changed("optimiser", steps=3), tmp_path / "shared", device="cpu", n_workers=0)
+    train(shared, tmp_path / "shared", device="cpu", n_workers=0, minutes=1e-9)  # the step that was begun
     train(tiny_recipe().changed(seed=1), tmp_path / "before", device="cpu", n_workers=0)
     train(shared, tmp_path / "shared", device="cpu", n_workers=0, resume=True)
     whole, ours = (load_file(tmp_path / name / "second.safetensors") for name in ("whole", "shared"))
