@@ -22,7 +22,7 @@ from kband_core.plain_yaml import read_yaml
 from kband_core.relaxometry.fat_model import synthesise
 from kband_core.relaxometry.learned import water_fat_network
 from kband_core.relaxometry.water_fat import WaterFatMaps, water_fat
-from kband_core.training.recipe import checked
+from kband_core.training.recipe_section import checked
 from kband_core.training.simulation.procedural_echoes import EchoScan, echo_scan
 from kband_core.training.water_fat.material import FIRST
 from kband_core.training.water_fat.recipe import WaterFatRecipe

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
 from kband_core import networks
 from kband_core.plain_yaml import read_yaml
+from kband_core.training.recipe_section import Coils, Factor, Number, Section, Side, Whole, WholeRecipe, checked
 from kband_core.training.shipped_recipes import shipped_recipes
 from kband_core.training.simulation.random_objects import Objects
 from kband_core.training.supervision import Supervision, build_supervision, full_extent
-
-MOST_SHOWN = 3  # mistakes in one sentence
-
-Whole = Annotated[int, Field(ge=1)]
-Side = Annotated[int, Field(ge=1, le=4096)]
-Coils = Annotated[int, Field(ge=1, le=256)]
-Number = Annotated[int, Field(ge=1, le=65536)]
-Factor = Annotated[float, Field(ge=1)]
-Checked = TypeVar("Checked", bound="Section")
-
-
-class Section(BaseModel):
-    """A part of a recipe, without room for typing errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkRecipe(Section):
@@ -86,10 +71,11 @@ class SupervisionRecipe(Section):
 class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
-    Sides in `matrix` are drawn that transform quickly, if any. `objects`: `cartoon`, flat tissues with sharp borders;
-    `textured`, with detail at every scale; `both`, a third cartoons; `anatomy`, slices of real heads, which other
-    packages carry; `mixed`, half these, half textured ones. A finite number of scans is kept in memory; endless ones
-    are met `uses` times each, with other lines. `trajectory`: a grid, or `radial` or `spiral`, Nyquist's spokes.
+    Of the sides in `matrix` those are drawn that transform quickly, if any. `objects`: `cartoon`, flat tissues with
+    sharp borders; `textured`, with detail at every scale; `both`, a third of them cartoons; `anatomy`, slices of real
+    heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is kept in
+    memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or `radial` or
+    `spiral`, as many spokes or interleaves as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
@@ -115,7 +101,10 @@ class DataRecipe(Section):
 
 
 class OptimiserRecipe(Section):
-    """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients."""
+    """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients.
+
+    `pace`: times the learning rate at which the parameters learn that a network calls `quick`, such as the λ of MoDL.
+    """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     steps: Whole | None = None
@@ -125,6 +114,7 @@ class OptimiserRecipe(Section):
     drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5,)
     clip: Annotated[float, Field(ge=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    pace: Annotated[float, Field(gt=0)] = 1.0
 
     @model_validator(mode="after")
     def _one_length(self) -> OptimiserRecipe:
@@ -147,23 +137,6 @@ class LimitsRecipe(Section):
     matrix: tuple[Side, Side] | None = None
     acs_lines: Side | None = None
     coils: tuple[Coils, Coils] | None = None
-
-
-class WholeRecipe(Section):
-    """One training, whole, of any kind. The same recipe on the same machine gives the same weights."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    description: str = ""
-
-    def text(self) -> str:
-        """Write it as YAML, defaults included: they may change."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
-
-    def changed(self: Checked, section: str | None = None, **values: Any) -> Checked:
-        """Return a copy with other values in a section, or in the recipe itself. Raises `ValueError`."""
-        whole = self.model_dump(mode="json")
-        changes = values if section is None else {section: {**whole[section], **values}}
-        return checked(type(self), {**whole, **changes}, self.name)
 
 
 class Recipe(WholeRecipe):
@@ -217,34 +190,3 @@ def recipe_content(recipe: Path | str) -> tuple[Any, str]:
 def parse_recipe(content: Any, name: str) -> Recipe:
     """Check the content of a recipe. Raises `ValueError`: one sentence with the key that is wrong."""
     return checked(Recipe, content, name)
-
-
-def checked(kind: type[Checked], content: Any, name: str) -> Checked:
-    """Check the content of a recipe of a kind. Raises `ValueError` as `parse_recipe` does."""
-    if not isinstance(content, dict):
-        raise ValueError(f"recipe {name}: {type(content).__name__} found, keys expected: {_known(kind, ())}")
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        flaws = list(dict.fromkeys(_flaw(kind, entry) for entry in error.errors()))
-        more = f"; and {len(flaws) - MOST_SHOWN} more" if len(flaws) > MOST_SHOWN else ""
-        raise ValueError(f"recipe {name}: {'; '.join(flaws[:MOST_SHOWN])}{more}") from error
-
-
-def _flaw(kind: type[Section], entry: Any) -> str:
-    where = tuple(part for part in entry["loc"] if isinstance(part, str) and part.isidentifier())
-    key = ".".join(where)
-    if entry["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; known are {_known(kind, where[:-1])}"
-    if entry["type"] == "missing":
-        return f"'{key}' is missing"
-    message = entry["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"{key}: {message}" if key else message
-
-
-def _known(kind: type[BaseModel], where: tuple[str, ...]) -> str:
-    for key in where:
-        annotation = kind.model_fields[key].annotation
-        kind = next(one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields"))
-    return ", ".join(kind.model_fields)

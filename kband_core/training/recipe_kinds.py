@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kband_core.training.lines.recipe import LinesRecipe
-from kband_core.training.recipe import Recipe, checked, recipe_content
+from kband_core.training.recipe import Recipe, recipe_content
+from kband_core.training.recipe_section import checked
 from kband_core.training.water_fat.recipe import WaterFatRecipe
 
 KINDS = {"line_evaluator": LinesRecipe, "water_fat": WaterFatRecipe}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from kband_core.training.recipe import Number, Side, Whole, WholeRecipe
+from kband_core.training.recipe_section import Number, Side, Whole, WholeRecipe
 
 
 class LinesRecipe(WholeRecipe):

@@ -7,17 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kband_core.networks.upnet import UPNet
-from kband_core.training.recipe import (
-    Coils,
-    Factor,
-    NetworkRecipe,
-    Number,
-    OptimiserRecipe,
-    Section,
-    Side,
-    Whole,
-    WholeRecipe,
-)
+from kband_core.training.recipe import NetworkRecipe, OptimiserRecipe
+from kband_core.training.recipe_section import Coils, Factor, Number, Section, Side, Whole, WholeRecipe
 
 Noise = Annotated[float, Field(gt=0, le=1)]
 
