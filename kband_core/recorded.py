@@ -29,6 +29,7 @@ class _Recording:
 
 
 _known: OrderedDict[Hashable, _Recording | None] = OrderedDict()  # None: of what cannot be recorded
+_n_lost = 0
 _lock = Lock()  # inputs and result of a recording are one place in memory for all threads
 
 
@@ -38,6 +39,7 @@ def record(what: Hashable, compute: Compute, *inputs: Tensor) -> str | None:
     `what` names the computation, whatever the inputs hold. `compute` makes one tensor of them, and waits for nothing.
     What cannot be recorded is computed as ever; why it cannot is returned, once.
     """
+    global _n_lost
     key = _key(what, inputs)
     with _lock:
         if key in _known:
@@ -48,6 +50,7 @@ def record(what: Hashable, compute: Compute, *inputs: Tensor) -> str | None:
             _known[key], problem = None, str(error)
         if len(_known) > MOST:
             _known.popitem(last=False)
+            _n_lost += 1
         return problem
 
 
@@ -68,8 +71,15 @@ def computed(what: Hashable, compute: Compute, *inputs: Tensor) -> Tensor:
 
 def forget() -> None:
     """Give back the memory of all recordings."""
+    global _n_lost
     with _lock:
+        _n_lost += len(_known)
         _known.clear()
+
+
+def n_lost() -> int:
+    """Return how many recordings are gone by now: as long as it stays the same, what was recorded once still is."""
+    return _n_lost
 
 
 @torch.no_grad()

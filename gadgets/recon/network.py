@@ -24,6 +24,7 @@ from kband_core.likeness import signal_to_noise, unmapped_share
 from kband_core.model_card import IMAGE
 from kband_core.models import Card, load_card, load_head, load_model
 from kband_core.reconstruct import Given
+from kband_core.recorded import n_lost
 from kband_core.sampling import Grid
 from kband_core.scaling import central_brightness, check_scale
 from kband_core.uncertainty.expected_error import expected_error
@@ -71,7 +72,7 @@ class Network(Method):
         """Tell the noise, and run the network once on some. Raises `ValueError` if it fails there."""
         self._noise.prepare(calibration)
         try:
-            _run_once(load_model(self.card, calibration.acs.device), *small_plane(calibration))
+            _run_once(load_model(self.card, calibration.acs.device), *small_plane(calibration), n_lost())
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"the network fails on noise: {error}") from error
 
@@ -144,9 +145,9 @@ def _signal(buffer: ReconBuffer) -> dict[str, float]:
 
 
 @lru_cache(maxsize=64)
-def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int]) -> None:
+def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int], n_lost: int) -> None:
     """Let the first image find libraries loaded, kernels chosen and, on a GPU, recorded: run the network on noise, once
-    for each shape."""
+    for each shape, and again when recordings were lost."""
     planes = noise_planes(device, n_coils, matrix)
     reconstruct.network(*planes, module)
     say(Given.on_grid(*planes).record(module))

@@ -15,6 +15,7 @@ from gadgets.recon.trial_planes import noise_planes, say, small_plane
 from kband_core.coils import merge_sets
 from kband_core.device import planes_at_once
 from kband_core.reconstruct import record_sense, sense_sets
+from kband_core.recorded import n_lost
 
 Regularisation = Annotated[float, field(ge=0, le=1, description="Tikhonov weight λ, relative to AᴴA ≤ 1")]
 Iterations = Annotated[int, field(ge=1, le=500, description="conjugate-gradient iterations")]
@@ -33,7 +34,7 @@ class Sense(Method):
     def prepare(self, calibration: Calibration) -> None:
         """Let a GPU be quicker at images of a single plane and one set of maps, which are those one waits for."""
         if calibration.acs.is_cuda and len(calibration.acs) == 1:
-            _record_once(*small_plane(calibration), **asdict(self))
+            _record_once(*small_plane(calibration), n_lost=n_lost(), **asdict(self))
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         csm = maps_of(buffer)
@@ -47,7 +48,8 @@ class Sense(Method):
 
 @lru_cache(maxsize=64)
 def _record_once(
-    device: torch.device, n_coils: int, matrix: tuple[int, int], regularisation: float, n_iterations: int
+    device: torch.device, n_coils: int, matrix: tuple[int, int], regularisation: float, n_iterations: int, n_lost: int
 ) -> None:
+    """Record it once for each shape, and again when recordings were lost."""
     planes = noise_planes(device, n_coils, matrix)
     say(record_sense(*planes, regularisation=regularisation, n_iterations=n_iterations))

@@ -8,6 +8,7 @@ from kband_core.networks import Modl
 from kband_core.patterns import equispaced_lines
 from kband_core.reconstruct import Given, network_sets, record_sense, sense_sets
 from kband_core.sampling import Grid
+from tests.pretend_gpu.chains import images
 
 SHAPE, COILS = (24, 20), 3
 
@@ -132,3 +133,18 @@ def test_few_recordings_are_kept(replays):
     assert len(replays) == 1
     recorded.computed(1, lambda x: 2 * x, x)
     assert len(replays) == 1
+
+
+@pytest.mark.parametrize("chain", ["sense", "kband"])
+@pytest.mark.parametrize("given_back", ["nothing", "where memory was short", "to make room for others"])
+def test_what_was_lost_is_recorded_again(replays, chain, given_back):
+    """At the next scan of that shape, whose first replay tries the recording out; the last one is its image."""
+    images(chain, "lines", "cuda")
+    if given_back == "where memory was short":
+        recorded.forget()
+    elif given_back == "to make room for others":
+        for number in range(recorded.MOST):
+            recorded.record(number, lambda x: 2 * x, torch.ones(2).cuda())
+    replays.clear()
+    images(chain, "lines", "cuda")
+    assert len(replays) == (1 if given_back == "nothing" else 2)
