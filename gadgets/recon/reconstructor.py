@@ -97,38 +97,40 @@ class Reconstructor:
             if line is None:
                 raise ScanError(f"{self.who}: image {index} (slice, s, n) of the buffer received no line")
             single = buffer.single(index)
-            made, method, fallback = self._one(single)
-            made, filling = self._filled(made, single, method)
+            one = self._one(single, space)
+            made, fallback = one.made, one.fallback
             maps.append(made.maps)
             is_judged = "kband_consistency" in made.notes  # by the method itself, which knows more
-            notes = [made.notes, buffer.notes, _sampled(single), filling, self._judged(made, single),
+            notes = [made.notes, buffer.notes, _sampled(single), one.filling, self._judged(made, single),
                      {} if is_judged else self._verdict.notes(single)]  # fmt: skip
-            for image, shown in _apart(space.shown(made.image).cpu(), line, buffer.bands):
+            for image, shown in _apart(one.pixels, line, buffer.bands):
                 at = len(data)
                 data.append(image)
                 number = self._numbers.number(shown, buffer.encoding)
                 header = image_header(shown, buffer.encoding, image_index=number, is_fallback=fallback is not None)
                 headers.flat[at], meta.flat[at] = header, image_meta(
-                    header, method=method.label, fallback=fallback, count=buffer.counts[index],
+                    header, method=one.label, fallback=fallback, count=buffer.counts[index],
                     problems=buffer.problems, notes=_together(*notes, _clipped(image)),
                 )  # fmt: skip
         return ImageArray(torch.stack(data).unflatten(0, shape).unsqueeze(-4), headers, meta), maps
 
-    def _one(self, buffer: ReconBuffer) -> tuple[Reconstruction, Method, str | None]:
-        """Return what was made of a single image, what made it, and why it is a fallback, if it is."""
+    def _one(self, buffer: ReconBuffer, space: ReconSpace) -> _One:
+        """Make a single image by the first method that can."""
         failures: list[str] = []
         for method in self._methods_for(buffer):
             try:
                 made = self.limit(self._time_for(buffer), partial(method.reconstruct, buffer))
-                check_image(made.image)
-                return made, method, self._reason(failures)
+                made, filling = self._filled(made, buffer, method)
+                pixels = check_image(space.shown(made.image).cpu())  # there, so that a GPU is waited for once
+                return _One(made, pixels, filling, method.label, self._reason(failures))
             except Refusal as error:
                 raise ScanError(f"{self.who}: {error}") from error
             except FAILURES as error:
                 failures.append(f"{error}" if not failures else f"{method.label}: {error}")
                 if self.on_failure == "raise":
                     raise ScanError(f"{self.who}: {error}") from error
-        return self.last_resort.reconstruct(buffer), self.last_resort, self._reason(failures)
+        made, filling = self._filled(self.last_resort.reconstruct(buffer), buffer, self.last_resort)
+        return _One(made, space.shown(made.image).cpu(), filling, self.last_resort.label, self._reason(failures))
 
     def _filled(
         self, made: Reconstruction, buffer: ReconBuffer, method: Method
@@ -137,7 +139,7 @@ class Reconstructor:
             return fill_partial_fourier(made, buffer, self.partial_fourier, by=method)
         except FAILURES as error:  # such as a lack of memory: the image is there, and says what it lacks
             if self.on_failure == "raise":
-                raise ScanError(f"{self.who}: {error}") from error
+                raise
             said = f"not filled ({error})"
             return made, {"kband_partial_fourier": said, "ImageComments": f"partial Fourier {said}"}
 
@@ -163,6 +165,18 @@ class Reconstructor:
         reason = f"{self.who}: {'; '.join(failures)}"
         log.warning("%s; the image is made otherwise and marked", reason)
         return reason
+
+
+@dataclass(frozen=True)
+class _One:
+    """A single image: what was made of it, its pixels `(z, y, x)` on the CPU, what is said of one side that was filled,
+    what it is called, and why it is a fallback, if it is."""
+
+    made: Reconstruction
+    pixels: Tensor
+    filling: Mapping[str, str]
+    label: str
+    fallback: str | None
 
 
 def _apart(
