@@ -13,7 +13,7 @@ from gadgets.recon import map_series
 from gadgets.recon.reconstruction import Map, Method, Reconstruction, Refusal
 from gadgets.recon.reconstructor import Reconstructor
 from pipelines.chain.time_limit import within
-from tests.gadgets.streams import N_LINES, N_SAMPLES, images
+from tests.gadgets.streams import N_LINES, N_SAMPLES, images, with_encoding
 
 
 @dataclass
@@ -60,10 +60,13 @@ class Gain(Map):
 
 
 @pytest.fixture
-def buffer(scan_of, make_acquisition, kspace):
+def lines(make_acquisition, kspace):
+    return [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in (*range(0, N_LINES, 2), 3, 5)]
+
+
+@pytest.fixture
+def buffer(scan_of, lines):
     """An image of 8 lines, of an encoding that announces R=2."""
-    rows = range(0, N_LINES, 2)
-    lines = [make_acquisition(kspace[:, row], kspace_encode_step_1=row) for row in (*rows, 3, 5)]
     return images(scan_of(acceleration=2), lines)[0]
 
 
@@ -88,6 +91,22 @@ def test_image_that_nobody_can_be_shown_is_a_failure(buffer):
     for value in (float("nan"), 0.0):
         array = reconstructed(buffer, Made(value, "first"), Made(3.0, "second"))
         assert array.meta[0, 0, 0]["kband_method"] == "second"
+
+
+def test_image_that_is_black_where_it_is_shown_is_a_failure(scan_of, lines):
+    """Whatever lies beside the field of view that was asked for."""
+
+    @dataclass
+    class Beside(Made):
+        def reconstruct(self, buffer):
+            made = super().reconstruct(buffer)
+            made.image[..., 1:5] = 0
+            return made
+
+    scan = with_encoding(scan_of(acceleration=2), recon_matrix=(4, N_LINES, 1), recon_fov=(40.0, 80.0, 5.0))
+    array = reconstructed(images(scan, lines)[0], Beside(2.0, "first"), Made(3.0, "second"))
+    assert array.meta[0, 0, 0]["kband_method"] == "second"
+    assert array.meta[0, 0, 0]["kband_fallback"] == "SomeRecon: the image is zero everywhere"
 
 
 def test_refused_image_is_made_by_no_other(buffer):
