@@ -47,7 +47,7 @@ def interpolate(image: Tensor, shape: Sequence[int], dims: Sequence[int] = (-2, 
 def fast_lengths(low: int, high: int) -> list[int]:
     """Return the lengths from `low` to `high` without other prime factors than 2, 3, 5 and 7: others transform slower.
 
-    A prime of 96 to 160 takes 2 to 5 times as long (pocketfft and MKL on a CPU).
+    A prime of 96 to 160 takes 2 to 5 times as long as its neighbours (torch on a CPU).
     """
     return [n for n in range(low, high + 1) if FAST**16 % n == 0]
 
