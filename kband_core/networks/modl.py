@@ -91,7 +91,6 @@ class Modl(nn.Module):
 
     __signature__ = inspect.signature(Settings)  # which `networks.build` reads
     waits_for_nothing = True  # on a GPU, so that its kernels can be recorded
-    quick = ("weight", "weight_by_noise")  # parameters that must learn faster than others: logarithms of λ
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -72,10 +72,10 @@ class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
     Of the sides in `matrix` those are drawn that transform quickly, if any. `objects`: `cartoon`, flat tissues with
-    sharp borders; `textured`, with detail at every scale; `both`, a third of them cartoons; `anatomy`, slices of real
-    heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is kept in
-    memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or `radial` or
-    `spiral`, as many spokes or interleaves as Nyquist asks for.
+    sharp borders; `textured`, with detail at every scale; `anatomy`, slices of real heads, which other packages carry;
+    `mixed`, these and textured ones, as often. A finite number of scans is kept in memory. Of endless ones each is met
+    `uses` times, with other lines. `trajectory`: that of a grid, or `radial` or `spiral`, as many spokes or interleaves
+    as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)
@@ -101,10 +101,7 @@ class DataRecipe(Section):
 
 
 class OptimiserRecipe(Section):
-    """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients.
-
-    `pace`: times the learning rate at which the parameters learn that a network calls `quick`, such as the λ of MoDL.
-    """
+    """Adam. `batch` counts the examples of a step over all processes; `clip` 0 does not clip gradients."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     steps: Whole | None = None
@@ -114,7 +111,6 @@ class OptimiserRecipe(Section):
     drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5,)
     clip: Annotated[float, Field(ge=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    pace: Annotated[float, Field(gt=0)] = 1.0
 
     @model_validator(mode="after")
     def _one_length(self) -> OptimiserRecipe:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from kband_core.training.adam import set_rate
 from kband_core.training.ema import MovingAverage
 from kband_core.training.example import Example
 from kband_core.training.processes import Processes
@@ -108,7 +107,8 @@ def take_step(
     norm = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
     value, length, share_to_stop = torch.stack([loss, norm, wish]).tolist()
     if math.isfinite(value) and math.isfinite(length):
-        set_rate(optimiser, rate)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         state.is_whole = False
         optimiser.step()
         state.average.update(network)

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 from kband_core.model_card import Card
 from kband_core.models import load_model
-from kband_core.training.adam import adam
 from kband_core.training.batches import Batches, load
 from kband_core.training.dataset import PlaneFile, PlaneWriter
 from kband_core.training.ema import MovingAverage
@@ -194,7 +193,7 @@ def test_a_gradient_that_is_not_finite_is_skipped():
     """One bad example must not cost the training: nothing moves; ten in a row are no accident."""
     recipe = tiny_recipe()
     network = recipe.network.build()
-    state = State(network, MovingAverage(network, 0.9), adam(network, 0.01))
+    state = State(network, MovingAverage(network, 0.9), torch.optim.Adam(network.parameters()))
     batch = Batches(find_material(recipe, None).scans, recipe.supervision, 1)[0]
     broken = replace(batch, target=batch.target * torch.nan)
     alone, supervise = Processes(0, 1, torch.device("cpu")), recipe.supervision.build()

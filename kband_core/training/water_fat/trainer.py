@@ -16,7 +16,6 @@ from torch import nn
 from kband_core.model_card import EchoLimits, Limits
 from kband_core.models import save_model
 from kband_core.plural import counted
-from kband_core.training.adam import adam, set_rate
 from kband_core.training.checkpoint import load_checkpoint, save_checkpoint
 from kband_core.training.ema import MovingAverage
 from kband_core.training.folder import held_folder
@@ -65,8 +64,8 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             network = recipe.build()
-        optimiser = adam(network, recipe.optimiser.learning_rate, recipe.optimiser.pace)
-        self.state = State(network, MovingAverage(network, recipe.optimiser.ema), optimiser)
+        adam = torch.optim.Adam(network.parameters(), recipe.optimiser.learning_rate, fused=True)
+        self.state = State(network, MovingAverage(network, recipe.optimiser.ema), adam)
         self.checkpoint = folder / f"{recipe.name}.checkpoint"
         content = recipe.model_dump(mode="json", exclude={"description", "limits", "validation"})
         del content["optimiser"]["steps"]  # a training that ended too early may go on
@@ -141,7 +140,8 @@ class _Training:
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.recipe.optimiser.clip or math.inf)
         if not math.isfinite(float(norm)):
             raise ValueError(f"step {state.step}: the gradient is not finite; lower the learning rate")
-        set_rate(state.optimiser, rate)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
         state.optimiser.step()
         state.average.update(state.network)
         state.step, state.loss_sum, state.n_losses = state.step + 1, state.loss_sum + loss.item(), state.n_losses + 1
