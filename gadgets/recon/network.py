@@ -145,9 +145,9 @@ def _signal(buffer: ReconBuffer) -> dict[str, float]:
 
 
 @lru_cache(maxsize=64)
-def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int], n_lost: int) -> None:
+def _run_once(module: nn.Module, device: torch.device, n_coils: int, matrix: tuple[int, int], lost: int) -> None:
     """Let the first image find libraries loaded, kernels chosen and, on a GPU, recorded: run the network on noise, once
-    for each shape, and again when recordings were lost."""
+    for each shape, and again when more recordings are `lost`."""
     planes = noise_planes(device, n_coils, matrix)
     reconstruct.network(*planes, module)
     say(Given.on_grid(*planes).record(module))

@@ -34,7 +34,7 @@ class Sense(Method):
     def prepare(self, calibration: Calibration) -> None:
         """Let a GPU be quicker at images of a single plane and one set of maps, which are those one waits for."""
         if calibration.acs.is_cuda and len(calibration.acs) == 1:
-            _record_once(*small_plane(calibration), n_lost=n_lost(), **asdict(self))
+            _record_once(*small_plane(calibration), lost=n_lost(), **asdict(self))
 
     def reconstruct(self, buffer: ReconBuffer) -> Reconstruction:
         csm = maps_of(buffer)
@@ -48,8 +48,8 @@ class Sense(Method):
 
 @lru_cache(maxsize=64)
 def _record_once(
-    device: torch.device, n_coils: int, matrix: tuple[int, int], regularisation: float, n_iterations: int, n_lost: int
+    device: torch.device, n_coils: int, matrix: tuple[int, int], regularisation: float, n_iterations: int, lost: int
 ) -> None:
-    """Record it once for each shape, and again when recordings were lost."""
+    """Record it once for each shape, and again when more recordings are `lost`."""
     planes = noise_planes(device, n_coils, matrix)
     say(record_sense(*planes, regularisation=regularisation, n_iterations=n_iterations))
