@@ -113,7 +113,7 @@ def _rows(data: Path, folder: Path) -> Iterator[Row]:
                 figures = {}
                 for name in (SHIPPED, *map(_name, TAUGHT_ON)):
                     with searched_first(folder):
-                        image, fallback, _ = chains.pixels("kband", thinned.scan, thinned.lines(raw), name)
+                        image, fallback, _ = chains.pixels("kband", thinned.scan, thinned.lines(raw), {"model": name})
                     if fallback is not None:
                         raise click.ClickException(f"{brain}, {sampling} R={acceleration}: {fallback}")
                     figures[name] = _figures(image * mapped, reference)

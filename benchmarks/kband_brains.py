@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import statistics
 from collections.abc import Sequence
@@ -63,6 +64,8 @@ class Row:
 @click.option("--model", "models", multiple=True, default=[KBandRecon().model], help="Of the registry; or several.")
 @click.option("--denoising", "shares", multiple=True, default=[1.0], show_default=True,
               help="Share of the noise that networks are told; or several.")
+@click.option("--self-ensemble", "ensembles", multiple=True, default=[1], show_default=True,
+              help="Guises of a scan whose images networks average; or several.")
 @click.option("--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), show_default="all",
               help="Only this one; or several.")
 @click.option("--seeds", default=1, help="Draws of the lines, from 0 on; figures are their means.")
@@ -70,13 +73,16 @@ class Row:
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder of the peers' images, made only once.")
 @click.option("-o", "--output", default="kband_brains.png", type=click.Path(path_type=Path), help="The picture.")
 def main(
-    data: Path, models: tuple[str, ...], shares: tuple[float, ...],
+    data: Path, models: tuple[str, ...], shares: tuple[float, ...], ensembles: tuple[int, ...],
     scans: tuple[str, ...], seeds: int, unwhitened: bool, keep: Path | None,
     output: Path,
 ) -> None:  # fmt: skip
     """Exit with 1 if a network is behind SENSE, GRAPPA or the wavelets in PSNR or SSIM anywhere."""
     require_bart()
-    models = tuple(name if share == 1 else f"{name} {share:g}" for name in models for share in shares)
+    networks = {
+        _name(model, share, ensemble): {"model": model, "denoising": share, "self_ensemble": ensemble}
+        for model, share, ensemble in itertools.product(models, shares, ensembles)
+    }
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
         f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre:\n"
@@ -94,21 +100,26 @@ def main(
             undersampling = undersampling_of(n_lines_of(path), *protocol)
             if undersampling is None:
                 continue
-            drawn = [chains.images(path, undersampling, seed, models) for seed in range(seeds)]
+            drawn = [chains.images(path, undersampling, seed, networks) for seed in range(seeds)]
             rows.append(_row(scan, protocol, drawn))
-            if protocol in PICTURED and len(rows[-1].fallbacks) < len(models):
+            if protocol in PICTURED and len(rows[-1].fallbacks) < len(networks):
                 pictured += _pictured(rows[-1].label, drawn[0])
             click.echo(rows[-1].label, err=True)
-    _print_rows(rows, models)
-    for model in models:
+    _print_rows(rows, list(networks))
+    for model in networks:
         _print_means(rows, model)
     error_maps(pictured).savefig(output, format="png")
     click.echo(f"{output}: images, sampling and errors")
-    behind = [sentence for model in models for row in rows for sentence in _behind(row, model)]
+    behind = [sentence for model in networks for row in rows for sentence in _behind(row, model)]
     for sentence in behind:
         click.echo(sentence)
     if behind:
         raise SystemExit(1)
+
+
+def _name(model: str, share: float, ensemble: int) -> str:
+    """What a network is called in tables: told which share of the noise, and of how many guises, unless all of one."""
+    return model + (f" {share:g}" if share != 1 else "") + (f" ×{ensemble}" if ensemble != 1 else "")
 
 
 def _row(scan: str, protocol: tuple[str, int], drawn: Sequence[Images]) -> Row:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import click
 import ismrmrd
@@ -38,6 +39,9 @@ ACS_LINES, LEAST_OUTSIDE = (24, 16), 0.2  # of the lines acquired
 SENSE, WAVELETS = ["-l2", "-r", "{}", "-i", "30"], ["-R", "W:3:0:{}", "-i", "100"]  # options of bart pics, and λ
 BART = {"SENSE, best λ": (SENSE, 0.05), "wavelets": (WAVELETS, 0.005)}  # and where the search for it begins
 
+Properties: TypeAlias = Mapping[str, Any]
+NOTHING: Properties = {}
+
 
 @dataclass(frozen=True)
 class Images:
@@ -61,22 +65,24 @@ class Chains:
     unwhitened: bool = False
     folder: Path | None = None
 
-    def images(self, path: Path, undersampling: Undersampling, seed: int, models: Sequence[str]) -> Images:
+    def images(self, path: Path, undersampling: Undersampling, seed: int, networks: Mapping[str, Properties]) -> Images:
         """Every method on one scan, and all lines through the same chain.
 
-        Where no model takes the scan there are no peers; of them GRAPPA only where it needs no fallback.
+        Where no network takes the scan there are no peers; of them GRAPPA only where it needs no fallback.
         """
         with open_raw(path) as raw:
             thinned = undersample(raw.header_xml, undersampling, rng=torch.Generator().manual_seed(seed))
-            made = {model: self.pixels("kband", thinned.scan, thinned.lines(raw), model) for model in models}
-            fallbacks = {model: fallback for model, (_, fallback, _) in made.items() if fallback is not None}
+            made = {
+                name: self.pixels("kband", thinned.scan, thinned.lines(raw), told) for name, told in networks.items()
+            }
+            fallbacks = {name: fallback for name, (_, fallback, _) in made.items() if fallback is not None}
             name = f"{path.stem} {undersampling.sampling} {undersampling.line_acceleration:g} {undersampling.acs_lines}"
             name += f" {seed}{' unwhitened' * self.unwhitened}"
             peers, (reference, mapped) = {}, whole(self, path)
-            if len(fallbacks) < len(models):
+            if len(fallbacks) < len(networks):
                 peers = _kept(self.folder, name, lambda: self._peers(path, raw, thinned, undersampling.sampling))
-        images = peers | {model: pixels * mapped for model, (pixels, _, _) in made.items()}
-        return Images(images, reference, mapped, thinned, made[models[0]][2], fallbacks)
+        images = peers | {name: pixels * mapped for name, (pixels, _, _) in made.items()}
+        return Images(images, reference, mapped, thinned, next(iter(made.values()))[2], fallbacks)
 
     def _peers(self, path: Path, raw: Raw, thinned: UndersampledScan, sampling: str) -> dict[str, Tensor]:
         reference, mapped = whole(self, path)
@@ -93,14 +99,15 @@ class Chains:
         return images
 
     def pixels(
-        self, pipeline: str, scan: Scan, lines: Iterable, model: str | None = None
+        self, pipeline: str, scan: Scan, lines: Iterable, told: Properties = NOTHING
     ) -> tuple[Tensor, str | None, ismrmrd.ImageHeader]:
         """The images `(slice, y, x)` of a scan through an installed pipeline, why they fell back, the first's header.
 
-        Any other flaw stops the benchmark.
+        Its `KBandRecon` is `told` some properties. Any other flaw stops the benchmark.
         """
         verdict = Verdict()
-        images = sorted(run(Pipeline(self._gadgets(pipeline, model)), scan, lines, verdict), key=lambda one: one.slice)
+        images = run(Pipeline(self._gadgets(pipeline, told)), scan, lines, verdict)
+        images = sorted(images, key=lambda one: one.slice)
         if verdict.n_images == 0 or verdict.n_incomplete:
             raise click.ClickException(f"{pipeline}: {verdict.flaw}")
         fallbacks = [image.meta["kband_fallback"] for image in images if image.meta["kband_fallback"] != "no"]
@@ -109,17 +116,16 @@ class Chains:
 
     def buffers(self, scan: Scan, lines: Iterable) -> list[ReconBuffer]:
         """The slices of a scan as they come to the network: whitened, compressed, with maps."""
-        before = list(takewhile(lambda gadget: not isinstance(gadget, KBandRecon), self._gadgets("kband", None)))
+        before = list(takewhile(lambda gadget: not isinstance(gadget, KBandRecon), self._gadgets("kband", NOTHING)))
         items = run(Pipeline(before), scan, lines, Verdict())
         buffers = [item.single((0, 0, 0)) for item in items if isinstance(item, ReconBuffer)]
         return sorted(buffers, key=ReconBuffer.slice_counters)
 
-    def _gadgets(self, pipeline: str, model: str | None) -> list[Gadget]:
+    def _gadgets(self, pipeline: str, told: Properties) -> list[Gadget]:
         gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
         for gadget in gadgets:
-            if model is not None and isinstance(gadget, KBandRecon):
-                gadget.model, _, share = model.partition(" ")  # and of how much of the noise it is told
-                gadget.denoising = float(share or 1)
+            for name, value in told.items() if isinstance(gadget, KBandRecon) else ():
+                setattr(gadget, name, value)
         return [gadget for gadget in gadgets if not (self.unwhitened and isinstance(gadget, CoilWhitening))]
 
 

@@ -15,6 +15,7 @@ from kband_core.operators import EncodingOperator, GridOperator, encoding_operat
 from kband_core.recorded import computed, record
 from kband_core.sampling import Grid, Trajectory
 from kband_core.scaling import plane_scale
+from kband_core.self_ensemble import GUISES
 from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
 from kband_core.solvers import solve_normal
 
@@ -151,10 +152,19 @@ def network(kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise
 
 def network_sets(
     kspace: Tensor, sampling: Grid, csm: Tensor, model: nn.Module, noise: Tensor | None = None,
-    scale: Tensor | None = None,
+    scale: Tensor | None = None, self_ensemble: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`. `scale` as of `Given.on_grid`."""
-    return Given.on_grid(kspace, sampling, csm, noise, scale).image_of(model)
+    """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`. `scale` as of `Given.on_grid`.
+
+    With `self_ensemble` the mean of what it makes of so many guises of the scan, one after the other.
+    """
+
+    def made(kspace: Tensor, csm: Tensor) -> Tensor:
+        return Given.on_grid(kspace, sampling, csm, noise, scale).image_of(model)
+
+    images = [made(kspace, csm)]
+    images += [guise.undone(made(*guise.of_scan(kspace, csm))) for guise in GUISES[: self_ensemble - 1]]
+    return torch.stack(images).mean(0)
 
 
 def network_along(kspace: Tensor, sampling: Trajectory, csm: Tensor, model: nn.Module) -> Tensor:

@@ -17,7 +17,7 @@ from gadgets.recon.combination import has_all_lines
 from gadgets.recon.completed import CompletedByGrappa
 from gadgets.recon.denoising import Denoising, require_denoising
 from gadgets.recon.grappa import Grappa
-from gadgets.recon.network import Network, OutsideCard, look_up_model
+from gadgets.recon.network import Network, OutsideCard, SelfEnsemble, look_up_model
 from gadgets.recon.partial_fourier import PartialFourier
 from gadgets.recon.reconstructor import Deadline, OnFailure, Reconstructor
 from gadgets.recon.sense import Sense
@@ -34,6 +34,7 @@ class KBandRecon(Gadget):
     suffice, partitions are reconstructed one by one, then on the CPU. With `adapt_seconds` a copy of it learns from the
     lines of each image first; the meta `kband_adapted` tells whether lines held out gained by that. With `denoising`
     below 1 it is told of a part of the noise only, keeps more of faint detail and of noise, and the comment says so.
+    With `self_ensemble` it makes images of up to 4 guises of the scan, whose mean is shown; the meta says of how many.
 
     Where the image misses acquired lines by more than noise, and GRAPPA misses less, coils whose lines it has filled
     take its place; where that is most of it, the next method makes the image, and it is marked.
@@ -51,6 +52,7 @@ class KBandRecon(Gadget):
     grappa_regularisation: grappa.Regularisation = Grappa.regularisation
     partial_fourier: PartialFourier = "auto"
     denoising: Denoising = Network.denoising
+    self_ensemble: SelfEnsemble = Network.self_ensemble
     uncertainty: Uncertainty = False
     adapt_seconds: AdaptSeconds = 0.0
     on_failure: OnFailure = "fallback"
@@ -61,6 +63,8 @@ class KBandRecon(Gadget):
         self._card = look_up_model("KBandRecon", self.model)
         if self.uncertainty:
             look_up_head("KBandRecon", self._card)
+            if self.self_ensemble > 1:
+                raise PipelineError("KBandRecon.self_ensemble: uncertainty holds for one guise; leave one out")
         if self.denoising < 1:
             require_denoising("KBandRecon", self._card, is_bounded=self.uncertainty, adapts=self.adapt_seconds > 0)
         if self.adapt_seconds:
@@ -78,7 +82,7 @@ class KBandRecon(Gadget):
     def process(self, items: Iterable[Calibration | ReconBuffer]) -> Iterator[ImageArray]:
         """Emit one image array for each buffer; the meta of what the network made names the model and its hash."""
         peer = Grappa(self.grappa_kernel_lines, self.grappa_kernel_samples, self.grappa_regularisation)
-        network = Network(self._card, self.outside_card, self.denoising)
+        network = Network(self._card, self.outside_card, self.denoising, self.self_ensemble)
         maker = AdaptedNetwork(network, self.adapt_seconds) if self.adapt_seconds else network
         first = CompletedByGrappa(maker, peer, gives_way_to_better=True)
         methods = [

@@ -27,6 +27,7 @@ from kband_core.reconstruct import Given
 from kband_core.recorded import n_lost
 from kband_core.sampling import Grid
 from kband_core.scaling import central_brightness, check_scale
+from kband_core.self_ensemble import GUISES
 from kband_core.uncertainty.expected_error import expected_error
 
 OTHERS = {"upnet": "maps water and fat", "line_evaluator": "chooses lines"}  # what networks do that make no images
@@ -34,6 +35,11 @@ OTHERS = {"upnet": "maps water and fat", "line_evaluator": "chooses lines"}  # w
 OutsideCard = Annotated[
     Literal["fallback", "refuse"],
     field(description="of scans unlike those it was trained on: fallback: SENSE, marked; refuse: end the scan"),
+]
+
+SelfEnsemble = Annotated[
+    int,
+    field(ge=1, le=1 + len(GUISES), description="guises of a scan whose images are averaged: less error, more time"),
 ]
 
 
@@ -59,6 +65,7 @@ class Network(Method):
     card: Card
     outside_card: OutsideCard = "fallback"
     denoising: float = 1.0  # share of the noise that it is told of
+    self_ensemble: int = 1  # guises of a scan whose images are averaged
     fills_one_side: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -87,10 +94,14 @@ class Network(Method):
         noise, scale = self.denoising * self._noise.of(buffer), central_brightness(kspace)
 
         def on_planes(kspace: Tensor, sampling: Grid, csm: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
-            return reconstruct.network_sets(kspace, sampling, csm, model_on(kspace.device), noise, scale)
+            model = model_on(kspace.device)
+            return reconstruct.network_sets(kspace, sampling, csm, model, noise, scale, self.self_ensemble)
 
         sets = within_memory(self.card.name, on_planes, kspace, sampling, maps_of(buffer), noise, scale)
-        return Reconstruction(merge_sets(sets), notes=model_notes(self.card, self.denoising), sets=sets)
+        notes = model_notes(self.card, self.denoising)
+        if self.self_ensemble > 1:
+            notes["kband_self_ensemble"] = str(self.self_ensemble)
+        return Reconstruction(merge_sets(sets), notes=notes, sets=sets)
 
     def require_known(self, buffer: ReconBuffer) -> None:
         """Raise `ScanError` for an image unlike all that the network has seen, or `Refusal`; `ValueError` without maps.

@@ -131,8 +131,8 @@ def _with_method(contribution: Dataset, meta: ismrmrd.Meta) -> Dataset:
     made = Dataset()
     made.update(contribution)
     names = (
-        "kband_method", "kband_fallback", "kband_model", "kband_model_sha256", "kband_denoising", "kband_lines",
-        "kband_consistency",
+        "kband_method", "kband_fallback", "kband_model", "kband_model_sha256", "kband_denoising",
+        "kband_self_ensemble", "kband_lines", "kband_consistency",
     )  # fmt: skip
     said = [f"{name.removeprefix('kband_')} {text_of(meta, name)}" for name in names if name in meta]
     made.ContributionDescription = "; ".join(said)[:1024]

@@ -97,12 +97,12 @@ def test_what_is_wrong_is_in_the_description(tmp_path):
 
 
 def test_the_maker_is_said_with_what_it_was_told(tmp_path):
-    """By which method and weights, and of how much of the noise these were told: the image depends on it."""
-    meta = {"kband_model": "simulated_small", "kband_denoising": "0.5"}
+    """By which method and weights, of how much of the noise these were told, and how many guises they saw."""
+    meta = {"kband_model": "simulated_small", "kband_denoising": "0.5", "kband_self_ensemble": "4"}
     (made,) = written(tmp_path / "out", [image(meta=meta)]).values()
     said = made.ContributingEquipmentSequence[0].ContributionDescription
     assert "method SENSE" in said
-    assert "model simulated_small; denoising 0.5" in said
+    assert "model simulated_small; denoising 0.5; self_ensemble 4" in said
 
 
 def test_a_long_protocol_name_loses_its_own_end(tmp_path):
