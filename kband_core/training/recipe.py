@@ -72,10 +72,10 @@ class ProceduralRecipe(Section):
     """Simulated scans of random objects: `matrix` and `coils` from low to high; `n_scans` null: they never end.
 
     Of the sides in `matrix` those are drawn that transform quickly, if any. `objects`: `cartoon`, flat tissues with
-    sharp borders; `textured`, with detail at every scale; `anatomy`, slices of real heads, which other packages carry;
-    `mixed`, these and textured ones, as often. A finite number of scans is kept in memory. Of endless ones each is met
-    `uses` times, with other lines. `trajectory`: that of a grid, or `radial` or `spiral`, as many spokes or interleaves
-    as Nyquist asks for.
+    sharp borders; `textured`, with detail at every scale; `both`, a third of them cartoons; `anatomy`, slices of real
+    heads, which other packages carry; `mixed`, these and textured ones, as often. A finite number of scans is kept in
+    memory. Of endless ones each is met `uses` times, with other lines. `trajectory`: that of a grid, or `radial` or
+    `spiral`, as many spokes or interleaves as Nyquist asks for.
     """
 
     matrix: tuple[Side, Side] = (96, 160)

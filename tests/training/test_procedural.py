@@ -111,6 +111,25 @@ def test_a_recipe_names_its_objects():
     assert not torch.equal(*counted)
 
 
+def test_a_third_of_both_kinds_are_cartoons():
+    """As they would be of that kind alone, drawn by the generator where it then is."""
+
+    def drawn(seed, objects, *, behind_a_choice):
+        rng = torch.Generator().manual_seed(seed)
+        if behind_a_choice:
+            torch.rand((), generator=rng)
+        return random_object((24, 24), rng, objects=objects)
+
+    def kinds_like(seed):
+        found = drawn(seed, "both", behind_a_choice=False)
+        alone = {kind: drawn(seed, kind, behind_a_choice=True) for kind in ("cartoon", "textured")}
+        return [kind for kind, image in alone.items() if torch.equal(image, found)]
+
+    kinds = [kinds_like(seed) for seed in range(60)]
+    assert all(kinds)  # sharp leaves are of either kind
+    assert 10 <= kinds.count(["cartoon"]) <= 30
+
+
 def test_clouds_have_steps_and_gradations():
     """Levels lie between 0 and 1, and over some skies neighbours differ much more at a few borders than elsewhere."""
     skies = [clouds((64, 80), torch.Generator().manual_seed(seed)) for seed in range(10)]

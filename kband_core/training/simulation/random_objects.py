@@ -13,16 +13,20 @@ from kband_core.training.simulation.dead_leaves import dead_leaves
 from kband_core.training.simulation.random_fields import between, blurred
 from kband_core.training.simulation.random_heads import cartoon_head, textured_head
 
-Objects = Literal["cartoon", "textured", "anatomy", "mixed"]
+Objects = Literal["cartoon", "textured", "both", "anatomy", "mixed"]
 ANATOMICAL = "anatomy", "mixed"  # which need the anatomy that other packages carry
+FLAT = 1 / 3  # of both kinds, the share of cartoons
 FINER = 2  # drawn pixels per acquired one along each axis
 
 
 def random_object(shape: tuple[int, int], rng: torch.Generator, *, objects: Objects = "textured") -> Tensor:
     """Draw dead leaves or a head, real `(FINER·y, FINER·x)`, zero outside the object.
 
-    `anatomy`: a slice of a real head. `mixed`: that or a textured one, as often.
+    `both`: a cartoon, one time in three, or a textured one. `anatomy`: a slice of a real head. `mixed`: that or a
+    textured one, as often.
     """
+    if objects == "both":
+        objects = "cartoon" if float(torch.rand((), generator=rng)) < FLAT else "textured"
     fine = FINER * shape[0], FINER * shape[1]
     if objects == "anatomy" or (objects == "mixed" and float(torch.rand((), generator=rng)) < 0.5):
         return anatomical_head(fine, rng, finer=FINER)
