@@ -14,6 +14,7 @@ import click
 
 from pipelines.commands.many_files import cluster_option, resume_option
 from pipelines.commands.names import model_names
+from pipelines.commands.parameters import parameters_of
 
 if TYPE_CHECKING:
     from kband_core.training.undersampling import Undersampling
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE r>0.5", "authors_nmse": "authors_nmse",
          "authors_psnr": "authors_psnr", "authors_ssim": "authors_ssim"}  # fmt: skip
+
+NETWORKS = {False: "KBandRecon", True: "NufftKBandRecon"}  # gadgets of networks on grids, and along trajectories
+SETTLED = ("model", "uncertainty")  # properties that cannot be set: given as an argument; makes maps, no other image
 
 
 @click.command()
@@ -38,13 +42,15 @@ SHOWN = {"nmse": "NMSE", "psnr": "PSNR dB", "ssim": "SSIM", "nmse_outer": "NMSE 
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the lines.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.csv",
               help="Write the table as CSV.")
+@click.option("--parameter", "parameters", multiple=True, callback=parameters_of, metavar="GADGET.PROPERTY=VALUE",
+              help="Set a property of KBandRecon, or of NufftKBandRecon, by which MODEL makes its images.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png",
               help="Draw every image above its error, and the sampling.")
 @cluster_option
 @resume_option
 def evaluate(
     model: str, raws: tuple[Path, ...], acceleration: float, acs: int, sampling: str, seed: int, output: Path | None,
-    picture: Path | None, cluster: str | None, resume: bool,
+    parameters: dict[str, str], picture: Path | None, cluster: str | None, resume: bool,
 ) -> None:  # fmt: skip
     """Leave lines out of fully sampled raw files, or shots out of others, and compare MODEL with its peers.
 
@@ -75,12 +81,17 @@ def evaluate(
                 refuse_other_format(path, suffix)
     except FileProblem as problem:
         raise click.ClickException(str(problem)) from problem
+    for key in parameters:
+        gadget, _, name = key.partition(".")
+        if gadget not in NETWORKS.values() or name in SETTLED:
+            wanted = f"a property of {' or '.join(NETWORKS.values())} expected, but {' and '.join(SETTLED)}"
+            raise click.UsageError(f"--parameter {key}: {wanted}")
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
     files, tally = files_of(raws), Tally()
-    work = partial(evaluate_file, model, undersampling, seed, picture is not None)
+    work = partial(evaluate_file, model, undersampling, seed, parameters, picture is not None)
     if resume:
         card = digest_of(Path(model)) if _is_card(model) else model  # those of the registry are remembered anyway
-        work = remembered(work, f"figures {card} {undersampling} {seed}")
+        work = remembered(work, f"figures {card} {undersampling} {seed} {parameters}")
     found: list[Scored] = []
     images: list[Judged] = []
     nothing = nullcontext([Job(path, path) for path in files])  # but rows, which come back
@@ -112,8 +123,9 @@ def evaluate(
 
 
 def evaluate_file(
-    model: str, undersampling: Undersampling, seed: int, with_images: bool, job: Job, listener: Listener
-) -> Outcome:
+    model: str, undersampling: Undersampling, seed: int, parameters: dict[str, str], with_images: bool, job: Job,
+    listener: Listener,
+) -> Outcome:  # fmt: skip
     """Judge every method on one file; the value holds rows of figures, and the images if they are to be drawn.
 
     What reading and gadgets raise is its problem.
@@ -130,11 +142,16 @@ def evaluate_file(
 
     try:
         along, rng = is_along_a_trajectory(job.path), torch.Generator().manual_seed(seed)
+        properties = {
+            name: value for key, value in parameters.items()
+            for gadget, _, name in [key.partition(".")] if gadget == NETWORKS[along]
+        }  # fmt: skip
         with _registered(model) as name:
             if along:
-                evaluation = evaluate_along(name, job.path, undersampling.line_acceleration, rng=rng)
+                acceleration = undersampling.line_acceleration
+                evaluation = evaluate_along(name, job.path, acceleration, rng=rng, properties=properties)
             else:
-                evaluation = judge(name, job.path, undersampling, rng=rng)
+                evaluation = judge(name, job.path, undersampling, rng=rng, properties=properties)
     except (FileProblem, PipelineError, ScanError, ValueError) as problem:
         return Outcome(str(problem))
     judged = sorted(evaluation.judged, key=image_of)  # methods keep their order

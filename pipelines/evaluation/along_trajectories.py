@@ -20,16 +20,29 @@ from gadgets.scan import Scan
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
-from pipelines.evaluation.evaluation import Evaluation, Judged, figures, image_of, images, with_maps
+from pipelines.evaluation.evaluation import (
+    NONE,
+    Evaluation,
+    Judged,
+    Properties,
+    figures,
+    image_of,
+    images,
+    named,
+    with_maps,
+)
 from pipelines.evaluation.undersampled_shots import leave_out_shots
 from pipelines.files.mrd_stream import open_raw
 
 
-def evaluate_along(model: str, path: Path, acceleration: float, *, rng: torch.Generator) -> Evaluation:
+def evaluate_along(
+    model: str, path: Path, acceleration: float, *, rng: torch.Generator, properties: Properties = NONE
+) -> Evaluation:
     """Leave shots out of a raw file and judge every method on every image, the network last.
 
     The reference is what CG-SENSE makes of all shots, with coils and maps of its own, as many as they may be: of few
-    ones it has streaks, that no method should have. Images of nothing but noise are left out. Raises `ValueError` if no
+    ones it has streaks, that no method should have. Images of nothing but noise are left out.
+    `properties`: of `NufftKBandRecon`. Raises `ValueError` if no
     other image is left, besides what reading and gadgets raise.
     """
     with open_raw(path) as raw:
@@ -38,7 +51,8 @@ def evaluate_along(model: str, path: Path, acceleration: float, *, rng: torch.Ge
         full = _before_network(whole, raw)
         references = {key: image for key, (image, *_) in images(_sense(), whole, with_maps(full))}
         items = _before_network(thinned.scan, thinned.lines(raw))
-    methods = {"gridding": _Gridding(), "NUFFT-SENSE": _sense(), model: NufftKBandRecon(model=model)}
+    network = NufftKBandRecon.from_properties({"model": model, **properties})
+    methods = {"gridding": _Gridding(), "NUFFT-SENSE": _sense(), named(model, properties): network}
     judged = [
         Judged(
             path.name, header.slice, header.contrast, header.repetition, key[-1],

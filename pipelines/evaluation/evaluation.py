@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ OUTSIDE = (0.5, 2.0)  # of the k-space radius, corners included
 METRICS = ("nmse", "psnr", "ssim", "nmse_outer", "authors_nmse", "authors_psnr", "authors_ssim")
 
 Key = tuple[int, ...]
+Properties: TypeAlias = Mapping[str, str]
+NONE: Properties = {}
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,13 @@ class Evaluation:
     n_empty: int
 
 
-def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator) -> Evaluation:
+def evaluate(
+    model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator, properties: Properties = NONE
+) -> Evaluation:
     """Leave lines out of a fully sampled raw file and judge every method on every image, the network last.
 
-    All lines through the same gadgets, coils combined by the same maps, are the reference. Images in which these show
+    `properties`: of `KBandRecon`, as in XML, whose images bear them in their names. All lines through the same gadgets,
+    coils combined by the same maps, are the reference. Images in which these show
     nothing but noise are left out: they have no maps. Raises `ValueError` if no other image is left, or if the scan is
     not fully sampled, besides what reading and gadgets raise.
     """
@@ -90,7 +95,7 @@ def evaluate(model: str, path: Path, undersampling: Undersampling, *, rng: torch
             f"{method}, fell back" if meta.get("kband_fallback", "no") != "no" else method, thinned,
             figures(image, references[key]), image, references[key], header,
         )
-        for method, gadget in _methods(model, undersampling).items()
+        for method, gadget in _methods(model, undersampling, properties).items()
         for key, (image, header, meta) in images(gadget, thinned.scan, with_maps(items))
         if key in references and references[key].any()
     ]  # fmt: skip
@@ -141,11 +146,17 @@ class _ZeroFilled:
         return Reconstructor("zero-filled", [CoilCombination()], has_all_lines, "raise").process(items)
 
 
-def _methods(model: str, undersampling: Undersampling) -> dict[str, Gadget | _ZeroFilled]:
+def _methods(model: str, undersampling: Undersampling, properties: Properties) -> dict[str, Gadget | _ZeroFilled]:
     methods: dict[str, Gadget | _ZeroFilled] = {"zero-filled": _ZeroFilled()}
     if undersampling.sampling == "equispaced":
         methods["GRAPPA"] = GrappaRecon()
-    return {**methods, "SENSE": SenseRecon(), model: KBandRecon(model=model)}
+    network = KBandRecon.from_properties({"model": model, **properties})
+    return {**methods, "SENSE": SenseRecon(), named(model, properties): network}
+
+
+def named(model: str, properties: Properties) -> str:
+    """What a network is called that is told properties: `simulated_small, denoising 0.5`."""
+    return ", ".join([model, *(f"{name} {value}" for name, value in properties.items())])
 
 
 def _require_all_lines(items: Iterable[Calibration | ReconBuffer]) -> None:

@@ -77,6 +77,36 @@ def test_every_method_is_judged(tmp_path, raw, model):
     assert (tmp_path / "errors.png").stat().st_size > 10_000
 
 
+def test_a_network_is_told_properties_and_its_rows_say_so(tmp_path, raw):
+    """Four guises have less error than one; the peers are what they were."""
+    tables = {}
+    for n_guises in (1, 4):
+        told = kband("evaluate", "simulated_small", raw, "--acs", 16, "-o", tmp_path / f"{n_guises}.csv",
+                     "--parameter", f"KBandRecon.self_ensemble={n_guises}")  # fmt: skip
+        assert told.exit_code == 0, told.output
+        with (tmp_path / f"{n_guises}.csv").open() as file:
+            tables[n_guises] = {(row["slice"], row["method"]): float(row["nmse"]) for row in csv.DictReader(file)}
+    for number in "01":
+        one, four = (tables[n][number, f"simulated_small, self_ensemble {n}"] for n in tables)
+        assert four < one
+        assert tables[1][number, "SENSE"] == tables[4][number, "SENSE"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "sentence"),
+    [
+        ("SenseRecon.n_iterations=20", "SenseRecon.n_iterations: a property of KBandRecon or NufftKBandRecon expected"),
+        ("KBandRecon.model=x", "but model and uncertainty"),
+        ("KBandRecon.guises=2", "KBandRecon.guises: no such property"),
+        ("KBandRecon.denoising=2", "KBandRecon.denoising: input should be less than or equal to 1, got '2'"),
+    ],
+)
+def test_a_property_that_is_none_is_said_in_a_sentence(raw, model, parameter, sentence):
+    told = kband("evaluate", model, raw, "--acs", 16, "--parameter", parameter)
+    assert told.exit_code != 0
+    assert sentence in " ".join(told.output.split())
+
+
 def test_a_card_is_known_for_one_evaluation_alone(raw, model):
     """What a command is told must not change what the next scan of this process finds."""
     before = dict(os.environ), available_models()
