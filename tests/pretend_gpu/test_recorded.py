@@ -100,6 +100,16 @@ def test_network_of_another_scan_by_the_recording_of_one(replays):
     assert len(replays) == 2
 
 
+def test_every_guise_of_a_scan_by_the_same_recording(replays):
+    model, scan = small_network(), planes(1, 2)
+    wanted = network_sets(*scan, model, None, None, 4).cpu()
+    Given.on_grid(*scan).record(model)
+    replays.clear()
+    assert torch.equal(network_sets(*scan, model, None, None, 4).cpu(), wanted)
+    assert len(replays) == 4
+    assert len({id(replay) for replay in replays}) == 1
+
+
 def test_a_computation_that_waits_is_not_recorded(replays):
     """It is computed as ever, and why is said once."""
 
