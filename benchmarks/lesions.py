@@ -17,6 +17,7 @@ from gadgets.items import ImageArray
 from gadgets.recon.kband_recon import KBandRecon
 from gadgets.scan import Scan
 from kband_core.fourier import to_image, to_kspace
+from kband_core.plural import counted
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -47,17 +48,20 @@ class Kept:
 @click.option("--model", default=KBandRecon().model, help="Model of the registry.")
 @click.option("--denoising", "shares", multiple=True, default=(1.0, 0.5, 0.25), show_default=True,
               help="Share of the noise that the network is told; or several.")
+@click.option("--self-ensemble", default=KBandRecon().self_ensemble, help="Guises of a scan whose images it averages.")
 @click.option("--seed", default=0, help="Of the places.")
-def main(data: Path, model: str, shares: tuple[float, ...], seed: int) -> None:
+def main(data: Path, model: str, shares: tuple[float, ...], self_ensemble: int, seed: int) -> None:
     """Exit with 1 if the network keeps less of a lesion than SENSE, by more than 3 points."""
     logging.disable(logging.CRITICAL)
     print_conditions(
         f"{N_LESIONS} discs, {100 * BRIGHTER:.0f} % brighter in all coils of fully sampled brains, seed {seed}; every\n"
-        f"R-th line and 24 ACS lines through the pipelines; {model}, told a share of the noise. Contrast kept:\n"
-        "the difference of the images with and without lesions, projected around each on that of the full images.\n"
-        "Mean, in brackets the least."
+        f"R-th line and 24 ACS lines through the pipelines; {model}, {counted(self_ensemble, 'guise')}, told a share\n"
+        "of the noise. Contrast kept: the difference of the images with and without lesions, projected around each\n"
+        "on that of the full images. Mean, in brackets the least."
     )
-    networks = {f"kband {share:g}": KBandRecon(model=model, denoising=share) for share in shares}
+    networks = {
+        f"kband {share:g}": KBandRecon(model=model, denoising=share, self_ensemble=self_ensemble) for share in shares
+    }
     methods: dict[str, KBandRecon | None] = {**networks, **dict.fromkeys(PEERS)}
     found = [
         kept for brain, stem in BRAINS.items() for acceleration in ACCELERATIONS
