@@ -18,6 +18,7 @@ from kband_core.scaling import plane_scale
 from kband_core.self_ensemble import GUISES
 from kband_core.shots import Shots, even_weight, shots_noise, shots_scale
 from kband_core.solvers import solve_normal
+from kband_core.threads import side_by_side, usable_threads
 
 
 def zero_filled(kspace: Tensor, csm: Tensor | None = None) -> Tensor:
@@ -156,14 +157,20 @@ def network_sets(
 ) -> Tensor:  # fmt: skip
     """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`. `scale` as of `Given.on_grid`.
 
-    With `self_ensemble` the mean of what it makes of so many guises of the scan, one after the other.
+    With `self_ensemble` the mean of what it makes of so many guises of the scan: on a CPU side by side, a thread for
+    each, on a GPU one by one.
     """
 
-    def made(kspace: Tensor, csm: Tensor) -> Tensor:
+    def made(seen: tuple[Tensor, Tensor]) -> Tensor:
+        kspace, csm = seen
         return Given.on_grid(kspace, sampling, csm, noise, scale).image_of(model)
 
-    images = [made(kspace, csm)]
-    images += [guise.undone(made(*guise.of_scan(kspace, csm))) for guise in GUISES[: self_ensemble - 1]]
+    if self_ensemble == 1:
+        return made((kspace, csm))
+    guises = GUISES[: self_ensemble - 1]
+    seen = [(kspace, csm), *(guise.of_scan(kspace, csm) for guise in guises)]
+    first, *others = side_by_side(made, seen, usable_threads() if kspace.device.type == "cpu" else 1)
+    images = [first, *(guise.undone(image) for guise, image in zip(guises, others, strict=True))]
     return torch.stack(images).mean(0)
 
 

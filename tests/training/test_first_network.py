@@ -11,7 +11,7 @@ from tests.tiny_models import FIELDS
 
 
 def fast(**changes: object) -> Recipe:
-    return read_recipe("simulated_fast").changed(**{"pretrained": "simulated_small", **changes})
+    return read_recipe("simulated_fast_first").changed(**{"pretrained": "simulated_small", **changes})
 
 
 def test_a_shorter_network_begins_with_some_unrolls():
