@@ -69,20 +69,26 @@ def test_parts_stay_until_all_files_are_planes(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["planes.h5", "raw"]
 
 
-def test_figures_are_remembered_until_all_are_there(folder, tmp_path, monkeypatch):
-    """Rows of a file that was judged before come from its record."""
-    judged = []
+@pytest.fixture
+def judged(monkeypatch):
+    """Names of the files that were judged."""
+    names = []
 
-    def judge(model, undersampling, seed, with_images, job, listener):
-        judged.append(job.path.name)
+    def judge(model, undersampling, seed, parameters, with_images, job, listener):
+        names.append(job.path.name)
         if not h5py.is_hdf5(job.path):
             return Outcome("not an HDF5 file")
-        names = dict.fromkeys(("slice", "contrast", "repetition", "partition"), 0)
-        row = {"file": job.path.name, **names, "method": model, "acceleration": 3.0}
+        counters = dict.fromkeys(("slice", "contrast", "repetition", "partition"), 0)
+        row = {"file": job.path.name, **counters, "method": model, "acceleration": 3.0}
         rows = [{**row, "figures": dict.fromkeys(evaluate.SHOWN, 0.5)}]
         return Outcome(value={"rows": rows, "n_empty": 0, "kept": "R = 3.00", "source": None})
 
     monkeypatch.setattr(evaluate, "evaluate_file", judge)
+    return names
+
+
+def test_figures_are_remembered_until_all_are_there(folder, tmp_path, judged):
+    """Rows of a file that was judged before come from its record."""
     options = ("evaluate", "simulated_small", folder, "-o", tmp_path / "figures.csv", "--resume")
     assert kband(*options).exit_code == 1
     (folder / "bad.h5").unlink()
@@ -91,6 +97,16 @@ def test_figures_are_remembered_until_all_are_there(folder, tmp_path, monkeypatc
     assert result.exit_code == 0, result.output
     assert judged == []
     assert len((tmp_path / "figures.csv").read_text().splitlines()) == 3
+
+
+def test_figures_of_other_properties_are_not_those_that_are_remembered(folder, tmp_path, judged):
+    options = ("evaluate", "simulated_small", folder, "-o", tmp_path / "figures.csv", "--resume")
+    assert kband(*options).exit_code == 1
+    first = sorted(judged)
+    assert len(first) == 3
+    judged.clear()
+    assert kband(*options, "--parameter", "KBandRecon.denoising=0.5").exit_code == 1
+    assert sorted(judged) == first
 
 
 @pytest.mark.parametrize(
