@@ -113,7 +113,8 @@ def _rows(data: Path, folder: Path) -> Iterator[Row]:
                 figures = {}
                 for name in (SHIPPED, *map(_name, TAUGHT_ON)):
                     with searched_first(folder):
-                        image, fallback, _ = chains.pixels("kband", thinned.scan, thinned.lines(raw), {"model": name})
+                        told = {"KBandRecon.model": name}
+                        image, fallback, _ = chains.pixels("kband", thinned.scan, thinned.lines(raw), told)
                     if fallback is not None:
                         raise click.ClickException(f"{brain}, {sampling} R={acceleration}: {fallback}")
                     figures[name] = _figures(image * mapped, reference)

@@ -20,6 +20,7 @@ from torch import Tensor
 from gadgets.recon.kband_recon import KBandRecon
 from kband_core.metrics import nmse, psnr, ssim
 from kband_core.plural import counted
+from kband_core.self_ensemble import GUISES
 from pipelines.evaluation.evaluation import Judged
 from pipelines.pictures.error_maps import error_maps
 
@@ -64,8 +65,8 @@ class Row:
 @click.option("--model", "models", multiple=True, default=[KBandRecon().model], help="Of the registry; or several.")
 @click.option("--denoising", "shares", multiple=True, default=[1.0], show_default=True,
               help="Share of the noise that networks are told; or several.")
-@click.option("--self-ensemble", "ensembles", multiple=True, default=[1], show_default=True,
-              help="Guises of a scan whose images networks average; or several.")
+@click.option("--self-ensemble", "ensembles", multiple=True, type=click.IntRange(1, 1 + len(GUISES)),
+              default=[1], show_default=True, help="Guises of a scan whose images networks average; or several.")
 @click.option("--scan", "scans", multiple=True, type=click.Choice(list(SCANS)), default=list(SCANS), show_default="all",
               help="Only this one; or several.")
 @click.option("--seeds", default=1, help="Draws of the lines, from 0 on; figures are their means.")
@@ -80,9 +81,11 @@ def main(
     """Exit with 1 if a network is behind SENSE, GRAPPA or the wavelets in PSNR or SSIM anywhere."""
     require_bart()
     networks = {
-        _name(model, share, ensemble): {"model": model, "denoising": share, "self_ensemble": ensemble}
+        _name(model, share, ensemble): {
+            "KBandRecon.model": model, "KBandRecon.denoising": str(share), "KBandRecon.self_ensemble": str(ensemble),
+        }
         for model, share, ensemble in itertools.product(models, shares, ensembles)
-    }
+    }  # fmt: skip
     logging.basicConfig(level=logging.ERROR)
     print_conditions(
         f"24 ACS lines, 16 where hardly any others would be left; {counted(seeds, 'draw')}; all slices, 4 of gre:\n"

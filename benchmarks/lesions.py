@@ -18,6 +18,7 @@ from gadgets.recon.kband_recon import KBandRecon
 from gadgets.scan import Scan
 from kband_core.fourier import to_image, to_kspace
 from kband_core.plural import counted
+from kband_core.self_ensemble import GUISES
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
@@ -48,7 +49,8 @@ class Kept:
 @click.option("--model", default=KBandRecon().model, help="Model of the registry.")
 @click.option("--denoising", "shares", multiple=True, default=(1.0, 0.5, 0.25), show_default=True,
               help="Share of the noise that the network is told; or several.")
-@click.option("--self-ensemble", default=KBandRecon().self_ensemble, help="Guises of a scan whose images it averages.")
+@click.option("--self-ensemble", default=1, type=click.IntRange(1, 1 + len(GUISES)),
+              help="Guises of a scan whose images it averages.")
 @click.option("--seed", default=0, help="Of the places.")
 def main(data: Path, model: str, shares: tuple[float, ...], self_ensemble: int, seed: int) -> None:
     """Exit with 1 if the network keeps less of a lesion than SENSE, by more than 3 points."""

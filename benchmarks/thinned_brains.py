@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import click
 import ismrmrd
@@ -29,9 +29,11 @@ from kband_core.finished_file import finished
 from kband_core.maps_ahead import shading
 from kband_core.metrics import nmse
 from kband_core.training.undersampling import Sampling, Undersampling
+from pipelines.chain.chain import with_properties
 from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
+from pipelines.chain.xml import read_chain
 from pipelines.evaluation.undersampled_scan import UndersampledScan, undersample
 from pipelines.files.mrd_stream import Raw, open_raw
 
@@ -39,7 +41,7 @@ ACS_LINES, LEAST_OUTSIDE = (24, 16), 0.2  # of the lines acquired
 SENSE, WAVELETS = ["-l2", "-r", "{}", "-i", "30"], ["-R", "W:3:0:{}", "-i", "100"]  # options of bart pics, and λ
 BART = {"SENSE, best λ": (SENSE, 0.05), "wavelets": (WAVELETS, 0.005)}  # and where the search for it begins
 
-Properties: TypeAlias = Mapping[str, Any]
+Properties: TypeAlias = Mapping[str, str]  # `Gadget.property` → value, as on the command line
 NOTHING: Properties = {}
 
 
@@ -103,7 +105,7 @@ class Chains:
     ) -> tuple[Tensor, str | None, ismrmrd.ImageHeader]:
         """The images `(slice, y, x)` of a scan through an installed pipeline, why they fell back, the first's header.
 
-        Its `KBandRecon` is `told` some properties. Any other flaw stops the benchmark.
+        Its gadgets are `told` properties. Any other flaw stops the benchmark.
         """
         verdict = Verdict()
         images = run(Pipeline(self._gadgets(pipeline, told)), scan, lines, verdict)
@@ -122,10 +124,7 @@ class Chains:
         return sorted(buffers, key=ReconBuffer.slice_counters)
 
     def _gadgets(self, pipeline: str, told: Properties) -> list[Gadget]:
-        gadgets = Pipeline.from_xml(installed_xml(pipeline)).gadgets
-        for gadget in gadgets:
-            for name, value in told.items() if isinstance(gadget, KBandRecon) else ():
-                setattr(gadget, name, value)
+        gadgets = Pipeline.from_chain(with_properties(read_chain(installed_xml(pipeline)), told)).gadgets
         return [gadget for gadget in gadgets if not (self.unwhitened and isinstance(gadget, CoilWhitening))]
 
 

@@ -158,13 +158,15 @@ def network_sets(
     """Reconstruct like `network`, one image for each set of maps: `(b, set, y, x)`. `scale` as of `Given.on_grid`.
 
     With `self_ensemble` the mean of what it makes of so many guises of the scan: on a CPU side by side, a thread for
-    each, on a GPU one by one.
+    each, on a GPU one by one. Raises `ValueError` for more guises than there are.
     """
 
     def made(seen: tuple[Tensor, Tensor]) -> Tensor:
         kspace, csm = seen
         return Given.on_grid(kspace, sampling, csm, noise, scale).image_of(model)
 
+    if not 1 <= self_ensemble <= 1 + len(GUISES):
+        raise ValueError(f"self_ensemble is {self_ensemble}, 1 to {1 + len(GUISES)} guises expected")
     if self_ensemble == 1:
         return made((kspace, csm))
     guises = GUISES[: self_ensemble - 1]

@@ -81,14 +81,10 @@ def evaluate(
                 refuse_other_format(path, suffix)
     except FileProblem as problem:
         raise click.ClickException(str(problem)) from problem
-    for key in parameters:
-        gadget, _, name = key.partition(".")
-        if gadget not in NETWORKS.values() or name in SETTLED:
-            wanted = f"a property of {' or '.join(NETWORKS.values())} expected, but {' and '.join(SETTLED)}"
-            raise click.UsageError(f"--parameter {key}: {wanted}")
+    properties = _by_gadget(parameters)
     undersampling = Undersampling(line_acceleration=acceleration, acs_lines=acs, sampling=sampling)
     files, tally = files_of(raws), Tally()
-    work = partial(evaluate_file, model, undersampling, seed, parameters, picture is not None)
+    work = partial(evaluate_file, model, undersampling, seed, properties, picture is not None)
     if resume:
         card = digest_of(Path(model)) if _is_card(model) else model  # those of the registry are remembered anyway
         work = remembered(work, f"figures {card} {undersampling} {seed} {parameters}")
@@ -123,8 +119,8 @@ def evaluate(
 
 
 def evaluate_file(
-    model: str, undersampling: Undersampling, seed: int, parameters: dict[str, str], with_images: bool, job: Job,
-    listener: Listener,
+    model: str, undersampling: Undersampling, seed: int, properties: dict[str, dict[str, str]], with_images: bool,
+    job: Job, listener: Listener,
 ) -> Outcome:  # fmt: skip
     """Judge every method on one file; the value holds rows of figures, and the images if they are to be drawn.
 
@@ -142,16 +138,13 @@ def evaluate_file(
 
     try:
         along, rng = is_along_a_trajectory(job.path), torch.Generator().manual_seed(seed)
-        properties = {
-            name: value for key, value in parameters.items()
-            for gadget, _, name in [key.partition(".")] if gadget == NETWORKS[along]
-        }  # fmt: skip
+        told = properties[NETWORKS[along]]
         with _registered(model) as name:
             if along:
                 acceleration = undersampling.line_acceleration
-                evaluation = evaluate_along(name, job.path, acceleration, rng=rng, properties=properties)
+                evaluation = evaluate_along(name, job.path, acceleration, rng=rng, properties=told)
             else:
-                evaluation = judge(name, job.path, undersampling, rng=rng, properties=properties)
+                evaluation = judge(name, job.path, undersampling, rng=rng, properties=told)
     except (FileProblem, PipelineError, ScanError, ValueError) as problem:
         return Outcome(str(problem))
     judged = sorted(evaluation.judged, key=image_of)  # methods keep their order
@@ -163,6 +156,18 @@ def evaluate_file(
         "source": first.sampling.scan.encodings[0].source,
     }  # fmt: skip
     return Outcome(value={**value, "images": judged} if with_images else value)
+
+
+def _by_gadget(parameters: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Properties of each gadget of networks, by name. Raises `UsageError` for one that is none."""
+    found: dict[str, dict[str, str]] = {gadget: {} for gadget in NETWORKS.values()}
+    for key, value in parameters.items():
+        gadget, _, name = key.partition(".")
+        if gadget not in found or name in SETTLED:
+            wanted = f"a property of {' or '.join(found)} expected, but {' and '.join(SETTLED)}"
+            raise click.UsageError(f"--parameter {key}: {wanted}")
+        found[gadget][name] = value
+    return found
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from pipelines.chain.pipeline import Pipeline, installed_xml
 from pipelines.chain.run import run
 from pipelines.chain.verdict import Verdict
 from pipelines.evaluation.evaluation import (
-    NONE,
     Evaluation,
     Judged,
     Properties,
@@ -36,14 +35,13 @@ from pipelines.files.mrd_stream import open_raw
 
 
 def evaluate_along(
-    model: str, path: Path, acceleration: float, *, rng: torch.Generator, properties: Properties = NONE
+    model: str, path: Path, acceleration: float, *, rng: torch.Generator, properties: Properties
 ) -> Evaluation:
     """Leave shots out of a raw file and judge every method on every image, the network last.
 
     The reference is what CG-SENSE makes of all shots, with coils and maps of its own, as many as they may be: of few
-    ones it has streaks, that no method should have. Images of nothing but noise are left out.
-    `properties`: of `NufftKBandRecon`. Raises `ValueError` if no
-    other image is left, besides what reading and gadgets raise.
+    ones it has streaks, that no method should have. Images of nothing but noise are left out. `properties`: of
+    `NufftKBandRecon`, as in XML. Raises `ValueError` if no other image is left, besides what reading and gadgets raise.
     """
     with open_raw(path) as raw:
         thinned = leave_out_shots(raw.header_xml, raw, acceleration, rng=rng)

@@ -39,7 +39,6 @@ METRICS = ("nmse", "psnr", "ssim", "nmse_outer", "authors_nmse", "authors_psnr",
 
 Key = tuple[int, ...]
 Properties: TypeAlias = Mapping[str, str]
-NONE: Properties = {}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator, properties: Properties = NONE
+    model: str, path: Path, undersampling: Undersampling, *, rng: torch.Generator, properties: Properties
 ) -> Evaluation:
     """Leave lines out of a fully sampled raw file and judge every method on every image, the network last.
 

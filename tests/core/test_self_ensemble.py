@@ -62,6 +62,13 @@ def test_what_a_network_adds_to_every_scan_is_averaged_away(n_guises, is_gone):
     assert torch.allclose(found, truth, atol=1e-6) == is_gone
 
 
+@pytest.mark.parametrize("n_guises", [0, 5])
+def test_no_label_counts_guises_that_there_are_not(n_guises):
+    _, csm, sampling, kspace = scan_of(6, 6)
+    with pytest.raises(ValueError, match=rf"^self_ensemble is {n_guises}, 1 to 4 guises expected$"):
+        network_sets(kspace, sampling, csm, Biased(), torch.ones(1), torch.ones(1), n_guises)
+
+
 def test_what_treats_all_guises_alike_makes_the_same_image():
     _, csm, sampling, kspace = scan_of(6, 7)
 

@@ -74,7 +74,7 @@ def judged(monkeypatch):
     """Names of the files that were judged."""
     names = []
 
-    def judge(model, undersampling, seed, parameters, with_images, job, listener):
+    def judge(model, undersampling, seed, properties, with_images, job, listener):
         names.append(job.path.name)
         if not h5py.is_hdf5(job.path):
             return Outcome("not an HDF5 file")
